@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the boot protocol handed over, and the command line. */
+#ifndef BOOT_BOOT_H
+#define BOOT_BOOT_H
+
+#include "hypercall/control.h"
+#include "lib/base.h"
+
+#define MAX_MODULES 4
+
+struct boot_module {
+    uint64_t start, size; /* physical bytes */
+    char args[1024];
+};
+
+struct boot_info {
+    char loader[64];
+    uint64_t rsdp; /* 0: not told */
+    struct e820_map map;
+    unsigned int modules;
+    struct boot_module module[MAX_MODULES];
+};
+
+extern struct boot_info boot;
+
+/* Options, parsed once from `cmdline`. */
+struct options {
+    char console[64], com1[64], loglvl[32], guest_loglvl[32], dom0[64];
+    uint64_t dom0_mem, dom0_mem_min, dom0_mem_max; /* bytes, 0: not given */
+    unsigned int dom0_max_vcpus, maxcpus;          /* 0: not given        */
+    bool noreboot, iommu;
+};
+extern struct options options;
+
+void options_parse(void);
+/* multiboot 1 or 2, by magic; reads low memory, mapped early. */
+void boot_parse(uint32_t magic, uint32_t info);
+
+void smp_boot(void);       /* brings up all CPUs   */
+void dom0_build(void);     /* makes dom0, runnable */
+
+#endif

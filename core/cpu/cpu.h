@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The host's CPUs: per-CPU data, instructions that C lacks, and messages
+ * between CPUs.  In the core interrupts are off, except in the run loop's
+ * window and in idle; nothing is preempted.
+ */
+#ifndef CPU_CPU_H
+#define CPU_CPU_H
+
+#include "lib/base.h"
+#include "lib/bitops.h"
+
+#define MAX_CPUS 256
+
+struct vcpu;
+struct timer;
+
+/* What a CPU is asked to do before it enters a guest again (cpu->pending). */
+enum cpu_work {
+    WORK_SCHEDULE,   /* choose who runs                          */
+    WORK_TIMER,      /* run timers that are due                  */
+    WORK_FLUSH_CORE, /* flush the core's own translations        */
+    WORK_RECLAIM,    /* free dead domains (CPU 0)                */
+    WORK_STOP,       /* stop for good: the machine goes down     */
+    WORK_DUMP,       /* print what runs here                     */
+};
+
+struct cpu {
+    struct cpu *self; /* %gs:0 */
+    unsigned int id;
+    uint32_t apic_id;
+    bool online;
+    unsigned long pending;     /* bits of enum cpu_work, set atomically     */
+    struct vcpu *current;      /* never NULL once scheduling: idle included */
+    struct vcpu *idle;
+    struct vcpu *fpu_owner;    /* whose FPU state is in the registers       */
+    uint64_t passes;           /* run loop rounds: a quiescent point each   */
+    bool in_guest;             /* between the last look at pending and exit */
+    uint64_t spare_ticks;      /* ns spent idle                             */
+    void *stack_top;
+    void *vendor;              /* host save area and the like               */
+    uint64_t *window_ptes;     /* see memory/window.h                       */
+    unsigned int windows;      /* how many are open                         */
+    struct cpu_timers *timers; /* see cpu/time.h                            */
+    struct cpu_arch *arch;     /* GDT, TSS, exception stacks                */
+    unsigned int held;         /* locks held now (debug)                    */
+    uint8_t held_rank[16];
+};
+
+extern struct cpu *cpus[MAX_CPUS]; /* by id; [0 .. cpu_count) exist */
+extern unsigned int cpu_count;     /* CPUs online, ids are dense    */
+
+#define for_each_cpu(c)                                                        \
+    for (unsigned int c##_i = 0;                                               \
+         c##_i < cpu_count && ((c) = cpus[c##_i], true); c##_i++)
+
+static inline struct cpu *this_cpu(void)
+{
+    struct cpu *c;
+
+    __asm__("mov %%gs:0, %0" : "=r"(c));
+    return c;
+}
+
+/* Marks work for a CPU and interrupts it if it is in a guest or idle. */
+void cpu_ask(struct cpu *c, enum cpu_work work);
+/* Interrupts a CPU so that it passes its run loop. */
+void cpu_kick(struct cpu *c);
+/* Serves requests that cannot wait for the run loop (called by spinners). */
+void cpu_poll(void);
+/* Returns when no CPU holds a translation of the core's that was removed
+ * before the call.  Callable with locks held. */
+void flush_core_tlb_all(void);
+/* Returns when each CPU has been outside of any operation since the call; the
+ * caller holds no lock. */
+void wait_quiescent(void);
+
+static inline void write_msr(uint32_t msr, uint64_t v)
+{
+    __asm__ volatile("wrmsr"
+                     :
+                     : "c"(msr), "a"((uint32_t)v), "d"((uint32_t)(v >> 32))
+                     : "memory");
+}
+
+static inline uint64_t read_msr(uint32_t msr)
+{
+    uint32_t lo, hi;
+
+    __asm__ volatile("rdmsr" : "=a"(lo), "=d"(hi) : "c"(msr));
+    return (uint64_t)hi << 32 | lo;
+}
+
+/* Reads an MSR that may not exist: false then. */
+bool read_msr_safe(uint32_t msr, uint64_t *v);
+/* Writes an MSR, or a value, that may not be allowed: false then. */
+bool write_msr_safe(uint32_t msr, uint64_t v);
+
+struct cpuid_regs {
+    uint32_t a, b, c, d;
+};
+
+static inline struct cpuid_regs cpuid(uint32_t leaf, uint32_t subleaf)
+{
+    struct cpuid_regs r;
+
+    __asm__ volatile("cpuid"
+                     : "=a"(r.a), "=b"(r.b), "=c"(r.c), "=d"(r.d)
+                     : "a"(leaf), "c"(subleaf));
+    return r;
+}
+
+static inline uint64_t read_tsc(void)
+{
+    uint32_t lo, hi;
+
+    __asm__ volatile("rdtsc" : "=a"(lo), "=d"(hi));
+    return (uint64_t)hi << 32 | lo;
+}
+
+static inline void outb(uint16_t port, uint8_t v)
+{
+    __asm__ volatile("outb %0, %1" : : "a"(v), "Nd"(port));
+}
+
+static inline void outw(uint16_t port, uint16_t v)
+{
+    __asm__ volatile("outw %0, %1" : : "a"(v), "Nd"(port));
+}
+
+static inline void outl(uint16_t port, uint32_t v)
+{
+    __asm__ volatile("outl %0, %1" : : "a"(v), "Nd"(port));
+}
+
+static inline uint8_t inb(uint16_t port)
+{
+    uint8_t v;
+
+    __asm__ volatile("inb %1, %0" : "=a"(v) : "Nd"(port));
+    return v;
+}
+
+static inline uint16_t inw(uint16_t port)
+{
+    uint16_t v;
+
+    __asm__ volatile("inw %1, %0" : "=a"(v) : "Nd"(port));
+    return v;
+}
+
+static inline uint32_t inl(uint16_t port)
+{
+    uint32_t v;
+
+    __asm__ volatile("inl %1, %0" : "=a"(v) : "Nd"(port));
+    return v;
+}
+
+/* I/O of a width chosen at run time: 1, 2 or 4 bytes. */
+static inline uint32_t port_in(uint16_t port, unsigned int size)
+{
+    return size == 1 ? inb(port) : size == 2 ? inw(port) : inl(port);
+}
+
+static inline void port_out(uint16_t port, unsigned int size, uint32_t v)
+{
+    if (size == 1)
+        outb(port, v);
+    else if (size == 2)
+        outw(port, v);
+    else
+        outl(port, v);
+}
+
+#endif

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The virtual local APIC of a vCPU (xAPIC and x2APIC). */
+#ifndef DEVICE_VLAPIC_H
+#define DEVICE_VLAPIC_H
+
+#include "lib/base.h"
+
+struct vcpu;
+struct domain;
+
+int vlapic_init(struct vcpu *v) must_use;
+void vlapic_free(struct vcpu *v);
+void vlapic_reset(struct vcpu *v); /* INIT */
+
+/* Sets a vector's IRR bit (level: and TMR) and notifies v.  Any CPU; lock-free
+ * on the way of edge interrupts. */
+void vlapic_set_irq(struct vcpu *v, uint8_t vector, bool level);
+/* A message (MSI or IO-APIC): finds the destination vCPUs of d.  Returns the
+ * number that took it. */
+unsigned int vlapic_deliver(struct domain *d, uint32_t dest, bool logical,
+                            uint8_t mode, uint8_t vector, bool level);
+
+/* Highest pending vector above the processor priority, or -1. */
+int vlapic_pending(struct vcpu *v);
+/* Moves it from IRR to ISR: it is being injected. */
+void vlapic_accept(struct vcpu *v, uint8_t vector);
+uint8_t vlapic_tpr(struct vcpu *v);
+
+/* xAPIC page: offset in 0..0xfff, aligned 32-bit accesses. */
+uint32_t vlapic_mmio_read(struct vcpu *v, unsigned int offset);
+void vlapic_mmio_write(struct vcpu *v, unsigned int offset, uint32_t value);
+/* MSRs 0x1b, 0x6e0 (deadline), 0x800-0x8ff: 0 or -1 for #GP. */
+int vlapic_read_msr(struct vcpu *v, uint32_t msr, uint64_t *value);
+int vlapic_write_msr(struct vcpu *v, uint32_t msr, uint64_t value);
+
+/* Context records 5 (24 bytes) and 6 (1024 bytes). */
+struct hvm_hw_lapic;
+struct hvm_hw_lapic_regs;
+void vlapic_save(struct vcpu *v, struct hvm_hw_lapic *hw,
+                 struct hvm_hw_lapic_regs *regs);
+int vlapic_load(struct vcpu *v, const struct hvm_hw_lapic *hw);
+int vlapic_load_regs(struct vcpu *v, const struct hvm_hw_lapic_regs *regs);
+
+#endif

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Event channels, for the rest of the core. */
+#ifndef HYPERCALL_EVTCHN_H
+#define HYPERCALL_EVTCHN_H
+
+#include "lib/base.h"
+
+struct domain;
+struct vcpu;
+
+int evtchn_init(struct domain *d, uint32_t max_port) must_use;
+/* Closes every port; preemptible (-ERESTART); then evtchn_free frees. */
+int evtchn_release(struct domain *d) must_use;
+void evtchn_free(struct domain *d);
+
+/* Raises a per-vCPU VIRQ (VIRQ_TIMER, VIRQ_DEBUG); no effect when unbound.
+ * Any context, no lock above RANK_EVTCHN held. */
+void virq_raise_vcpu(struct vcpu *v, unsigned int virq);
+/* Raises a global VIRQ of dom0 (VIRQ_CONSOLE, VIRQ_DOM_EXC). */
+void virq_raise_dom0(unsigned int virq);
+
+/* Sets v's upcall_pending again after its vcpu_info moved: all ports. */
+void evtchn_mark_all(struct vcpu *v);
+/* True when an event is deliverable: pending and v has a way to take it. */
+static inline bool evtchn_upcall_pending(const struct vcpu *v);
+void evtchn_dump(struct domain *d);
+
+#include "vm/domain.h"
+static inline bool evtchn_upcall_pending(const struct vcpu *v)
+{
+    return READ_ONCE(v->info->evtchn_upcall_pending) != 0;
+}
+
+#endif

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Hypercalls: one table names them all (table.c), one file holds each.
+ *
+ * A handler gets the arguments as the guest passed them and returns what the
+ * guest finds in RAX.  To continue later it updates v->regs' argument
+ * registers or the guest's structure and returns HC_CONTINUE: the instruction
+ * is executed again.
+ */
+#ifndef HYPERCALL_HYPERCALL_H
+#define HYPERCALL_HYPERCALL_H
+
+#include "lib/base.h"
+#include "vm/domain.h"
+#include <xen/errno.h>
+
+struct hc_args {
+    uint64_t a[5]; /* RDI RSI RDX R10 R8 */
+};
+
+typedef long hypercall_fn(struct vcpu *v, const struct hc_args *args);
+
+#define HC_CONTINUE (-XEN_ERESTART)
+
+/* Called by the exit dispatcher; sets RAX and moves RIP on. */
+void do_hypercall(struct vcpu *v, unsigned int insn_len);
+/* True when a long operation should make way: work pending for this CPU, or
+ * an event for the current vCPU.  Check every few microseconds. */
+bool hypercall_preempt(void);
+
+/* In a continuation: argument n (0 = RDI) the next time. */
+void hc_set_arg(struct vcpu *v, unsigned int n, uint64_t value);
+
+hypercall_fn hc_memory_op, hc_xen_version, hc_console_io, hc_grant_table_op,
+    hc_vcpu_op, hc_sched_op, hc_event_channel_op, hc_hvm_op, hc_sysctl,
+    hc_domctl, hc_platform_op, hc_physdev_op, hc_vm_assist, hc_multicall,
+    hc_set_timer_op;
+
+/* Errors are Xen's: -XEN_EINVAL etc. from <xen/errno.h>. */
+
+#endif

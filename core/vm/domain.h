@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Domains and vCPUs: the objects that everything above hangs on.
+ *
+ * Life of a domain: created paused -> running -> (shut down: all vCPUs
+ * stopped, memory still there) -> dying (its memory is being given back) ->
+ * dead (memory still mapped by others keeps it listed) -> gone.
+ */
+#ifndef VM_DOMAIN_H
+#define VM_DOMAIN_H
+
+#include "cpu/cpu.h"
+#include "cpu/lock.h"
+#include "cpu/time.h"
+#include "lib/base.h"
+#include "lib/list.h"
+#include "vm/regs.h"
+#include <xen/xen.h>
+#include <xen/hvm/params.h>
+#include <xen/vcpu.h>
+
+#define MAX_VCPUS     128 /* per domain */
+
+
+
+struct cpu_policy;
+struct evtchn_table;
+struct grant_table;
+struct hwdev;
+struct p2m;
+struct vlapic;
+
+enum dying { ALIVE, DYING, DEAD };
+
+/* Why a vCPU does not run, apart from being paused. */
+enum vcpu_hold {
+    HOLD_DOWN = 1,    /* not started, or taken down            */
+    HOLD_BLOCKED = 2, /* waits for an event (HLT, SCHEDOP_block) */
+    HOLD_POLL = 4,    /* waits for the ports of SCHEDOP_poll   */
+};
+
+struct sched_unit {          /* guarded by the run queue's lock */
+    struct list link;        /* on a run queue, sorted by credit */
+    bool queued;
+    uint64_t vtime;          /* weighted ns                       */
+    uint64_t slice_start;    /* ns                                */
+    uint64_t cap_used;       /* ns in the current cap period      */
+    bool parked;             /* its domain's cap is used up       */
+    struct cpu *last_cpu;
+    unsigned long hard[BITMAP_WORDS(MAX_CPUS)];
+    unsigned long soft[BITMAP_WORDS(MAX_CPUS)];
+};
+
+struct vcpu {
+    struct domain *domain;
+    unsigned int id;
+    struct regs regs;        /* general registers, RIP, RSP, RFLAGS       */
+    void *vendor;            /* struct svm_vcpu / vmx_vcpu                */
+    void *fpu;               /* XSAVE area, page aligned                  */
+    uint64_t xcr0;           /* the guest's                               */
+    uint64_t xss;            /* always 0 for now                          */
+
+    /* scheduling */
+    unsigned int holds;      /* bits of enum vcpu_hold, atomic            */
+    int pause_count;         /* atomic; with domain->pause_count          */
+    struct cpu *running_on;  /* NULL when on no CPU; run queue lock       */
+    struct sched_unit sched;
+    struct vcpu_runstate_info runstate; /* written by its scheduler CPU   */
+    bool initialised;        /* has register state, may be brought up     */
+
+    /* events and interrupts */
+    struct vcpu_info *info;  /* in shared_info or the registered page; the
+                              * core's mapping; dummy until registered    */
+    uint64_t info_mfn;       /* MFN_INVALID while in shared_info          */
+    bool nmi_pending;
+    uint8_t upcall_vector;   /* HVMOP_set_evtchn_upcall_vector, 0: none   */
+    uint32_t poll_port;      /* HOLD_POLL: the port, 0: several           */
+    struct vlapic *lapic;
+    uint16_t virq_port[NR_VIRQS]; /* evtchn lock; 0: not bound            */
+    struct timer oneshot;    /* VCPUOP_set_singleshot_timer               */
+    struct timer poll_timer;
+
+    /* time */
+    uint64_t tsc_offset;     /* guest TSC = host TSC + this               */
+    uint64_t tsc_aux;
+    uint32_t pvclock_version;
+
+    /* areas named by guest virtual address, written in its own context  */
+    uint64_t runstate_va, time_va;
+
+    /* MSRs that are kept here for every vendor (vm/msr.c) */
+    uint64_t mtrr_def_type, mtrr_var[16], mtrr_fixed[11], pat;
+    uint64_t apic_base, tsc_adjust, misc_enable;
+
+    /* an access to emulate again after the p2m is changed, see vm/mmio.c */
+    uint8_t wait_sipi;       /* after INIT, before SIPI                   */
+    struct translation_cache *tcache; /* vm/guest.c; lives for one exit   */
+    uint64_t continuations;
+};
+
+struct domain {
+    domid_t id;
+    bool privileged;         /* dom0                                      */
+    uint32_t refs;           /* atomic; see domain_get                    */
+    enum dying dying;
+    struct spinlock lock;    /* guards: dying, shutdown_code, is_shut_down,
+                              * ctl_pauses, vcpus[] growing, handle, e820 */
+    xen_domain_handle_t handle;
+
+    struct vcpu *vcpus[MAX_VCPUS];
+    unsigned int max_vcpus;
+    int pause_count;         /* atomic: reasons not to run                */
+    int ctl_pauses;          /* of these, XEN_DOMCTL_pausedomain's        */
+    bool is_shut_down;
+    uint8_t shutdown_code;
+
+    /* memory; counters are atomic */
+    struct p2m *p2m;
+    uint64_t tot_pages, max_pages;
+    uint64_t shared_frames;  /* shared_info, grant frames: the core's     */
+    uint64_t pool_pages;     /* limit of p2m tables; used: p2m->tables    */
+    struct shared_info *shared_info; /* a core page                       */
+    uint64_t shared_info_gfn;
+    struct e820_map *e820;   /* XENMEM_set_memory_map                     */
+
+    struct evtchn_table *evtchns;
+    struct grant_table *grants;
+    struct cpu_policy *policy;
+    struct hwdev *hwdev;     /* dom0's emulated platform, else NULL       */
+    uint64_t params[HVM_NR_PARAMS];
+    uint32_t emulation_flags;
+    bool upcall_via_vector;  /* HVM_PARAM_CALLBACK_IRQ of type 2          */
+    uint8_t upcall_vector;
+    bool runstate_update_flag; /* VMASST_TYPE_runstate_update_flag        */
+
+    /* time */
+    int64_t time_offset;     /* XEN_DOMCTL_settimeoffset, s               */
+    uint32_t tsc_mode, tsc_khz, tsc_incarnation;
+    uint64_t tsc_epoch;      /* host TSC at which its TSC is 0            */
+
+    /* scheduling parameters; run queue lock */
+    uint16_t weight, cap;
+    uint64_t cap_budget, cap_refill; /* ns of the period, next refill     */
+    uint64_t create_time;    /* ns, for debug                             */
+    void *vendor;            /* struct svm_domain / vmx_domain            */
+    struct list reclaim;     /* on the list of dead domains               */
+};
+
+extern struct domain *dom0;
+
+#define for_each_vcpu(d, v)                                                    \
+    for (unsigned int v##_i = 0; v##_i < (d)->max_vcpus; v##_i++)              \
+        if (((v) = (d)->vcpus[v##_i]) != NULL)
+
+static inline struct vcpu *current_vcpu(void)
+{
+    return this_cpu()->current;
+}
+
+static inline struct domain *current_domain(void)
+{
+    return this_cpu()->current->domain;
+}
+
+/*
+ * Finds a domain by id (DOMID_SELF: the caller's) and takes a reference that
+ * keeps the structure, not its memory.  NULL when there is none.  No lock.
+ */
+struct domain *domain_get(domid_t id) must_use;
+/* The domain with the smallest id >= id, referenced; NULL at the end. */
+struct domain *domain_get_from(domid_t id) must_use;
+/* Drops a reference; the last one frees the structure later, in the run loop.
+ * Callable with locks held. */
+void domain_put(struct domain *d);
+
+struct domain_config {
+    uint32_t max_vcpus;
+    uint32_t max_evtchn_port;
+    int32_t max_grant_frames, max_maptrack_frames;
+    uint32_t emulation_flags;
+    bool privileged;
+    xen_domain_handle_t handle;
+};
+
+/*
+ * Creates a paused domain with no vCPUs and no memory.  id 0 or out of range:
+ * the next free one (dom0 is made at boot with privileged set).  Errors:
+ * -EEXIST, -ENOMEM, -EINVAL.  The caller owns one reference (dropped by
+ * domain_kill when dead).  Control operations are serialised by the caller.
+ */
+int domain_create(domid_t id, const struct domain_config *config,
+                  struct domain **out) must_use;
+/* Creates vCPU `id`, down and without state.  -ENOMEM, -EINVAL, -EEXIST. */
+int vcpu_create(struct domain *d, unsigned int id) must_use;
+
+/*
+ * Gives back all that a domain has; preemptible: -ERESTART means call again.
+ * 0 when the domain is dead.  The caller holds a reference.
+ */
+int domain_kill(struct domain *d) must_use;
+
+/* Stops a domain with a SHUTDOWN_* reason and tells dom0.  Any caller; the
+ * current vCPU, if it belongs to d, runs no more guest code. */
+void domain_shutdown(struct domain *d, uint8_t reason);
+/* The guest broke the architecture's rules: SHUTDOWN_crash with a message. */
+void domain_crash(struct domain *d, const char *why);
+/* XEN_DOMCTL_resumedomain: clears the shutdown and lets the vCPUs run. */
+void domain_resume(struct domain *d);
+
+/* Nested reasons not to run.  _sync returns when no vCPU of d is on a CPU; the
+ * caller holds no lock and is not of d. */
+void domain_pause(struct domain *d);
+void domain_pause_sync(struct domain *d);
+void domain_unpause(struct domain *d);
+void vcpu_pause(struct vcpu *v);
+void vcpu_pause_sync(struct vcpu *v);
+void vcpu_unpause(struct vcpu *v);
+
+/* Architectural reset to the state of INIT; down stays as it is. */
+void vcpu_reset(struct vcpu *v);
+/* Something may now be deliverable to v: ends HLT, interrupts it if it runs. */
+void vcpu_notify(struct vcpu *v);
+/* Takes down / brings up (VCPUOP_down, SIPI). */
+void vcpu_set_down(struct vcpu *v, bool down);
+
+/* --- vm/clock.c --- */
+/* Writes v's pvclock record; at each switch to v and when the scale changes. */
+void clock_update_vcpu(struct vcpu *v);
+/* Wall clock: seconds and ns since 1970 at system time 0, for all domains. */
+void clock_set_wall(uint64_t sec, uint32_t nsec, uint64_t at_system_time);
+void clock_write_wall(struct domain *d);
+/* Guest TSC now. */
+uint64_t clock_guest_tsc(const struct vcpu *v);
+void clock_set_guest_tsc(struct vcpu *v, uint64_t tsc);
+
+#endif

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The seam between the core and the processor vendors.  Each vendor fills one
+ * table of functions; each exit is decoded into struct vm_exit before anyone
+ * else sees it.
+ */
+#ifndef VM_VENDOR_H
+#define VM_VENDOR_H
+
+#include "lib/base.h"
+#include "vm/regs.h"
+
+struct domain;
+struct vcpu;
+struct cpu;
+
+enum exit_reason {
+    EXIT_INTERRUPT,   /* host interrupt pending: open the window     */
+    EXIT_NMI,         /* host NMI                                    */
+    EXIT_WINDOW,      /* the guest can take an interrupt now         */
+    EXIT_HYPERCALL,
+    EXIT_CPUID,
+    EXIT_MSR,
+    EXIT_IO,
+    EXIT_HLT,
+    EXIT_NESTED_FAULT,
+    EXIT_EXCEPTION,   /* one that the core asked to see              */
+    EXIT_XSETBV,
+    EXIT_RDTSC,       /* only when emulated TSC is on                */
+    EXIT_PAUSE,       /* spinning                                    */
+    EXIT_SKIP,        /* has no effect for a guest: WBINVD, INVD ... */
+    EXIT_FORBIDDEN,   /* instruction that does not exist for a guest */
+    EXIT_SHUTDOWN,    /* triple fault                                */
+    EXIT_BAD,         /* state that the hardware refuses             */
+};
+
+struct vm_exit {
+    enum exit_reason reason;
+    uint8_t len;      /* of the instruction, when it is to be skipped */
+    union {
+        struct {
+            uint32_t index;
+            bool write;
+        } msr;
+        struct {
+            uint16_t port;
+            uint8_t size; /* bytes */
+            bool in, string, rep;
+        } io;
+        struct {
+            uint64_t gpa;
+            bool write, fetch, present;
+            bool walk; /* by the walker of the guest's own tables */
+        } fault;
+        struct {
+            uint8_t vector;
+            uint32_t error;
+        } exception;
+        uint64_t code; /* EXIT_BAD: the vendor's own number */
+    };
+};
+
+enum p2m_type;
+
+struct vendor_ops {
+    const char *name;
+    uint8_t hypercall_insn[3];
+    uint8_t max_level; /* levels of nested tables that may be leaves: 1..3 */
+
+    int (*cpu_init)(struct cpu *c);       /* on that CPU; -ENODEV, -ENOMEM  */
+    int (*domain_init)(struct domain *d); /* after its p2m                  */
+    void (*domain_free)(struct domain *d);
+    int (*vcpu_init)(struct vcpu *v);
+    void (*vcpu_free)(struct vcpu *v);
+
+    /* Enters the guest, returns at its next exit.  Interrupts off before and
+     * after. */
+    void (*run)(struct vcpu *v, struct vm_exit *exit);
+
+    /* v is the current vCPU or does not run. */
+    void (*get_state)(struct vcpu *v, struct arch_state *s);
+    void (*set_state)(struct vcpu *v, const struct arch_state *s);
+    /* The few that the core's own paths ask for often. */
+    uint64_t (*get_cr)(struct vcpu *v, unsigned int n); /* 0, 2, 3, 4 */
+    uint64_t (*get_efer)(struct vcpu *v);
+    unsigned int (*get_cpl)(struct vcpu *v);
+    void (*get_segment)(struct vcpu *v, enum segment_name n,
+                        struct segment *s);
+
+    /* False while the guest blocks maskable interrupts (IF, shadow, an event
+     * being delivered). */
+    bool (*can_inject)(struct vcpu *v);
+    void (*inject_interrupt)(struct vcpu *v, uint8_t vector);
+    void (*inject_nmi)(struct vcpu *v);
+    void (*inject_exception)(struct vcpu *v, uint8_t vector, int error_code);
+    void (*want_window)(struct vcpu *v, bool on); /* EXIT_WINDOW, please */
+    void (*skip_insn)(struct vcpu *v, unsigned int len);
+
+    void (*tsc_changed)(struct vcpu *v);    /* v->tsc_offset */
+    void (*policy_changed)(struct vcpu *v); /* d->policy     */
+    void (*switch_in)(struct vcpu *v);      /* on its new CPU */
+    void (*switch_out)(struct vcpu *v);
+    /* MSRs that live in the vendor's state: 0, or -1 for #GP. */
+    int (*read_msr)(struct vcpu *v, uint32_t msr, uint64_t *value);
+    int (*write_msr)(struct vcpu *v, uint32_t msr, uint64_t value);
+
+    /* Drops guest-physical translations on this CPU before the next entry. */
+    void (*flush_guest)(struct domain *d);
+    /* Hardware bits of a leaf (without address and PS) for a p2m type. */
+    uint64_t (*leaf_bits)(enum p2m_type type);
+};
+
+extern const struct vendor_ops svm_ops;
+extern const struct vendor_ops *vendor; /* chosen at boot */
+
+#endif
