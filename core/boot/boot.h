@@ -19,7 +19,18 @@ struct boot_info {
     struct e820_map map;
     unsigned int modules;
     struct boot_module module[MAX_MODULES];
+    /* What dom0 finds at its start: tables, then the loader, then modules. */
+    uint64_t block, block_end;
 };
+
+/* Layout of the block. */
+#define BLOCK_ACPI_SIZE  0x10000ull
+#define BLOCK_START_INFO 0x10000ull
+#define BLOCK_LOADER     0x200000ull
+
+/* build/loader/loader.bin (loader/README) */
+extern const char loader_image[], loader_image_end[];
+uint32_t loader_memory(void); /* bytes it needs from where it is put */
 
 extern struct boot_info boot;
 

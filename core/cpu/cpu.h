@@ -33,10 +33,11 @@ struct cpu {
     unsigned long pending;     /* bits of enum cpu_work, set atomically     */
     struct vcpu *current;      /* never NULL once scheduling: idle included */
     struct vcpu *idle;
+    uint64_t xcr0;             /* what the register holds                   */
     struct vcpu *fpu_owner;    /* whose FPU state is in the registers       */
-    uint64_t passes;           /* run loop rounds: a quiescent point each   */
-    bool in_guest;             /* between the last look at pending and exit */
-    uint64_t spare_ticks;      /* ns spent idle                             */
+    uint64_t passes;           /* odd: in the core; even: in a guest, idle  */
+    uint64_t op_start;         /* TSC when the current hypercall began      */
+    uint64_t idle_ns;          /* time spent idle                           */
     void *stack_top;
     void *vendor;              /* host save area and the like               */
     uint64_t *window_ptes;     /* see memory/window.h                       */

@@ -9,9 +9,9 @@
 #include "lib/base.h"
 #include "lib/list.h"
 
-#define NS_PER_SEC 1000000000ull
-#define NS_PER_MS  1000000ull
-#define TIME_NEVER (~0ull)
+#define NS_PER_SEC 1000000000ul
+#define NS_PER_MS  1000000ul
+#define TIME_NEVER (~0ul)
 
 /* TSC to ns: ns = (tsc << shift) * mul >> 32, shift may be negative. */
 struct tsc_scale {

@@ -20,7 +20,9 @@ struct hc_args {
 
 typedef long hypercall_fn(struct vcpu *v, const struct hc_args *args);
 
-#define HC_CONTINUE (-XEN_ERESTART)
+/* Not part of the ABI: no guest ever sees it. */
+#define XEN_ERESTART 85
+#define HC_CONTINUE  (-XEN_ERESTART)
 
 /* Called by the exit dispatcher; sets RAX and moves RIP on. */
 void do_hypercall(struct vcpu *v, unsigned int insn_len);

@@ -13,6 +13,9 @@
 void *core_alloc(size_t size) must_use;
 void core_free(void *p); /* NULL is fine */
 
+/* Boot: after frames_init. */
+void heap_boot(void);
+
 /* Whole zeroed pages. */
 void *core_alloc_pages(unsigned int count) must_use;
 void core_free_pages(void *p, unsigned int count);

@@ -17,6 +17,7 @@
 #include "vm/regs.h"
 #include <xen/xen.h>
 #include <xen/hvm/params.h>
+#include <xen/sched.h>
 #include <xen/vcpu.h>
 
 #define MAX_VCPUS     128 /* per domain */
@@ -57,6 +58,7 @@ struct vcpu {
     struct regs regs;        /* general registers, RIP, RSP, RFLAGS       */
     void *vendor;            /* struct svm_vcpu / vmx_vcpu                */
     void *fpu;               /* XSAVE area, page aligned                  */
+    struct cpu *fpu_cpu;     /* whose registers hold the newest state     */
     uint64_t xcr0;           /* the guest's                               */
     uint64_t xss;            /* always 0 for now                          */
 
@@ -143,7 +145,11 @@ struct domain {
     uint64_t cap_budget, cap_refill; /* ns of the period, next refill     */
     uint64_t create_time;    /* ns, for debug                             */
     void *vendor;            /* struct svm_domain / vmx_domain            */
-    struct list reclaim;     /* on the list of dead domains               */
+    struct domain *next;     /* all domains by id; domain list lock       */
+    struct domain *hash_next;
+    struct domain *reclaim;  /* next on the list of those to be freed     */
+    uint8_t kill_step;       /* progress of domain_kill                   */
+    struct timer cap_timer;  /* refills cap_budget                        */
 };
 
 extern struct domain *dom0;
@@ -169,6 +175,8 @@ static inline struct domain *current_domain(void)
 struct domain *domain_get(domid_t id) must_use;
 /* The domain with the smallest id >= id, referenced; NULL at the end. */
 struct domain *domain_get_from(domid_t id) must_use;
+/* The domain that owns a frame which the caller holds; it has references. */
+struct domain *domain_of_owner(uint16_t owner);
 /* Drops a reference; the last one frees the structure later, in the run loop.
  * Callable with locks held. */
 void domain_put(struct domain *d);

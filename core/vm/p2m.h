@@ -42,7 +42,6 @@ struct p2m {
     uint64_t max_gfn;        /* highest gfn ever mapped                   */
     uint64_t generation;     /* grows with each change that needs a flush */
     uint64_t kill_next;      /* progress of p2m_release                   */
-    unsigned long active[BITMAP_WORDS(MAX_CPUS)]; /* CPUs that run it      */
 };
 
 int p2m_init(struct domain *d) must_use;

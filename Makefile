@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+# make          build/insula.elf (qemu -kernel) and build/insula.gz (GRUB)
+# make run      the main job: dom0 and two guests, then a shell in dom0
+# make test     all tests;  make lint, make bench, make demo, make install
+# DEBUG=y       checks the order of locks at run time
+
+CC      ?= gcc
+DEBUG   ?= n
+B       := build
+
+all: $(B)/insula.elf $(B)/insula.gz
+
+XEN_ABI := -D__XEN_TOOLS__ -D__XEN_INTERFACE_VERSION__=0x00041100
+WARN    := -Wall -Wextra -Werror
+CORE_CFLAGS := -std=gnu11 -O2 -g -ffreestanding -fno-pic -fno-pie \
+	-mno-red-zone -mgeneral-regs-only -fno-stack-protector \
+	-fno-asynchronous-unwind-tables -fno-strict-aliasing \
+	-fcf-protection=none $(WARN) -Icore $(XEN_ABI) \
+	-DLOCK_CHECK=$(if $(filter y,$(DEBUG)),1,0)
+
+CORE_SRC := $(sort $(wildcard core/*/*.c core/*/*.S))
+CORE_OBJ := $(CORE_SRC:%=$(B)/%.o)
+
+-include $(wildcard */build.mk tests/*/build.mk)
+
+$(B)/core/boot/loader_image.S.o: $(B)/loader/loader.bin
+
+$(B)/core/%.c.o: core/%.c
+	@mkdir -p $(@D)
+	$(CC) $(CORE_CFLAGS) -MMD -MP -c $< -o $@
+
+$(B)/core/%.S.o: core/%.S
+	@mkdir -p $(@D)
+	$(CC) $(CORE_CFLAGS) -MMD -MP -c $< -o $@
+
+# Multiboot 1 wants an ELF32 file; all addresses are below 4 GiB.
+$(B)/insula.elf64: $(CORE_OBJ) core/core.lds
+	$(LD) -m elf_x86_64 -static -nostdlib -z noexecstack \
+		-z max-page-size=4096 --build-id=none -T core/core.lds \
+		-o $@ $(CORE_OBJ)
+
+$(B)/insula.elf: $(B)/insula.elf64
+	objcopy -O elf32-i386 --strip-debug $< $@
+
+$(B)/insula.gz: $(B)/insula.elf
+	gzip -9nc $< > $@
+
+clean:
+	rm -rf $(B)/core $(B)/loader $(B)/tests $(B)/insula.*
+
+-include $(CORE_OBJ:.o=.d)
+
+.PHONY: all clean
+.DEFAULT_GOAL := all

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The core's command line: the options of Xen's that apply. */
+#include "boot/boot.h"
+#include "device/console.h"
+#include "lib/print.h"
+#include "lib/string.h"
+
+struct options options = {.iommu = true};
+
+static const struct {
+    const char *name;
+    char *text;
+    size_t size;
+} text_options[] = {
+    {"console", options.console, sizeof(options.console)},
+    {"com1", options.com1, sizeof(options.com1)},
+    {"loglvl", options.loglvl, sizeof(options.loglvl)},
+    {"guest_loglvl", options.guest_loglvl, sizeof(options.guest_loglvl)},
+    {"dom0", options.dom0, sizeof(options.dom0)},
+};
+
+/* Of Xen's, without a meaning here: accepted in silence. */
+static const char *const ignored[] = {
+    "bootscrub", "spec-ctrl", "dom0-iommu", "placeholder", "ucode", "sched",
+    "sync_console", "vga", "no-real-mode", "edd", "hap", "pv",
+};
+
+/* A number with a K, M, G suffix (none: K, as Xen takes it). */
+static uint64_t parse_size(const char **s)
+{
+    uint64_t v = 0;
+
+    while (**s >= '0' && **s <= '9')
+        v = v * 10 + (*(*s)++ - '0');
+    switch (**s) {
+    case 'T': case 't':
+        v <<= 10; /* fall through */
+    case 'G': case 'g':
+        v <<= 10; /* fall through */
+    case 'M': case 'm':
+        v <<= 10; /* fall through */
+    case 'K': case 'k':
+        (*s)++;
+    }
+    return v << 10;
+}
+
+/* dom0_mem=1024M,max:2G,min:512M */
+static void parse_dom0_mem(const char *s)
+{
+    while (*s) {
+        uint64_t *into = &options.dom0_mem;
+
+        if (!strncmp(s, "min:", 4))
+            into = &options.dom0_mem_min;
+        else if (!strncmp(s, "max:", 4))
+            into = &options.dom0_mem_max;
+        if (into != &options.dom0_mem)
+            s += 4;
+        *into = parse_size(&s);
+        if (*s && *s++ != ',') {
+            log_warn("dom0_mem: cannot read '%s'", s - 1);
+            return;
+        }
+    }
+}
+
+static unsigned int parse_count(const char *s)
+{
+    unsigned int v = 0;
+
+    while (*s >= '0' && *s <= '9' && v < 100000)
+        v = v * 10 + (*s++ - '0');
+    return v;
+}
+
+static bool is_true(const char *s)
+{
+    return strcmp(s, "0") && strcmp(s, "off") && strcmp(s, "no") &&
+           strcmp(s, "false");
+}
+
+static void parse_option(const char *name, const char *value)
+{
+    for (unsigned int i = 0; i < ARRAY_SIZE(text_options); i++) {
+        if (!strcmp(name, text_options[i].name)) {
+            copy_string(text_options[i].text, value, text_options[i].size);
+            return;
+        }
+    }
+    for (unsigned int i = 0; i < ARRAY_SIZE(ignored); i++)
+        if (!strcmp(name, ignored[i]))
+            return;
+    if (!strcmp(name, "dom0_mem"))
+        parse_dom0_mem(value);
+    else if (!strcmp(name, "dom0_max_vcpus"))
+        options.dom0_max_vcpus = parse_count(value);
+    else if (!strcmp(name, "maxcpus"))
+        options.maxcpus = parse_count(value);
+    else if (!strcmp(name, "noreboot"))
+        options.noreboot = is_true(value);
+    else if (!strcmp(name, "iommu"))
+        options.iommu = is_true(value);
+    else
+        log_warn("unknown option '%s' passed over", name);
+}
+
+void options_parse(void)
+{
+    static char copy[sizeof(cmdline)];
+    char *s = copy;
+
+    copy_string(copy, cmdline, sizeof(copy));
+    while (*s) {
+        char *word, *value;
+
+        while (*s == ' ')
+            s++;
+        for (word = s; *s && *s != ' '; s++)
+            ;
+        if (*s)
+            *s++ = 0;
+        if (!strcmp(word, "--"))
+            return; /* the rest is dom0's */
+        value = strchr(word, '=');
+        if (value)
+            *value++ = 0;
+        if (*word)
+            parse_option(word, value ? value : "");
+    }
+}

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Bringing up the other CPUs (APM vol. 2, 15.27 and 16.5: INIT, SIPI, SIPI). */
+#include "boot/acpi.h"
+#include "boot/boot.h"
+#include "cpu/arch.h"
+#include "cpu/cpu.h"
+#include "cpu/irq.h"
+#include "cpu/time.h"
+#include "lib/print.h"
+#include "lib/string.h"
+#include "memory/heap.h"
+#include "memory/map.h"
+#include "memory/window.h"
+#include "sched/sched.h"
+#include "vm/vendor.h"
+
+/* A page below 1 MiB that firmware leaves alone. */
+#define TRAMPOLINE 0x8000ul
+
+extern const char trampoline[], trampoline_end[], trampoline_data[],
+    trampoline_far[];
+
+struct trampoline_args {
+    uint64_t cr3, cpu, stack;
+};
+
+/* Where a new CPU comes in, with its stack and %gs. */
+_Noreturn void smp_cpu_main(struct cpu *c);
+
+_Noreturn void smp_cpu_main(struct cpu *c)
+{
+    descriptors_init(c);
+    apic_init_cpu();
+    fpu_init_cpu();
+    if (vendor->cpu_init(c))
+        panic("CPU%u: %s does not start", c->id, vendor->name);
+    __atomic_store_n(&c->online, true, __ATOMIC_SEQ_CST);
+    while (!READ_ONCE(c->current)) /* the boot CPU adds it to the scheduler */
+        cpu_relax();
+    run_loop();
+}
+
+static struct cpu *new_cpu(unsigned int id, uint32_t apic)
+{
+    struct cpu *c = core_alloc(sizeof(*c));
+    char *stack = core_alloc_pages(STACK_SIZE / PAGE_SIZE);
+
+    if (!c || !stack)
+        panic("no memory for CPU%u", id);
+    c->self = c;
+    c->id = id;
+    c->apic_id = apic;
+    c->arch = core_alloc(sizeof(*c->arch));
+    c->stack_top = stack + STACK_SIZE;
+    if (!c->arch || !windows_init(c))
+        panic("no memory for CPU%u", id);
+    timers_init(c);
+    return c;
+}
+
+static void *trampoline_make(void)
+{
+    char *page;
+    uint32_t *far;
+
+    if (!core_map(TRAMPOLINE, TRAMPOLINE, 1, PTE_P | PTE_RW | PTE_A | PTE_D))
+        panic("no memory for the trampoline");
+    page = (char *)TRAMPOLINE;
+    memcpy(page, trampoline, trampoline_end - trampoline);
+    far = (uint32_t *)(page + (trampoline_far - trampoline));
+    *far += TRAMPOLINE;
+    return page + (trampoline_data - trampoline);
+}
+
+static bool start(struct cpu *c, struct trampoline_args *args)
+{
+    args->cr3 = (uintptr_t)core_l4;
+    args->cpu = (uintptr_t)c;
+    args->stack = (uintptr_t)c->stack_top;
+    smp_mb();
+    apic_send_init(c->apic_id);
+    delay_us(10000);
+    for (unsigned int i = 0; i < 2 && !READ_ONCE(c->online); i++) {
+        apic_send_startup(c->apic_id, TRAMPOLINE >> PAGE_SHIFT);
+        for (unsigned int ms = 0; ms < 200 && !READ_ONCE(c->online); ms++)
+            delay_us(1000);
+    }
+    return READ_ONCE(c->online);
+}
+
+void smp_boot(void)
+{
+    unsigned int limit = options.maxcpus ? options.maxcpus : MAX_CPUS;
+    struct trampoline_args *args;
+
+    if (acpi.cpus < 2 || limit < 2)
+        return;
+    args = trampoline_make();
+    for (unsigned int i = 0; i < acpi.cpus && cpu_count < limit; i++) {
+        struct cpu *c;
+
+        if (acpi.cpu_apic_ids[i] == cpu0.apic_id)
+            continue;
+        c = new_cpu(cpu_count, acpi.cpu_apic_ids[i]);
+        if (!start(c, args))
+            panic("CPU with APIC id %u does not start; try maxcpus=%u",
+                  c->apic_id, cpu_count);
+        cpus[cpu_count] = c;
+        smp_mb();
+        cpu_count++;
+        sched_add_cpu(c);
+    }
+    core_unmap(TRAMPOLINE, 1);
+    flush_core_tlb_all();
+    log_info("CPUs: %u", cpu_count);
+}

@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The host's local APICs (APM vol. 2, chapter 16). */
+#include "cpu/arch.h"
+#include "cpu/cpu.h"
+#include "cpu/irq.h"
+#include "cpu/time.h"
+#include "lib/print.h"
+#include "memory/window.h"
+
+#define MSR_APIC_BASE    0x1b
+#define MSR_TSC_DEADLINE 0x6e0
+#define APIC_BASE_EN     BIT(11)
+#define APIC_BASE_EXTD   BIT(10)
+
+#define REG_ID     0x020
+#define REG_TPR    0x080
+#define REG_EOI    0x0b0
+#define REG_SVR    0x0f0
+#define REG_ESR    0x280
+#define REG_ICR    0x300
+#define REG_ICR_HI 0x310
+#define REG_TIMER  0x320
+#define REG_LINT0  0x350
+#define REG_LINT1  0x360
+#define REG_ERROR  0x370
+#define REG_INIT   0x380
+#define REG_COUNT  0x390
+#define REG_DIVIDE 0x3e0
+
+#define LVT_MASKED      BIT(16)
+#define LVT_DEADLINE    BIT(18)
+#define ICR_BUSY        BIT(12)
+#define ICR_ASSERT      BIT(14)
+#define ICR_INIT        0x500
+#define ICR_STARTUP     0x600
+
+static volatile uint32_t *regs; /* xAPIC page */
+static bool x2apic, deadline;
+static uint32_t timer_khz; /* of the one-shot counter, divided by 16 */
+
+static uint32_t reg_read(unsigned int reg)
+{
+    return x2apic ? read_msr(0x800 + reg / 16) : regs[reg / 4];
+}
+
+static void reg_write(unsigned int reg, uint32_t v)
+{
+    if (x2apic)
+        write_msr(0x800 + reg / 16, v);
+    else
+        regs[reg / 4] = v;
+}
+
+void apic_init_cpu(void)
+{
+    uint64_t base = read_msr(MSR_APIC_BASE);
+    struct cpuid_regs r = cpuid(1, 0);
+
+    if (!regs) {
+        x2apic = base & APIC_BASE_EXTD || r.c & BIT(21);
+        deadline = r.c & BIT(24);
+        regs = vmap_device(base & MASK(51, 12), PAGE_SIZE);
+        if (!regs)
+            panic("cannot map the local APIC");
+    }
+    base |= APIC_BASE_EN;
+    write_msr(MSR_APIC_BASE, base);
+    if (x2apic)
+        write_msr(MSR_APIC_BASE, base | APIC_BASE_EXTD);
+    reg_write(REG_TPR, 0);
+    reg_write(REG_LINT0, LVT_MASKED);
+    reg_write(REG_LINT1, 0x400); /* NMI */
+    reg_write(REG_ERROR, LVT_MASKED);
+    reg_write(REG_DIVIDE, 3); /* by 16 */
+    reg_write(REG_TIMER, VECTOR_TIMER | (deadline ? LVT_DEADLINE : 0));
+    reg_write(REG_SVR, 0x100 | VECTOR_SPURIOUS);
+}
+
+uint32_t apic_id(void)
+{
+    return x2apic ? reg_read(REG_ID) : reg_read(REG_ID) >> 24;
+}
+
+void apic_eoi(void)
+{
+    reg_write(REG_EOI, 0);
+}
+
+static void send(uint32_t id, uint32_t command)
+{
+    if (x2apic) {
+        write_msr(0x830, (uint64_t)id << 32 | command);
+        return;
+    }
+    while (regs[REG_ICR / 4] & ICR_BUSY)
+        cpu_relax();
+    regs[REG_ICR_HI / 4] = id << 24;
+    regs[REG_ICR / 4] = command;
+}
+
+void apic_send_ipi(uint32_t id, uint8_t vector)
+{
+    smp_mb();
+    send(id, ICR_ASSERT | vector);
+}
+
+void apic_send_init(uint32_t id)
+{
+    send(id, ICR_ASSERT | ICR_INIT);
+}
+
+void apic_send_startup(uint32_t id, uint8_t page)
+{
+    send(id, ICR_ASSERT | ICR_STARTUP | page);
+}
+
+void apic_calibrate(void)
+{
+    uint64_t start, ticks;
+    uint32_t left;
+
+    if (deadline) {
+        log_info("timer: TSC deadline%s", x2apic ? ", x2APIC" : "");
+        return;
+    }
+    reg_write(REG_TIMER, VECTOR_TIMER | LVT_MASKED);
+    start = read_tsc();
+    reg_write(REG_INIT, ~0u);
+    delay_us(20000);
+    left = reg_read(REG_COUNT);
+    ticks = read_tsc() - start;
+    reg_write(REG_INIT, 0);
+    reg_write(REG_TIMER, VECTOR_TIMER);
+    timer_khz = (uint64_t)(~0u - left) * tsc_khz / ticks;
+    if (!timer_khz)
+        panic("the local APIC's timer does not count");
+    log_info("timer: local APIC, %u kHz%s", timer_khz,
+             x2apic ? ", x2APIC" : "");
+}
+
+void apic_set_timer(uint64_t when)
+{
+    uint64_t ns, count;
+
+    if (when == TIME_NEVER) {
+        if (deadline)
+            write_msr(MSR_TSC_DEADLINE, 0);
+        else
+            reg_write(REG_INIT, 0);
+        return;
+    }
+    ns = now();
+    ns = when > ns ? when - ns : 0;
+    if (ns > NS_PER_SEC)
+        ns = NS_PER_SEC; /* early is harmless: it is set again */
+    if (deadline) {
+        write_msr(MSR_TSC_DEADLINE, read_tsc() + ns_to_tsc(ns) + 1);
+        return;
+    }
+    count = ns * timer_khz / 1000000 + 1;
+    reg_write(REG_INIT, MIN(count, 0xffffffffull));
+}
+
+void apic_msi_message(uint32_t id, uint8_t vector, uint64_t *addr,
+                      uint32_t *data)
+{
+    *addr = 0xfee00000 | (id & 0xff) << 12;
+    *data = vector; /* fixed, edge */
+}

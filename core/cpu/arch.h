@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Descriptor tables and traps of the host's CPUs. */
+#ifndef CPU_ARCH_H
+#define CPU_ARCH_H
+
+#include "lib/base.h"
+
+#define SEL_CODE64 0x08
+#define SEL_DATA   0x10
+#define SEL_TSS    0x20
+
+/* APM vol. 2, 12.2.5. */
+struct tss {
+    uint32_t reserved0;
+    uint64_t rsp[3];
+    uint64_t reserved1;
+    uint64_t ist[7];
+    uint64_t reserved2;
+    uint16_t reserved3, io_map;
+} packed;
+
+#define IST_NMI    1
+#define IST_DF     2
+#define IST_MC     3
+#define STACK_SIZE 16384u
+#define IST_SIZE   4096u
+
+struct cpu_arch {
+    uint64_t gdt[8];
+    struct tss tss;
+    uint8_t ist_stack[3][IST_SIZE] __attribute__((aligned(16)));
+};
+
+struct trap_frame {
+    uint64_t rax, rcx, rdx, rbx, rbp, rsi, rdi;
+    uint64_t r8, r9, r10, r11, r12, r13, r14, r15;
+    uint64_t vector, error, rip, cs, rflags, rsp, ss;
+};
+
+struct cpu;
+void idt_init(void);                   /* once                       */
+void descriptors_init(struct cpu *c);  /* on that CPU                */
+
+/* cpu/fpu.c: extended state.  Sizes and masks are the host's. */
+extern uint64_t fpu_host_xcr0;
+extern uint32_t fpu_area_size;
+void fpu_boot(void);
+void fpu_init_cpu(void);
+struct vcpu;
+void fpu_reset(struct vcpu *v);        /* to the state after reset   */
+void fpu_save(struct vcpu *v);
+void fpu_restore(struct vcpu *v);
+bool xcr0_valid(uint64_t v);           /* as XSETBV checks it        */
+void fpu_set_xcr0(uint64_t v);         /* of the current vCPU        */
+
+/* cpu/time.c */
+void time_boot(void);
+void timers_init(struct cpu *c);
+void timer_interrupt(void);
+void timers_run(struct cpu *c);        /* WORK_TIMER, from the run loop */
+
+/* cpu/idle.c, vm/run.c */
+_Noreturn void run_loop(void);
+
+bool windows_init(struct cpu *c);      /* memory/window.c            */
+extern struct cpu cpu0;
+
+#endif

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Messages between CPUs. */
+#include "cpu/cpu.h"
+#include "cpu/arch.h"
+#include "cpu/irq.h"
+#include "memory/map.h"
+
+static struct cpu_arch arch0;
+static uint8_t stack0[STACK_SIZE] __attribute__((aligned(16)));
+struct cpu cpu0 = {
+    .self = &cpu0, .online = true, .arch = &arch0,
+    .stack_top = stack0 + STACK_SIZE,
+};
+struct cpu *cpus[MAX_CPUS] = {&cpu0};
+unsigned int cpu_count = 1;
+
+void cpu_kick(struct cpu *c)
+{
+    if (c != this_cpu() && c->online)
+        apic_send_ipi(c->apic_id, VECTOR_KICK);
+}
+
+void cpu_ask(struct cpu *c, enum cpu_work work)
+{
+    if (!test_and_set_bit(work, &c->pending))
+        cpu_kick(c);
+}
+
+static void flush_core_tlb(void)
+{
+    uint64_t cr3;
+
+    /* Nothing of the core's is global. */
+    __asm__ volatile("mov %%cr3, %0; mov %0, %%cr3" : "=r"(cr3) : : "memory");
+}
+
+void cpu_poll(void)
+{
+    struct cpu *c = this_cpu();
+
+    if (test_bit(WORK_FLUSH_CORE, &c->pending)) {
+        /* Flush first: a clear bit says that it is done. */
+        flush_core_tlb();
+        clear_bit(WORK_FLUSH_CORE, &c->pending);
+    }
+}
+
+void flush_core_tlb_all(void)
+{
+    struct cpu *c;
+
+    flush_core_tlb();
+    for_each_cpu(c)
+        if (c != this_cpu())
+            cpu_ask(c, WORK_FLUSH_CORE);
+    for_each_cpu(c)
+        while (c != this_cpu() && test_bit(WORK_FLUSH_CORE, &c->pending)) {
+            cpu_poll();
+            cpu_relax();
+        }
+}
+
+void wait_quiescent(void)
+{
+    struct cpu *c;
+    uint64_t before;
+
+    ASSERT(this_cpu()->held == 0);
+    smp_mb();
+    for_each_cpu(c)
+    {
+        if (c == this_cpu())
+            continue;
+        before = READ_ONCE(c->passes);
+        /* An even number: idle or in a guest (vm/run.c). */
+        while (before & 1 && READ_ONCE(c->passes) == before) {
+            cpu_poll();
+            cpu_relax();
+        }
+    }
+}

@@ -1,0 +1,365 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Machine frames and their allocator.
+ *
+ * One word a frame: references (bits 0-31), owner (32-47), dirty (48).  Free
+ * frames are kept by chunks of 2 MiB: a bitmap each, chunks that are wholly
+ * free on one list, partly free ones on another.  The heap takes whole chunks.
+ */
+#include "memory/frame.h"
+#include "cpu/lock.h"
+#include "lib/list.h"
+#include "lib/print.h"
+#include "lib/string.h"
+#include "memory/chunk.h"
+#include "memory/map.h"
+#include "memory/window.h"
+#include "vm/domain.h"
+#include "vm/p2m.h"
+
+#define WORD_OWNER(owner) ((uint64_t)(owner) << 32)
+#define WORD_DIRTY        BIT(48)
+#define REFS_MAX          0x7fffffffu
+
+/* Guards: chunks, the lists, free_frames, and words of free frames. */
+static struct spinlock frames_lock = SPINLOCK(RANK_FRAMES);
+static struct list full = LIST_INIT(full), partial = LIST_INIT(partial);
+static uint64_t *words;
+static struct chunk *chunks;
+static uint64_t free_frames, ram_frames, core_frames, boot_table_frames;
+uint64_t max_mfn;
+
+static inline uint16_t word_owner(uint64_t word)
+{
+    return word >> 32;
+}
+
+uint16_t frame_owner(uint64_t mfn)
+{
+    if (mfn >= max_mfn)
+        return OWNER_RESERVED;
+    return word_owner(READ_ONCE(words[index_nospec(mfn, max_mfn)]));
+}
+
+uint32_t frame_refs(uint64_t mfn)
+{
+    return mfn < max_mfn ? (uint32_t)READ_ONCE(words[mfn]) : 0;
+}
+
+bool frame_get(uint64_t mfn, uint16_t owner)
+{
+    uint64_t *w, old;
+
+    if (mfn >= max_mfn)
+        return false;
+    w = &words[index_nospec(mfn, max_mfn)];
+    old = READ_ONCE(*w);
+    do {
+        uint32_t refs = old;
+
+        if (word_owner(old) != owner || !refs || refs >= REFS_MAX)
+            return false;
+    } while (!__atomic_compare_exchange_n(w, &old, old + 1, false,
+                                          __ATOMIC_SEQ_CST, __ATOMIC_RELAXED));
+    return true;
+}
+
+static inline struct chunk *chunk_of(uint64_t mfn)
+{
+    return &chunks[mfn / CHUNK_FRAMES];
+}
+
+static inline uint64_t chunk_mfn(const struct chunk *c)
+{
+    return (uint64_t)(c - chunks) * CHUNK_FRAMES;
+}
+
+/* Puts a chunk on the list that its count asks for.  Lock held. */
+static void chunk_file(struct chunk *c)
+{
+    list_del(&c->link);
+    if (c->core || !c->free_count)
+        return;
+    list_add(c->free_count == CHUNK_FRAMES ? &full : &partial, &c->link);
+}
+
+static void mark_free(uint64_t mfn, uint64_t word)
+{
+    struct chunk *c = chunk_of(mfn);
+
+    words[mfn] = WORD_OWNER(OWNER_FREE) | word;
+    __set_bit(mfn % CHUNK_FRAMES, c->free);
+    c->free_count++;
+    free_frames++;
+    if (!c->core && (c->free_count == 1 || c->free_count == CHUNK_FRAMES))
+        chunk_file(c);
+}
+
+static void mark_used(uint64_t mfn)
+{
+    struct chunk *c = chunk_of(mfn);
+
+    ASSERT(test_bit(mfn % CHUNK_FRAMES, c->free));
+    __clear_bit(mfn % CHUNK_FRAMES, c->free);
+    c->free_count--;
+    free_frames--;
+    if (!c->core &&
+        (c->free_count == CHUNK_FRAMES - 1 || c->free_count == 0))
+        chunk_file(c);
+}
+
+void frame_put(uint64_t mfn)
+{
+    uint64_t old;
+    struct domain *d;
+
+    ASSERT(mfn < max_mfn);
+    old = __atomic_fetch_sub(&words[mfn], 1, __ATOMIC_SEQ_CST);
+    ASSERT((uint32_t)old != 0);
+    if ((uint32_t)old != 1)
+        return;
+    /* The domain lives as long as it has frames: each holds a reference. */
+    d = domain_of_owner(word_owner(old));
+    window_zero(mfn);
+    spin_lock(&frames_lock);
+    mark_free(mfn, 0);
+    spin_unlock(&frames_lock);
+    __atomic_fetch_sub(&d->tot_pages, 1, __ATOMIC_SEQ_CST);
+    domain_put(d);
+}
+
+static struct chunk *find_chunk(bool low, bool whole)
+{
+    struct list *heads[] = {&partial, &full}, *p;
+
+    for (unsigned int i = whole; i < 2; i++) {
+        list_for_each(p, heads[i])
+        {
+            struct chunk *c = list_entry(p, struct chunk, link);
+
+            if (!low || chunk_mfn(c) < 1ul << 20)
+                return c;
+        }
+    }
+    return NULL;
+}
+
+/* A naturally aligned GiB of free chunks, from the top.  Lock held. */
+static uint64_t find_gib(bool low)
+{
+    uint64_t mfn = max_mfn >> ORDER_1G << ORDER_1G;
+
+    while (mfn >= 1ul << ORDER_1G) {
+        unsigned int i = 0;
+
+        mfn -= 1ul << ORDER_1G;
+        if (low && mfn >= 1ul << 20)
+            continue;
+        while (i < 512 && chunk_of(mfn)[i].free_count == CHUNK_FRAMES &&
+               !chunk_of(mfn)[i].core)
+            i++;
+        if (i == 512)
+            return mfn;
+    }
+    return MFN_INVALID;
+}
+
+static uint64_t find_frames(unsigned int order, bool low)
+{
+    struct chunk *c;
+
+    if (order == ORDER_1G)
+        return find_gib(low);
+    c = find_chunk(low, order == ORDER_2M);
+    if (!c)
+        return MFN_INVALID;
+    return chunk_mfn(c) + find_bit(c->free, CHUNK_FRAMES, 0);
+}
+
+/* Counts n more frames for d, or not if that would pass its limit. */
+static bool charge(struct domain *d, uint64_t n)
+{
+    uint64_t before = __atomic_fetch_add(&d->tot_pages, n, __ATOMIC_SEQ_CST);
+
+    if (before + n <= READ_ONCE(d->max_pages)) {
+        __atomic_fetch_add(&d->refs, n, __ATOMIC_SEQ_CST);
+        return true;
+    }
+    __atomic_fetch_sub(&d->tot_pages, n, __ATOMIC_SEQ_CST);
+    return false;
+}
+
+static void uncharge(struct domain *d, uint64_t n)
+{
+    __atomic_fetch_sub(&d->tot_pages, n, __ATOMIC_SEQ_CST);
+    __atomic_fetch_sub(&d->refs, n, __ATOMIC_SEQ_CST);
+}
+
+uint64_t frames_alloc(struct domain *d, unsigned int order, bool low)
+{
+    uint64_t mfn, n = 1ul << order;
+
+    if ((order != ORDER_4K && order != ORDER_2M && order != ORDER_1G) ||
+        !charge(d, n))
+        return MFN_INVALID;
+    spin_lock(&frames_lock);
+    mfn = find_frames(order, low);
+    if (mfn != MFN_INVALID)
+        for (uint64_t i = 0; i < n; i++)
+            mark_used(mfn + i);
+    spin_unlock(&frames_lock);
+    if (mfn == MFN_INVALID) {
+        uncharge(d, n);
+        return mfn;
+    }
+    for (uint64_t i = mfn; i < mfn + n; i++) {
+        if (words[i] & WORD_DIRTY)
+            window_zero(i);
+        WRITE_ONCE(words[i], WORD_OWNER(d->id) | 1);
+    }
+    return mfn;
+}
+
+bool frames_claim(struct domain *d, uint64_t mfn, uint64_t count)
+{
+    bool all = mfn + count <= max_mfn && charge(d, count);
+    uint64_t i;
+
+    if (!all)
+        return false;
+    spin_lock(&frames_lock);
+    for (i = mfn; i < mfn + count && all; i++)
+        all = word_owner(words[i]) == OWNER_FREE && !chunk_of(i)->core;
+    for (i = mfn; i < mfn + count && all; i++) {
+        mark_used(i);
+        words[i] = WORD_OWNER(d->id) | 1;
+    }
+    spin_unlock(&frames_lock);
+    if (!all)
+        uncharge(d, count);
+    return all;
+}
+
+/* --- for the heap (memory/chunk.h) --- */
+
+struct chunk *chunk_take_for_core(void)
+{
+    struct chunk *c = NULL;
+
+    spin_lock(&frames_lock);
+    for (uint64_t i = max_mfn / CHUNK_FRAMES; i-- > 0 && !c;)
+        if (chunks[i].free_count == CHUNK_FRAMES && !chunks[i].core)
+            c = &chunks[i];
+    if (c) {
+        c->core = true;
+        chunk_file(c);
+    }
+    spin_unlock(&frames_lock);
+    return c;
+}
+
+void chunk_give_back(struct chunk *c)
+{
+    spin_lock(&frames_lock);
+    ASSERT(c->core && c->free_count == CHUNK_FRAMES);
+    c->core = false;
+    chunk_file(c);
+    spin_unlock(&frames_lock);
+}
+
+void chunk_mark(struct chunk *c, unsigned int first, unsigned int n, bool used)
+{
+    uint64_t mfn = chunk_mfn(c) + first;
+
+    spin_lock(&frames_lock);
+    for (uint64_t i = mfn; i < mfn + n; i++) {
+        if (used) {
+            mark_used(i);
+            words[i] = WORD_OWNER(OWNER_CORE) | 1;
+        } else {
+            mark_free(i, 0);
+        }
+    }
+    core_frames += used ? n : -(uint64_t)n;
+    spin_unlock(&frames_lock);
+}
+
+struct chunk *chunk_from_mfn(uint64_t mfn)
+{
+    return chunk_of(mfn);
+}
+
+uint64_t chunk_first_mfn(const struct chunk *c)
+{
+    return chunk_mfn(c);
+}
+
+/* --- counts and boot --- */
+
+uint64_t frames_free_count(void)
+{
+    return READ_ONCE(free_frames);
+}
+
+uint64_t frames_total_count(void)
+{
+    return ram_frames;
+}
+
+uint64_t frames_core_count(void)
+{
+    uint64_t image = (uintptr_t)image_end - (uintptr_t)image_start;
+
+    return core_frames + boot_table_frames + (image >> PAGE_SHIFT);
+}
+
+size_t frames_table_bytes(uint64_t highest_byte)
+{
+    uint64_t n = ROUND_UP(DIV_UP(highest_byte, PAGE_SIZE), CHUNK_FRAMES);
+
+    return n * sizeof(*words) + n / CHUNK_FRAMES * sizeof(*chunks);
+}
+
+void frames_init(void *table, uint64_t highest_byte)
+{
+    max_mfn = ROUND_UP(DIV_UP(highest_byte, PAGE_SIZE), CHUNK_FRAMES);
+    words = table;
+    chunks = (struct chunk *)(words + max_mfn);
+    boot_table_frames = DIV_UP(frames_table_bytes(highest_byte), PAGE_SIZE);
+    for (uint64_t i = 0; i < max_mfn; i++)
+        words[i] = WORD_OWNER(OWNER_RESERVED);
+    memset(chunks, 0, max_mfn / CHUNK_FRAMES * sizeof(*chunks));
+    for (uint64_t i = 0; i < max_mfn / CHUNK_FRAMES; i++)
+        list_init(&chunks[i].link);
+}
+
+void frames_count_ram(uint64_t frames)
+{
+    ram_frames += frames;
+}
+
+void frames_add_ram(uint64_t start, uint64_t end)
+{
+    start = ROUND_UP(start, PAGE_SIZE) >> PAGE_SHIFT;
+    end = MIN(end >> PAGE_SHIFT, max_mfn);
+    spin_lock(&frames_lock);
+    for (uint64_t i = start; i < end; i++)
+        if (word_owner(words[i]) == OWNER_RESERVED)
+            mark_free(i, WORD_DIRTY);
+    spin_unlock(&frames_lock);
+}
+
+void frames_dump(void)
+{
+    struct domain *d;
+    domid_t id = 0;
+
+    log_info("frames: %lu RAM, %lu free, %lu core", ram_frames, free_frames,
+             frames_core_count());
+    while ((d = domain_get_from(id)) != NULL) {
+        log_info("frames: d%u owns %lu, p2m tables %lu", d->id, d->tot_pages,
+                 d->p2m ? d->p2m->tables : 0);
+        id = d->id + 1;
+        domain_put(d);
+    }
+}

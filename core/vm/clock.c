@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Guests' clocks: pvclock records, wall clock, TSC offsets.
+ *
+ * System time is a fixed linear function of the host's TSC, the same on every
+ * CPU, so a record is good for as long as its vCPU's TSC offset is.
+ */
+#include "vm/guest.h"
+#include "lib/string.h"
+#include "vm/domain.h"
+#include "vm/vcpu.h"
+#include "vm/vendor.h"
+
+/* Guards: the wall clock. */
+static struct spinlock wall_lock = SPINLOCK(RANK_DOMAIN);
+static uint64_t wall_sec;
+static uint32_t wall_nsec;
+
+static void write_record(struct vcpu_time_info *t,
+                         const struct vcpu_time_info *from, uint32_t version)
+{
+    WRITE_ONCE(t->version, version | 1);
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    memcpy(&t->tsc_timestamp, &from->tsc_timestamp,
+           sizeof(*t) - offsetof(struct vcpu_time_info, tsc_timestamp));
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    WRITE_ONCE(t->version, (version | 1) + 1);
+}
+
+void clock_update_vcpu(struct vcpu *v)
+{
+    struct vcpu_time_info t = {
+        .tsc_timestamp = time_boot_tsc() + v->tsc_offset,
+        .system_time = 0,
+        .tsc_to_system_mul = tsc_scale.mul,
+        .tsc_shift = tsc_scale.shift,
+        .flags = XEN_PVCLOCK_TSC_STABLE_BIT,
+    };
+
+    v->pvclock_version += 2;
+    write_record(&v->info->time, &t, v->pvclock_version);
+    t.version = v->pvclock_version;
+    if (v->time_va && v == current_vcpu() &&
+        copy_to_guest(v->time_va, &t, sizeof(t)))
+        v->time_va = 0;
+}
+
+void clock_write_wall(struct domain *d)
+{
+    struct shared_info *s = d->shared_info;
+    uint64_t sec;
+
+    spin_lock(&wall_lock);
+    sec = wall_sec + d->time_offset;
+    WRITE_ONCE(s->wc_version, s->wc_version | 1);
+    smp_mb();
+    s->wc_sec = sec;
+    s->wc_nsec = wall_nsec;
+    s->wc_sec_hi = sec >> 32;
+    smp_mb();
+    WRITE_ONCE(s->wc_version, s->wc_version + 1);
+    spin_unlock(&wall_lock);
+}
+
+void clock_set_wall(uint64_t sec, uint32_t nsec, uint64_t at)
+{
+    uint64_t total = sec * NS_PER_SEC + nsec - at;
+    struct domain *d;
+    domid_t id = 0;
+
+    spin_lock(&wall_lock);
+    wall_sec = total / NS_PER_SEC;
+    wall_nsec = total % NS_PER_SEC;
+    spin_unlock(&wall_lock);
+    while ((d = domain_get_from(id)) != NULL) {
+        clock_write_wall(d);
+        id = d->id + 1;
+        domain_put(d);
+    }
+}
+
+uint64_t clock_guest_tsc(const struct vcpu *v)
+{
+    return read_tsc() + v->tsc_offset;
+}
+
+void clock_set_guest_tsc(struct vcpu *v, uint64_t tsc)
+{
+    v->tsc_offset = tsc - read_tsc();
+    vendor->tsc_changed(v);
+    clock_update_vcpu(v);
+}
