@@ -27,23 +27,26 @@ $(B)/core/boot/loader_image.S.o: $(B)/loader/loader.bin
 
 $(B)/core/%.c.o: core/%.c
 	@mkdir -p $(@D)
-	$(CC) $(CORE_CFLAGS) -MMD -MP -c $< -o $@
+	@echo '  CC  $<'
+	@$(CC) $(CORE_CFLAGS) -MMD -MP -c $< -o $@
 
 $(B)/core/%.S.o: core/%.S
 	@mkdir -p $(@D)
-	$(CC) $(CORE_CFLAGS) -MMD -MP -c $< -o $@
+	@echo '  CC  $<'
+	@$(CC) $(CORE_CFLAGS) -MMD -MP -c $< -o $@
 
 # Multiboot 1 wants an ELF32 file; all addresses are below 4 GiB.
 $(B)/insula.elf64: $(CORE_OBJ) core/core.lds
-	$(LD) -m elf_x86_64 -static -nostdlib -z noexecstack \
+	@echo '  LD  $@'
+	@$(LD) -m elf_x86_64 -static -nostdlib -z noexecstack \
 		-z max-page-size=4096 --build-id=none -T core/core.lds \
 		-o $@ $(CORE_OBJ)
 
 $(B)/insula.elf: $(B)/insula.elf64
-	objcopy -O elf32-i386 --strip-debug $< $@
+	@objcopy -O elf32-i386 --strip-debug $< $@
 
 $(B)/insula.gz: $(B)/insula.elf
-	gzip -9nc $< > $@
+	@gzip -9nc $< > $@
 
 clean:
 	rm -rf $(B)/core $(B)/loader $(B)/tests $(B)/insula.*

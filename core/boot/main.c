@@ -23,9 +23,9 @@
 
 const struct vendor_ops *vendor = &svm_ops;
 
-static uint64_t highest_ram(void)
+static void note_ram(void)
 {
-    uint64_t top = 0, sum = 0;
+    uint64_t sum = 0;
 
     for (unsigned int i = 0; i < boot.map.count; i++) {
         struct e820_entry *e = &boot.map.entry[i];
@@ -33,13 +33,11 @@ static uint64_t highest_ram(void)
         if (e->type != E820_RAM)
             continue;
         sum += e->size;
-        top = MAX(top, e->addr + e->size);
-        frames_count_ram(e->size >> PAGE_SHIFT);
+        frames_note_ram(e->addr, e->addr + e->size);
     }
     if (sum < MIN_RAM)
         panic("%lu MiB of memory; Insula needs %llu at least", sum >> 20,
               MIN_RAM >> 20);
-    return top;
 }
 
 static bool overlaps(uint64_t a, uint64_t a_end, uint64_t b, uint64_t b_end)
@@ -140,15 +138,16 @@ static void add_free_ram(uint64_t table, uint64_t table_end)
 
 static void memory_boot(void)
 {
-    uint64_t top = highest_ram();
-    uint64_t size = ROUND_UP(frames_table_bytes(top), LARGE);
-    uint64_t table = find_room(size, LARGE, 1ull << 32);
+    uint64_t size, table;
 
+    note_ram();
+    size = frames_table_bytes();
+    table = find_room(size, LARGE, 1ull << 32);
     move_modules(table);
-    map_init(table, table + size);
+    map_init();
     if (!windows_init(&cpu0))
         panic("no memory for windows");
-    frames_init((void *)(HEAP_BASE + table), top);
+    frames_init(table);
     add_free_ram(table, table + size);
     heap_boot();
     log_info("memory: %lu MiB, %lu free; the core uses %lu KiB",

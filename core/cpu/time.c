@@ -32,7 +32,7 @@ uint64_t tsc_to_ns(uint64_t tsc)
 
 uint64_t ns_to_tsc(uint64_t ns)
 {
-    return (unsigned __int128)ns * tsc_khz / 1000000;
+    return ns / 1000000 * tsc_khz + ns % 1000000 * tsc_khz / 1000000;
 }
 
 uint64_t now(void)

@@ -27,7 +27,7 @@ int context_load(struct domain *d, const uint8_t *buf, size_t size) must_use;
 struct e820_entry {
     uint64_t addr, size;
     uint32_t type;
-} __attribute__((packed));
+} packed;
 #define E820_RAM      1
 #define E820_RESERVED 2
 #define E820_ACPI     3

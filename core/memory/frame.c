@@ -24,10 +24,21 @@
 /* Guards: chunks, the lists, free_frames, and words of free frames. */
 static struct spinlock frames_lock = SPINLOCK(RANK_FRAMES);
 static struct list full = LIST_INIT(full), partial = LIST_INIT(partial);
-static uint64_t *words;
+static uint64_t *const words = (uint64_t *)FRAMES_BASE;
 static struct chunk *chunks;
 static uint64_t free_frames, ram_frames, core_frames, boot_table_frames;
 uint64_t max_mfn;
+
+/* The GiBs of physical addresses in which there is RAM: for the others there
+ * are no words. */
+#define MAX_GIBS 16384u /* 16 TiB */
+static unsigned long gibs[BITMAP_WORDS(MAX_GIBS)];
+
+static inline bool has_word(uint64_t mfn)
+{
+    return mfn < max_mfn &&
+           test_bit(index_nospec(mfn, max_mfn) >> ORDER_1G, gibs);
+}
 
 static inline uint16_t word_owner(uint64_t word)
 {
@@ -36,21 +47,21 @@ static inline uint16_t word_owner(uint64_t word)
 
 uint16_t frame_owner(uint64_t mfn)
 {
-    if (mfn >= max_mfn)
+    if (!has_word(mfn))
         return OWNER_RESERVED;
     return word_owner(READ_ONCE(words[index_nospec(mfn, max_mfn)]));
 }
 
 uint32_t frame_refs(uint64_t mfn)
 {
-    return mfn < max_mfn ? (uint32_t)READ_ONCE(words[mfn]) : 0;
+    return has_word(mfn) ? (uint32_t)READ_ONCE(words[mfn]) : 0;
 }
 
 bool frame_get(uint64_t mfn, uint16_t owner)
 {
     uint64_t *w, old;
 
-    if (mfn >= max_mfn)
+    if (!has_word(mfn))
         return false;
     w = &words[index_nospec(mfn, max_mfn)];
     old = READ_ONCE(*w);
@@ -113,7 +124,7 @@ void frame_put(uint64_t mfn)
     uint64_t old;
     struct domain *d;
 
-    ASSERT(mfn < max_mfn);
+    ASSERT(has_word(mfn));
     old = __atomic_fetch_sub(&words[mfn], 1, __ATOMIC_SEQ_CST);
     ASSERT((uint32_t)old != 0);
     if ((uint32_t)old != 1)
@@ -229,7 +240,7 @@ bool frames_claim(struct domain *d, uint64_t mfn, uint64_t count)
         return false;
     spin_lock(&frames_lock);
     for (i = mfn; i < mfn + count && all; i++)
-        all = word_owner(words[i]) == OWNER_FREE && !chunk_of(i)->core;
+        all = frame_owner(i) == OWNER_FREE && !chunk_of(i)->core;
     for (i = mfn; i < mfn + count && all; i++) {
         mark_used(i);
         words[i] = WORD_OWNER(d->id) | 1;
@@ -313,29 +324,48 @@ uint64_t frames_core_count(void)
     return core_frames + boot_table_frames + (image >> PAGE_SHIFT);
 }
 
-size_t frames_table_bytes(uint64_t highest_byte)
+void frames_note_ram(uint64_t start, uint64_t end)
 {
-    uint64_t n = ROUND_UP(DIV_UP(highest_byte, PAGE_SIZE), CHUNK_FRAMES);
-
-    return n * sizeof(*words) + n / CHUNK_FRAMES * sizeof(*chunks);
+    if (end > (uint64_t)MAX_GIBS << 30)
+        panic("memory above %u TiB is not supported", MAX_GIBS / 1024);
+    for (uint64_t gib = start >> 30; gib < DIV_UP(end, 1ull << 30); gib++)
+        __set_bit(gib, gibs);
+    max_mfn = MAX(max_mfn, ROUND_UP(DIV_UP(end, PAGE_SIZE), CHUNK_FRAMES));
+    ram_frames += (end - start) >> PAGE_SHIFT;
 }
 
-void frames_init(void *table, uint64_t highest_byte)
+static size_t chunks_bytes(void)
 {
-    max_mfn = ROUND_UP(DIV_UP(highest_byte, PAGE_SIZE), CHUNK_FRAMES);
-    words = table;
-    chunks = (struct chunk *)(words + max_mfn);
-    boot_table_frames = DIV_UP(frames_table_bytes(highest_byte), PAGE_SIZE);
-    for (uint64_t i = 0; i < max_mfn; i++)
-        words[i] = WORD_OWNER(OWNER_RESERVED);
-    memset(chunks, 0, max_mfn / CHUNK_FRAMES * sizeof(*chunks));
+    return ROUND_UP(max_mfn / CHUNK_FRAMES * sizeof(*chunks), PAGE_SIZE);
+}
+
+size_t frames_table_bytes(void)
+{
+    return ((size_t)count_bits(gibs, MAX_GIBS) << 21) + chunks_bytes();
+}
+
+void frames_init(uint64_t table)
+{
+    uint64_t end = table + frames_table_bytes();
+    unsigned int gib = find_bit(gibs, MAX_GIBS, 0);
+
+    boot_table_frames = (end - table) >> PAGE_SHIFT;
+    for (; gib < MAX_GIBS; gib = find_bit(gibs, MAX_GIBS, gib + 1)) {
+        uint64_t va = FRAMES_BASE + ((uint64_t)gib << 21);
+
+        if (!core_map(va, table, 2, PTE_DATA))
+            panic("too few early page tables for the frame table");
+        for (unsigned int i = 0; i < 1u << ORDER_1G; i++)
+            words[((uint64_t)gib << ORDER_1G) + i] = WORD_OWNER(OWNER_RESERVED);
+        table += 2ull << 20;
+    }
+    chunks = (struct chunk *)CHUNKS_BASE;
+    for (uint64_t at = 0; at < chunks_bytes(); at += PAGE_SIZE)
+        if (!core_map(CHUNKS_BASE + at, table + at, 1, PTE_DATA))
+            panic("too few early page tables for the frame table");
+    memset(chunks, 0, chunks_bytes());
     for (uint64_t i = 0; i < max_mfn / CHUNK_FRAMES; i++)
         list_init(&chunks[i].link);
-}
-
-void frames_count_ram(uint64_t frames)
-{
-    ram_frames += frames;
 }
 
 void frames_add_ram(uint64_t start, uint64_t end)
@@ -344,7 +374,7 @@ void frames_add_ram(uint64_t start, uint64_t end)
     end = MIN(end >> PAGE_SHIFT, max_mfn);
     spin_lock(&frames_lock);
     for (uint64_t i = start; i < end; i++)
-        if (word_owner(words[i]) == OWNER_RESERVED)
+        if (frame_owner(i) == OWNER_RESERVED)
             mark_free(i, WORD_DIRTY);
     spin_unlock(&frames_lock);
 }

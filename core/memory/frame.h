@@ -52,13 +52,14 @@ uint64_t frames_free_count(void);  /* frames that an allocation could get */
 uint64_t frames_total_count(void); /* RAM frames of the machine           */
 uint64_t frames_core_count(void);  /* frames that the core uses           */
 
-/* Boot: the table takes frames_table_bytes() at `table`; every frame is
- * reserved until frames_add_ram() makes the range [start, end) of bytes free.
- * frames_count_ram() only counts, for frames_total_count(). */
-size_t frames_table_bytes(uint64_t highest_byte);
-void frames_init(void *table, uint64_t highest_byte);
+/* Boot, in this order: every range of RAM is noted; the table, of
+ * frames_table_bytes(), is put at a physical address (2 MiB aligned); every
+ * frame is reserved until frames_add_ram() makes the range [start, end) of
+ * bytes free. */
+void frames_note_ram(uint64_t start, uint64_t end);
+size_t frames_table_bytes(void);
+void frames_init(uint64_t table);
 void frames_add_ram(uint64_t start, uint64_t end);
-void frames_count_ram(uint64_t frames);
 /* Printed by debug key 'm': counts by owner. */
 void frames_dump(void);
 

@@ -42,7 +42,7 @@ uint64_t core_to_mfn(const void *p)
         ASSERT(a >= (uintptr_t)image_start && a < (uintptr_t)image_end);
         return a >> PAGE_SHIFT;
     }
-    ASSERT(a < VMAP_BASE);
+    ASSERT(a < FRAMES_BASE);
     return (a - HEAP_BASE) >> PAGE_SHIFT;
 }
 

@@ -8,7 +8,7 @@
 uint64_t core_l4[512] __attribute__((aligned(4096)));
 
 /* Tables made before there is a heap. */
-static uint64_t pool[24][512] __attribute__((aligned(4096)));
+static uint64_t pool[32][512] __attribute__((aligned(4096)));
 static unsigned int pool_used;
 static bool heap_ready;
 
@@ -73,14 +73,11 @@ static void map_image(const char *from, const char *to, uint64_t flags)
             panic("too few early page tables for the image");
 }
 
-void map_init(uint64_t start, uint64_t end)
+void map_init(void)
 {
     map_image(image_start, text_end, PTE_P | PTE_A);
     map_image(text_end, rodata_end, PTE_P | PTE_A | PTE_NX);
     map_image(rodata_end, image_end, PTE_DATA);
-    for (uint64_t a = start; a < end; a += 2ull << 20)
-        if (!core_map(HEAP_BASE + a, a, 2, PTE_DATA))
-            panic("too few early page tables for the frame table");
     __asm__ volatile("mov %0, %%cr3" : : "r"(core_l4) : "memory");
     heap_ready = true;
 }

@@ -3,7 +3,8 @@
  * The core's own page tables: one set for all CPUs.
  *
  *   0x200000              the image, one to one
- *   HEAP_BASE + physical  chunks of the core's heap, and the frame table
+ *   HEAP_BASE + physical  chunks of the core's heap
+ *   FRAMES_BASE           the frame table, where there is RAM; CHUNKS_BASE
  *   VMAP_BASE             single pages mapped for long
  *   WINDOW_BASE           windows, eight a CPU
  */
@@ -13,6 +14,8 @@
 #include "lib/base.h"
 
 #define HEAP_BASE    0x400000000000ull
+#define FRAMES_BASE  0x480000000000ull
+#define CHUNKS_BASE  0x490000000000ull
 #define VMAP_BASE    0x500000000000ull
 #define VMAP_PAGES   32768u
 #define WINDOW_BASE  0x600000000000ull
@@ -45,9 +48,8 @@ static inline uint64_t *core_pte(uint64_t va)
     return core_entry(va, 1);
 }
 
-/* Boot: builds the tables for image and the range [start, end) of physical
- * memory at HEAP_BASE, and switches to them. */
-void map_init(uint64_t start, uint64_t end);
+/* Boot: builds the tables for the image and switches to them. */
+void map_init(void);
 
 static inline void invlpg(uint64_t va)
 {
