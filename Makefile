@@ -55,3 +55,13 @@ clean:
 
 .PHONY: all clean
 .DEFAULT_GOAL := all
+
+# --- tests: the fastest first ---
+
+SUITES ?= lint test-unit test-loader test-guest test-system
+
+test:
+	@scripts/setup
+	@tests/run $(SUITES)
+
+.PHONY: test

@@ -10,10 +10,10 @@ struct acpi_info {
     uint64_t rsdp;
     uint32_t cpu_apic_ids[MAX_CPUS]; /* enabled processors, boot CPU first */
     unsigned int cpus;
-    uint64_t mmcfg_base;             /* segment 0, 0: none                 */
+    uint64_t mmcfg_base; /* segment 0, 0: none                 */
     uint8_t mmcfg_start_bus, mmcfg_end_bus;
     uint16_t pm1a_cnt, pm1b_cnt, pm_timer; /* ports, 0: none               */
-    uint8_t reset_type;              /* FADT reset register: address space */
+    uint8_t reset_type; /* FADT reset register: address space */
     uint64_t reset_address;
     uint8_t reset_value;
     struct {

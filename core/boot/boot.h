@@ -47,7 +47,7 @@ void options_parse(void);
 /* multiboot 1 or 2, by magic; reads low memory, mapped early. */
 void boot_parse(uint32_t magic, uint32_t info);
 
-void smp_boot(void);       /* brings up all CPUs   */
-void dom0_build(void);     /* makes dom0, runnable */
+void smp_boot(void);   /* brings up all CPUs   */
+void dom0_build(void); /* makes dom0, runnable */
 
 #endif

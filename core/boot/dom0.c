@@ -289,14 +289,14 @@ static void start_vcpu(struct vcpu *v, uint64_t entry, uint64_t info)
 void dom0_build(void)
 {
     struct domain_config config = {
-        .max_vcpus = MIN(options.dom0_max_vcpus ? options.dom0_max_vcpus
-                                                : cpu_count,
-                         (unsigned int)MAX_VCPUS),
+        .max_vcpus =
+            MIN(options.dom0_max_vcpus ? options.dom0_max_vcpus : cpu_count,
+                (unsigned int)MAX_VCPUS),
         .max_evtchn_port = ~0u,
         .max_grant_frames = -1,
         .max_maptrack_frames = -1,
-        .emulation_flags = XEN_X86_EMU_LAPIC | XEN_X86_EMU_IOAPIC |
-                           XEN_X86_EMU_VPCI,
+        .emulation_flags =
+            XEN_X86_EMU_LAPIC | XEN_X86_EMU_IOAPIC | XEN_X86_EMU_VPCI,
         .privileged = true,
     };
     uint64_t loader = boot.block + BLOCK_LOADER;
@@ -310,8 +310,8 @@ void dom0_build(void)
             panic("cannot create dom0's vCPU %u: error %d", i, rc);
     give_memory(dom0);
     if (options.dom0_mem_max)
-        dom0->max_pages = MAX(options.dom0_mem_max >> PAGE_SHIFT,
-                              dom0->tot_pages);
+        dom0->max_pages =
+            MAX(options.dom0_mem_max >> PAGE_SHIFT, dom0->tot_pages);
     map_firmware(dom0);
     make_map(dom0);
     write_acpi(dom0);
@@ -326,8 +326,8 @@ void dom0_build(void)
 void dom0_shutdown(uint8_t reason)
 {
     static const char *const names[] = {"powered off", "rebooting",
-                                        "suspended", "crashed", "watchdog",
-                                        "soft reset"};
+                                        "suspended",   "crashed",
+                                        "watchdog",    "soft reset"};
 
     if (reason == SHUTDOWN_suspend)
         return;

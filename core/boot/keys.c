@@ -32,9 +32,9 @@ static void show_domain(struct domain *d)
     log_info("d%u: %lu of %lu pages, refs %u, pauses %d%s%s", d->id,
              d->tot_pages, d->max_pages, d->refs, d->pause_count,
              dying[d->dying], d->is_shut_down ? ", shut down" : "");
-    for_each_vcpu(d, v)
-        log_info("  v%u: holds %x, pauses %d, %s%u, upcall %u", v->id,
-                 v->holds, v->pause_count, v->running_on ? "on CPU" : "last ",
+    for_each_vcpu (d, v)
+        log_info("  v%u: holds %x, pauses %d, %s%u, upcall %u", v->id, v->holds,
+                 v->pause_count, v->running_on ? "on CPU" : "last ",
                  v->sched.last_cpu->id, v->info->evtchn_upcall_pending);
 }
 
@@ -43,7 +43,7 @@ static void show_registers(struct domain *d)
     struct vcpu *v;
 
     /* Exact for those that do not run; the others say it themselves. */
-    for_each_vcpu(d, v)
+    for_each_vcpu (d, v)
         if (!v->running_on || v == current_vcpu())
             show_guest_registers(v);
 }
@@ -58,7 +58,7 @@ static void key_registers(void)
     struct cpu *c;
 
     each_domain(show_registers);
-    for_each_cpu(c)
+    for_each_cpu (c)
         if (c != this_cpu())
             cpu_ask(c, WORK_DUMP);
 }

@@ -17,9 +17,9 @@
 #include "vm/vendor.h"
 #include <xen/errno.h>
 
-#define VERSION   "0.1"
-#define MIN_RAM   (256ull << 20)
-#define LARGE     (2ull << 20)
+#define VERSION "0.1"
+#define MIN_RAM (256ull << 20)
+#define LARGE   (2ull << 20)
 
 const struct vendor_ops *vendor = &svm_ops;
 
@@ -163,7 +163,8 @@ static void check_modules(void)
     for (unsigned int i = 0; i < boot.modules; i++)
         if (!boot.module[i].size)
             panic("module %u is empty: the boot loader could not read it, or "
-                  "the file is truncated", i);
+                  "the file is truncated",
+                  i);
 }
 
 _Noreturn void core_main(uint32_t magic, uint32_t info)

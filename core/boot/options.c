@@ -21,8 +21,9 @@ static const struct {
 
 /* Of Xen's, without a meaning here: accepted in silence. */
 static const char *const ignored[] = {
-    "bootscrub", "spec-ctrl", "dom0-iommu", "placeholder", "ucode", "sched",
-    "sync_console", "vga", "no-real-mode", "edd", "hap", "pv",
+    "bootscrub",    "spec-ctrl", "dom0-iommu",   "placeholder",
+    "ucode",        "sched",     "sync_console", "vga",
+    "no-real-mode", "edd",       "hap",          "pv",
 };
 
 /* A number with a K, M, G suffix (none: K, as Xen takes it). */
@@ -33,13 +34,17 @@ static uint64_t parse_size(const char **s)
     while (**s >= '0' && **s <= '9')
         v = v * 10 + (*(*s)++ - '0');
     switch (**s) {
-    case 'T': case 't':
+    case 'T':
+    case 't':
         v <<= 10; /* fall through */
-    case 'G': case 'g':
+    case 'G':
+    case 'g':
         v <<= 10; /* fall through */
-    case 'M': case 'm':
+    case 'M':
+    case 'm':
         v <<= 10; /* fall through */
-    case 'K': case 'k':
+    case 'K':
+    case 'k':
         (*s)++;
     }
     return v << 10;

@@ -27,12 +27,12 @@
 #define REG_COUNT  0x390
 #define REG_DIVIDE 0x3e0
 
-#define LVT_MASKED      BIT(16)
-#define LVT_DEADLINE    BIT(18)
-#define ICR_BUSY        BIT(12)
-#define ICR_ASSERT      BIT(14)
-#define ICR_INIT        0x500
-#define ICR_STARTUP     0x600
+#define LVT_MASKED   BIT(16)
+#define LVT_DEADLINE BIT(18)
+#define ICR_BUSY     BIT(12)
+#define ICR_ASSERT   BIT(14)
+#define ICR_INIT     0x500
+#define ICR_STARTUP  0x600
 
 static volatile uint32_t *regs; /* xAPIC page */
 static bool x2apic, deadline;

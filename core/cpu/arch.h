@@ -38,8 +38,8 @@ struct trap_frame {
 };
 
 struct cpu;
-void idt_init(void);                   /* once                       */
-void descriptors_init(struct cpu *c);  /* on that CPU                */
+void idt_init(void);                  /* once                       */
+void descriptors_init(struct cpu *c); /* on that CPU                */
 
 /* cpu/fpu.c: extended state.  Sizes and masks are the host's. */
 extern uint64_t fpu_host_xcr0;
@@ -47,22 +47,22 @@ extern uint32_t fpu_area_size;
 void fpu_boot(void);
 void fpu_init_cpu(void);
 struct vcpu;
-void fpu_reset(struct vcpu *v);        /* to the state after reset   */
+void fpu_reset(struct vcpu *v); /* to the state after reset   */
 void fpu_save(struct vcpu *v);
 void fpu_restore(struct vcpu *v);
-bool xcr0_valid(uint64_t v);           /* as XSETBV checks it        */
-void fpu_set_xcr0(uint64_t v);         /* of the current vCPU        */
+bool xcr0_valid(uint64_t v);   /* as XSETBV checks it        */
+void fpu_set_xcr0(uint64_t v); /* of the current vCPU        */
 
 /* cpu/time.c */
 void time_boot(void);
 void timers_init(struct cpu *c);
 void timer_interrupt(void);
-void timers_run(struct cpu *c);        /* WORK_TIMER, from the run loop */
+void timers_run(struct cpu *c); /* WORK_TIMER, from the run loop */
 
 /* cpu/idle.c, vm/run.c */
 _Noreturn void run_loop(void);
 
-bool windows_init(struct cpu *c);      /* memory/window.c            */
+bool windows_init(struct cpu *c); /* memory/window.c            */
 extern struct cpu cpu0;
 
 #endif

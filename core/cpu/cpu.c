@@ -8,7 +8,9 @@
 static struct cpu_arch arch0;
 static uint8_t stack0[STACK_SIZE] __attribute__((aligned(16)));
 struct cpu cpu0 = {
-    .self = &cpu0, .online = true, .arch = &arch0,
+    .self = &cpu0,
+    .online = true,
+    .arch = &arch0,
     .stack_top = stack0 + STACK_SIZE,
 };
 struct cpu *cpus[MAX_CPUS] = {&cpu0};
@@ -50,10 +52,10 @@ void flush_core_tlb_all(void)
     struct cpu *c;
 
     flush_core_tlb();
-    for_each_cpu(c)
+    for_each_cpu (c)
         if (c != this_cpu())
             cpu_ask(c, WORK_FLUSH_CORE);
-    for_each_cpu(c)
+    for_each_cpu (c)
         while (c != this_cpu() && test_bit(WORK_FLUSH_CORE, &c->pending)) {
             cpu_poll();
             cpu_relax();
@@ -67,8 +69,7 @@ void wait_quiescent(void)
 
     ASSERT(this_cpu()->held == 0);
     smp_mb();
-    for_each_cpu(c)
-    {
+    for_each_cpu (c) {
         if (c == this_cpu())
             continue;
         before = READ_ONCE(c->passes);

@@ -30,14 +30,14 @@ struct cpu {
     unsigned int id;
     uint32_t apic_id;
     bool online;
-    unsigned long pending;     /* bits of enum cpu_work, set atomically     */
-    struct vcpu *current;      /* never NULL once scheduling: idle included */
+    unsigned long pending; /* bits of enum cpu_work, set atomically     */
+    struct vcpu *current;  /* never NULL once scheduling: idle included */
     struct vcpu *idle;
-    uint64_t xcr0;             /* what the register holds                   */
-    struct vcpu *fpu_owner;    /* whose FPU state is in the registers       */
-    uint64_t passes;           /* odd: in the core; even: in a guest, idle  */
-    uint64_t op_start;         /* TSC when the current hypercall began      */
-    uint64_t idle_ns;          /* time spent idle                           */
+    uint64_t xcr0;          /* what the register holds                   */
+    struct vcpu *fpu_owner; /* whose FPU state is in the registers       */
+    uint64_t passes;        /* odd: in the core; even: in a guest, idle  */
+    uint64_t op_start;      /* TSC when the current hypercall began      */
+    uint64_t idle_ns;       /* time spent idle                           */
     void *stack_top;
     void *vendor;              /* host save area and the like               */
     uint64_t *window_ptes;     /* see memory/window.h                       */
@@ -51,8 +51,8 @@ struct cpu {
 extern struct cpu *cpus[MAX_CPUS]; /* by id; [0 .. cpu_count) exist */
 extern unsigned int cpu_count;     /* CPUs online, ids are dense    */
 
-#define for_each_cpu(c)                                                        \
-    for (unsigned int c##_i = 0;                                               \
+#define for_each_cpu(c)          \
+    for (unsigned int c##_i = 0; \
          c##_i < cpu_count && ((c) = cpus[c##_i], true); c##_i++)
 
 static inline struct cpu *this_cpu(void)

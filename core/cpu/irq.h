@@ -27,7 +27,7 @@ void irq_free_vector(unsigned int vector);
 void irq_dispatch(unsigned int vector);
 
 /* --- local APIC (cpu/apic.c) --- */
-void apic_init_cpu(void);                 /* on each CPU                     */
+void apic_init_cpu(void); /* on each CPU                     */
 uint32_t apic_id(void);
 void apic_eoi(void);
 void apic_send_ipi(uint32_t apic_id, uint8_t vector);
@@ -43,7 +43,7 @@ void apic_msi_message(uint32_t apic_id, uint8_t vector, uint64_t *addr,
 /* --- IO-APICs (cpu/ioapic.c) --- */
 struct ioapic_info {
     uint8_t id;
-    uint32_t address;  /* physical */
+    uint32_t address; /* physical */
     uint32_t gsi_base;
     uint32_t pins;
 };

@@ -39,9 +39,9 @@ struct spinlock {
     uint8_t rank; /* enum lock_rank */
 };
 
-#define SPINLOCK(r)                                                            \
-    {                                                                          \
-        .rank = (r)                                                            \
+#define SPINLOCK(r) \
+    {               \
+        .rank = (r) \
     }
 
 void spin_init(struct spinlock *l, enum lock_rank rank);

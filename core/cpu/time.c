@@ -18,7 +18,7 @@ static uint64_t boot_tsc;
 struct cpu_timers {
     struct spinlock lock; /* guards: queue and its timers' link, expires, cpu */
     struct list queue;
-    uint64_t armed;       /* what the hardware is set to                    */
+    uint64_t armed; /* what the hardware is set to                    */
 };
 
 uint64_t tsc_to_ns(uint64_t tsc)
@@ -146,7 +146,9 @@ uint64_t read_rtc_seconds(void)
     m = bcd(cmos(8), binary);
     y = bcd(cmos(9), binary);
     return ((days(y + (y < 70 ? 2000 : 1900), m ? m : 1, d) * 24 + h) * 60 +
-            min) * 60 + s;
+            min) *
+               60 +
+           s;
 }
 
 /* --- timers --- */
@@ -171,8 +173,9 @@ void timer_init(struct timer *t, void (*fn)(void *data), void *data)
 
 static struct timer *first(struct cpu_timers *q)
 {
-    return list_empty(&q->queue) ? NULL
-                                 : list_entry(q->queue.next, struct timer, link);
+    return list_empty(&q->queue)
+               ? NULL
+               : list_entry(q->queue.next, struct timer, link);
 }
 
 /* Sets the hardware for the head; on q's own CPU, lock held. */
@@ -211,8 +214,7 @@ void timer_set(struct timer *t, uint64_t expires)
     spin_lock(&q->lock);
     t->expires = expires;
     t->cpu = c;
-    list_for_each(p, &q->queue)
-    {
+    list_for_each (p, &q->queue) {
         if (list_entry(p, struct timer, link)->expires > expires)
             break;
     }

@@ -22,11 +22,11 @@ struct tsc_scale {
 extern struct tsc_scale tsc_scale;
 extern uint32_t tsc_khz;
 
-uint64_t now(void);                     /* ns since boot, never goes back  */
-uint64_t tsc_to_ns(uint64_t tsc);       /* a host TSC value, or a length   */
-uint64_t ns_to_tsc(uint64_t ns);        /* a length in ns, in TSC ticks    */
-void delay_us(unsigned int us);         /* busy wait                       */
-uint64_t read_rtc_seconds(void);        /* CMOS clock, seconds since 1970  */
+uint64_t now(void);               /* ns since boot, never goes back  */
+uint64_t tsc_to_ns(uint64_t tsc); /* a host TSC value, or a length   */
+uint64_t ns_to_tsc(uint64_t ns);  /* a length in ns, in TSC ticks    */
+void delay_us(unsigned int us);   /* busy wait                       */
+uint64_t read_rtc_seconds(void);  /* CMOS clock, seconds since 1970  */
 
 /*
  * A timer fires once at or after `expires`, on the CPU that set it, with

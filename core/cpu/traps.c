@@ -35,7 +35,10 @@ void idt_init(void)
         idt[i] = (struct gate){
             .offset_low = stub,
             .selector = SEL_CODE64,
-            .ist = i == 2 ? IST_NMI : i == 8 ? IST_DF : i == 18 ? IST_MC : 0,
+            .ist = i == 2    ? IST_NMI
+                   : i == 8  ? IST_DF
+                   : i == 18 ? IST_MC
+                             : 0,
             .type = 0x8e,
             .offset_mid = stub >> 16,
             .offset_high = stub >> 32,
@@ -97,8 +100,8 @@ static _Noreturn void fatal(struct trap_frame *f)
 
     console_force();
     __asm__("mov %%cr2, %0" : "=r"(cr2));
-    log_error("CPU%u: trap %lu, error %lx, at %lx, address %lx",
-              this_cpu()->id, f->vector, f->error, f->rip, cr2);
+    log_error("CPU%u: trap %lu, error %lx, at %lx, address %lx", this_cpu()->id,
+              f->vector, f->error, f->rip, cr2);
     log_error("rax %016lx rbx %016lx rcx %016lx rdx %016lx", f->rax, f->rbx,
               f->rcx, f->rdx);
     log_error("rsi %016lx rdi %016lx rbp %016lx rsp %016lx", f->rsi, f->rdi,
@@ -122,8 +125,8 @@ void trap_entry(struct trap_frame *f)
 }
 
 /* The fix-up sets eax to the exception's answer; 1 stands for "worked". */
-#define WITH_FIXUP(insn)                                                       \
-    "1: " insn "; mov $1, %[ok]; 2:\n"                                         \
+#define WITH_FIXUP(insn)               \
+    "1: " insn "; mov $1, %[ok]; 2:\n" \
     ".pushsection .extable, \"a\"; .quad 1b, 2b; .popsection"
 
 bool read_msr_safe(uint32_t msr, uint64_t *v)

@@ -38,7 +38,7 @@ struct e820_map {
     struct e820_entry entry[E820_MAX];
 };
 
-extern char cmdline[1024];      /* the core's command line          */
+extern char cmdline[1024]; /* the core's command line          */
 
 /* core/boot/keys.c: the debug keys ('h' lists them). */
 void debug_key(char key);

@@ -25,6 +25,13 @@ void evtchn_mark_all(struct vcpu *v);
 static inline bool evtchn_upcall_pending(const struct vcpu *v);
 void evtchn_dump(struct domain *d);
 
+bool evtchn_port_valid(struct domain *d, uint32_t port);
+/* SCHEDOP_poll: holds v (current) with HOLD_POLL until one of its ports, all
+ * valid, is pending; n != 1: until any port of d becomes so.  False when one
+ * is pending already; v is not held then. */
+bool evtchn_poll_begin(struct vcpu *v, const uint32_t *ports, unsigned int n);
+void evtchn_poll_end(struct vcpu *v);
+
 #include "vm/domain.h"
 static inline bool evtchn_upcall_pending(const struct vcpu *v)
 {

@@ -14,23 +14,23 @@
 #define PAGE_SIZE  4096ul
 #define PAGE_MASK  (~(PAGE_SIZE - 1))
 
-#define ARRAY_SIZE(a)   (sizeof(a) / sizeof((a)[0]))
-#define MIN(a, b)       ((a) < (b) ? (a) : (b))
-#define MAX(a, b)       ((a) > (b) ? (a) : (b))
-#define ROUND_UP(x, n)  (((x) + (n)-1) & ~((n)-1))
-#define DIV_UP(x, n)    (((x) + (n)-1) / (n))
-#define BIT(n)          (1ull << (n))
-#define MASK(hi, lo)    ((~0ull >> (63 - (hi))) & (~0ull << (lo)))
-#define STRINGIFY_(x)   #x
-#define STRINGIFY(x)    STRINGIFY_(x)
+#define ARRAY_SIZE(a)  (sizeof(a) / sizeof((a)[0]))
+#define MIN(a, b)      ((a) < (b) ? (a) : (b))
+#define MAX(a, b)      ((a) > (b) ? (a) : (b))
+#define ROUND_UP(x, n) (((x) + (n)-1) & ~((n)-1))
+#define DIV_UP(x, n)   (((x) + (n)-1) / (n))
+#define BIT(n)         (1ull << (n))
+#define MASK(hi, lo)   ((~0ull >> (63 - (hi))) & (~0ull << (lo)))
+#define STRINGIFY_(x)  #x
+#define STRINGIFY(x)   STRINGIFY_(x)
 
-#define container_of(p, type, member)                                          \
+#define container_of(p, type, member) \
     ((type *)((char *)(p)-offsetof(type, member)))
 
-#define likely(x)     __builtin_expect(!!(x), 1)
-#define unlikely(x)   __builtin_expect(!!(x), 0)
-#define packed        __attribute__((__packed__))
-#define must_use      __attribute__((warn_unused_result))
+#define likely(x)              __builtin_expect(!!(x), 1)
+#define unlikely(x)            __builtin_expect(!!(x), 0)
+#define packed                 __attribute__((__packed__))
+#define must_use               __attribute__((warn_unused_result))
 #define printf_like(fmt, args) __attribute__((format(printf, fmt, args)))
 
 /* One load or store that the compiler neither splits nor repeats. */
@@ -69,8 +69,7 @@ static inline size_t index_nospec(size_t i, size_t n)
  * machine, in every build.  Never on anything that a guest supplies.
  */
 _Noreturn void assert_failed(const char *expr, const char *file, int line);
-#define ASSERT(e)                                                              \
-    (likely(e) ? (void)0 : assert_failed(#e, __FILE__, __LINE__))
-#define BUG() assert_failed("reached", __FILE__, __LINE__)
+#define ASSERT(e) (likely(e) ? (void)0 : assert_failed(#e, __FILE__, __LINE__))
+#define BUG()     assert_failed("reached", __FILE__, __LINE__)
 
 #endif

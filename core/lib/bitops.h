@@ -5,8 +5,8 @@
 
 #include "lib/base.h"
 
-#define BITS_PER_LONG    64u
-#define BITMAP_WORDS(n)  DIV_UP(n, BITS_PER_LONG)
+#define BITS_PER_LONG   64u
+#define BITMAP_WORDS(n) DIV_UP(n, BITS_PER_LONG)
 
 static inline bool test_bit(unsigned int n, const unsigned long *map)
 {
@@ -66,7 +66,8 @@ static inline unsigned int count_bits(const unsigned long *map, unsigned int n)
 {
     unsigned int sum = 0;
 
-    for (unsigned int i = find_bit(map, n, 0); i < n; i = find_bit(map, n, i + 1))
+    for (unsigned int i = find_bit(map, n, 0); i < n;
+         i = find_bit(map, n, i + 1))
         sum++;
     return sum;
 }

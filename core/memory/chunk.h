@@ -12,7 +12,7 @@ struct chunk {
     struct list link; /* full or partial list; the heap's while core      */
     unsigned long free[BITMAP_WORDS(CHUNK_FRAMES)];
     uint16_t free_count;
-    bool core;        /* its free frames are for the heap only            */
+    bool core; /* its free frames are for the heap only            */
 };
 
 /* A wholly free chunk for the heap, or NULL. */

@@ -114,8 +114,7 @@ static void mark_used(uint64_t mfn)
     __clear_bit(mfn % CHUNK_FRAMES, c->free);
     c->free_count--;
     free_frames--;
-    if (!c->core &&
-        (c->free_count == CHUNK_FRAMES - 1 || c->free_count == 0))
+    if (!c->core && (c->free_count == CHUNK_FRAMES - 1 || c->free_count == 0))
         chunk_file(c);
 }
 
@@ -144,8 +143,7 @@ static struct chunk *find_chunk(bool low, bool whole)
     struct list *heads[] = {&partial, &full}, *p;
 
     for (unsigned int i = whole; i < 2; i++) {
-        list_for_each(p, heads[i])
-        {
+        list_for_each (p, heads[i]) {
             struct chunk *c = list_entry(p, struct chunk, link);
 
             if (!low || chunk_mfn(c) < 1ul << 20)

@@ -9,10 +9,10 @@
 
 #include "lib/base.h"
 
-#define ORDER_4K     0
-#define ORDER_2M     9
-#define ORDER_1G     18
-#define MFN_INVALID  (~0ull)
+#define ORDER_4K    0
+#define ORDER_2M    9
+#define ORDER_1G    18
+#define MFN_INVALID (~0ull)
 
 /* Owners that are no domain. */
 #define OWNER_FREE     0xffff

@@ -94,8 +94,7 @@ static void *take_pages(unsigned int count)
     void *page = NULL;
 
     spin_lock(&pages_lock);
-    list_for_each(p, &core_chunks)
-    {
+    list_for_each (p, &core_chunks) {
         struct chunk *c = list_entry(p, struct chunk, link);
         unsigned int at;
 

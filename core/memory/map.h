@@ -13,12 +13,12 @@
 
 #include "lib/base.h"
 
-#define HEAP_BASE    0x400000000000ull
-#define FRAMES_BASE  0x480000000000ull
-#define CHUNKS_BASE  0x490000000000ull
-#define VMAP_BASE    0x500000000000ull
-#define VMAP_PAGES   32768u
-#define WINDOW_BASE  0x600000000000ull
+#define HEAP_BASE   0x400000000000ull
+#define FRAMES_BASE 0x480000000000ull
+#define CHUNKS_BASE 0x490000000000ull
+#define VMAP_BASE   0x500000000000ull
+#define VMAP_PAGES  32768u
+#define WINDOW_BASE 0x600000000000ull
 
 #define PTE_P    BIT(0)
 #define PTE_RW   BIT(1)

@@ -159,8 +159,7 @@ void vmap_dump(void)
         if (test_bit(i, used))
             show_run(va, (*core_pte(va) & PTE_ADDR) >> PAGE_SHIFT, 1);
     }
-    for_each_cpu(c)
-    {
+    for_each_cpu (c) {
         for (unsigned int i = 0; i < WINDOWS_PER_CPU; i++)
             if (c->window_ptes[i])
                 log_info("  CPU%u window %u: mfn %llx of owner %x", c->id, i,

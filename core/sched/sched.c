@@ -29,7 +29,7 @@ struct runq {
                            * runstate of its vCPUs; current of its CPUs      */
     struct list queue;
     unsigned int waiting;
-    uint64_t min_vtime;   /* no queued or running vCPU had less, monotonic   */
+    uint64_t min_vtime; /* no queued or running vCPU had less, monotonic   */
     struct cpu *cpu[RUNQ_CPUS];
     unsigned int cpus;
 };
@@ -146,7 +146,7 @@ static void cap_refill(void *data)
     if (left > full)
         __atomic_store_n(&d->cap_budget, full, __ATOMIC_SEQ_CST);
     timer_set(&d->cap_timer, now() + CAP_PERIOD);
-    for_each_vcpu(d, v)
+    for_each_vcpu (d, v)
         if (READ_ONCE(v->sched.parked))
             sched_wake(v);
 }
@@ -218,7 +218,7 @@ static struct cpu *idle_elsewhere(const struct runq *rq, struct vcpu *v)
 {
     struct cpu *c;
 
-    for_each_cpu(c)
+    for_each_cpu (c)
         if (runq_of(c) != rq && may_run_on(v, c) && c->current == c->idle)
             return c;
     return NULL;
@@ -310,8 +310,7 @@ static struct vcpu *pick(struct runq *rq, struct cpu *c)
 {
     struct list *p, *n;
 
-    list_for_each_safe(p, n, &rq->queue)
-    {
+    list_for_each_safe (p, n, &rq->queue) {
         struct vcpu *v = queued(p);
 
         if (!may_run_on(v, c))
@@ -380,9 +379,8 @@ static void publish_runstate(struct vcpu *v)
     if (v->domain->runstate_update_flag) {
         uint64_t entry = r.state_entry_time | XEN_RUNSTATE_UPDATE;
 
-        if (copy_to_guest(v->runstate_va +
-                              offsetof(struct vcpu_runstate_info,
-                                       state_entry_time),
+        if (copy_to_guest(v->runstate_va + offsetof(struct vcpu_runstate_info,
+                                                    state_entry_time),
                           &entry, sizeof(entry)))
             return;
     }
@@ -519,7 +517,7 @@ int sched_set_params(struct domain *d, uint16_t weight, uint16_t cap)
         struct vcpu *v;
 
         timer_stop(&d->cap_timer);
-        for_each_vcpu(d, v)
+        for_each_vcpu (d, v)
             sched_wake(v);
     }
     return 0;
@@ -552,7 +550,7 @@ void sched_dump(void)
     struct list *p;
     struct cpu *c;
 
-    for_each_cpu(c)
+    for_each_cpu (c)
         log_info("CPU%u: d%uv%u, idle %lu ms", c->id, c->current->domain->id,
                  c->current->id, c->idle_ns / NS_PER_MS);
     for (unsigned int i = 0; i < ARRAY_SIZE(runqs) && runqs[i].cpus; i++) {
@@ -561,9 +559,9 @@ void sched_dump(void)
         spin_lock(&rq->lock);
         log_info("run queue %u: %u waiting, min_vtime %lu", i, rq->waiting,
                  rq->min_vtime);
-        list_for_each(p, &rq->queue)
-            log_info("  d%uv%u vtime %lu", queued(p)->domain->id,
-                     queued(p)->id, queued(p)->sched.vtime);
+        list_for_each (p, &rq->queue)
+            log_info("  d%uv%u vtime %lu", queued(p)->domain->id, queued(p)->id,
+                     queued(p)->sched.vtime);
         spin_unlock(&rq->lock);
     }
 }

@@ -127,8 +127,8 @@ int svm_read_msr(struct vcpu *v, uint32_t msr, uint64_t *value)
 
 static int write_efer(struct vmcb *b, uint64_t value)
 {
-    uint64_t allowed = EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE |
-                       BIT(14); /* FFXSR */
+    uint64_t allowed =
+        EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE | BIT(14); /* FFXSR */
 
     if (value & ~allowed)
         return -1;

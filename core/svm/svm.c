@@ -26,7 +26,7 @@ bool svm_has_nrip;
 static uint8_t *msrpm; /* 8 KiB */
 
 struct svm_domain {
-    uint8_t *iopm;     /* 12 KiB */
+    uint8_t *iopm; /* 12 KiB */
 };
 
 static uint8_t *deny_iopm;
@@ -34,9 +34,10 @@ static uint8_t *deny_iopm;
 /* Opens an MSR for reading and writing (APM vol. 2, 15.11). */
 static void allow_msr(uint32_t msr)
 {
-    uint32_t bit = msr < 0x2000                ? msr * 2
-                   : (msr & ~0x1fffu) == 0xc0000000 ? 0x4000 + (msr & 0x1fff) * 2
-                                                    : 0x8000 + (msr & 0x1fff) * 2;
+    uint32_t bit = msr < 0x2000 ? msr * 2
+                   : (msr & ~0x1fffu) == 0xc0000000
+                       ? 0x4000 + (msr & 0x1fff) * 2
+                       : 0x8000 + (msr & 0x1fff) * 2;
 
     msrpm[bit / 8] &= ~(3 << bit % 8);
 }
@@ -45,7 +46,7 @@ static int make_maps(void)
 {
     /* Held in VMCB fields that VMRUN and VMSAVE switch. */
     static const uint32_t open[] = {
-        0x174, 0x175, 0x176,                /* SYSENTER                    */
+        0x174,      0x175,      0x176,      /* SYSENTER                    */
         0xc0000081, 0xc0000082, 0xc0000083, /* STAR, LSTAR, CSTAR          */
         0xc0000084,                         /* SFMASK                      */
         0xc0000100, 0xc0000101, 0xc0000102, /* FS, GS, kernel GS base      */
@@ -149,9 +150,9 @@ static int svm_vcpu_init(struct vcpu *v)
     s->vmcb_phys = core_to_phys(b);
     v->vendor = s;
     b->exceptions = BIT(VEC_UD) | BIT(VEC_AC) | BIT(VEC_MC) | BIT(VEC_DB);
-    b->intercept1 = I1_INTR | I1_NMI | I1_INIT | I1_RDPMC | I1_CPUID |
-                    I1_INVD | I1_HLT | I1_INVLPGA | I1_IO | I1_MSR | I1_TASK |
-                    I1_FERR | I1_SHUTDOWN;
+    b->intercept1 = I1_INTR | I1_NMI | I1_INIT | I1_RDPMC | I1_CPUID | I1_INVD |
+                    I1_HLT | I1_INVLPGA | I1_IO | I1_MSR | I1_TASK | I1_FERR |
+                    I1_SHUTDOWN;
     b->intercept2 = I2_VMRUN | I2_VMMCALL | I2_VMLOAD | I2_VMSAVE | I2_STGI |
                     I2_CLGI | I2_SKINIT | I2_WBINVD | I2_MONITOR | I2_MWAIT |
                     I2_XSETBV;
@@ -196,8 +197,8 @@ static void take_asid(struct svm_vcpu *s, struct cpu *c)
 
 static inline void check_asid(struct vcpu *v, struct svm_vcpu *s, struct cpu *c)
 {
-    uint64_t gen = __atomic_load_n(&v->domain->p2m->generation,
-                                   __ATOMIC_SEQ_CST);
+    uint64_t gen =
+        __atomic_load_n(&v->domain->p2m->generation, __ATOMIC_SEQ_CST);
 
     if (likely(s->asid_cpu == c && s->generation == gen && !s->flush &&
                s->asid_epoch == ((struct svm_cpu *)c->vendor)->epoch)) {
@@ -260,8 +261,8 @@ static inline void world_switch(struct regs *r, uint64_t vmcb, uint64_t host)
                      "stgi"
                      : "+a"(vmcb), "+d"(host), "+D"(r)
                      : REG(rcx), REG(rdx), REG(rbx), REG(rbp), REG(rsi),
-                       REG(rdi), REG(r8), REG(r9), REG(r10), REG(r11),
-                       REG(r12), REG(r13), REG(r14), REG(r15)
+                       REG(rdi), REG(r8), REG(r9), REG(r10), REG(r11), REG(r12),
+                       REG(r13), REG(r14), REG(r15)
                      : "rbx", "rcx", "rsi", "r8", "r9", "r10", "r11", "r12",
                        "r13", "r14", "r15", "memory", "cc");
 #undef REG
@@ -330,7 +331,8 @@ static void svm_inject_exception(struct vcpu *v, uint8_t vector, int error)
         unsigned int first = old & 0xff;
 
         if (first == VEC_DF) {
-            domain_shutdown(v->domain, v->domain->params[HVM_PARAM_TRIPLE_FAULT_REASON]);
+            domain_shutdown(v->domain,
+                            v->domain->params[HVM_PARAM_TRIPLE_FAULT_REASON]);
             return;
         }
         if ((contributory(first) && contributory(vector)) ||
@@ -422,7 +424,7 @@ static void svm_flush_guest(struct domain *d)
 {
     struct vcpu *v;
 
-    for_each_vcpu(d, v)
+    for_each_vcpu (d, v)
         ((struct svm_vcpu *)v->vendor)->flush = true;
 }
 

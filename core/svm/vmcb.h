@@ -12,42 +12,42 @@ struct vmcb {
     uint32_t exceptions;                           /* 008 */
     uint32_t intercept1, intercept2, intercept3;   /* 00c */
     uint32_t reserved0[9];
-    uint16_t pause_threshold, pause_count;         /* 03c */
-    uint64_t iopm, msrpm, tsc_offset;              /* 040 */
-    uint32_t asid;                                 /* 058 */
+    uint16_t pause_threshold, pause_count; /* 03c */
+    uint64_t iopm, msrpm, tsc_offset;      /* 040 */
+    uint32_t asid;                         /* 058 */
     uint8_t tlb_control, reserved1[3];
-    uint64_t vintr;                                /* 060 */
-    uint64_t interrupt_shadow;                     /* 068 */
-    uint64_t exit_code, exit_info1, exit_info2;    /* 070 */
-    uint64_t exit_int_info;                        /* 088 */
-    uint64_t nested_control;                       /* 090 */
+    uint64_t vintr;                             /* 060 */
+    uint64_t interrupt_shadow;                  /* 068 */
+    uint64_t exit_code, exit_info1, exit_info2; /* 070 */
+    uint64_t exit_int_info;                     /* 088 */
+    uint64_t nested_control;                    /* 090 */
     uint64_t reserved2[2];
-    uint64_t event_inject;                         /* 0a8 */
-    uint64_t nested_cr3;                           /* 0b0 */
-    uint64_t lbr_control;                          /* 0b8 */
-    uint32_t clean, reserved3;                     /* 0c0 */
-    uint64_t next_rip;                             /* 0c8 */
-    uint8_t fetched, insn[15];                     /* 0d0 */
+    uint64_t event_inject;     /* 0a8 */
+    uint64_t nested_cr3;       /* 0b0 */
+    uint64_t lbr_control;      /* 0b8 */
+    uint32_t clean, reserved3; /* 0c0 */
+    uint64_t next_rip;         /* 0c8 */
+    uint8_t fetched, insn[15]; /* 0d0 */
     uint8_t reserved4[800];
 
     /* state save area, at 400 */
     struct segment es, cs, ss, ds, fs, gs, gdtr, ldtr, idtr, tr;
     uint8_t reserved5[43];
-    uint8_t cpl;                                   /* 4cb */
+    uint8_t cpl; /* 4cb */
     uint32_t reserved6;
-    uint64_t efer;                                 /* 4d0 */
+    uint64_t efer; /* 4d0 */
     uint64_t reserved7[14];
     uint64_t cr4, cr3, cr0, dr7, dr6, rflags, rip; /* 548 */
     uint64_t reserved8[11];
-    uint64_t rsp;                                  /* 5d8 */
+    uint64_t rsp; /* 5d8 */
     uint64_t s_cet, ssp, isst;
-    uint64_t rax;                                  /* 5f8 */
-    uint64_t star, lstar, cstar, sfmask;           /* 600 */
-    uint64_t kernel_gs_base;                       /* 620 */
+    uint64_t rax;                        /* 5f8 */
+    uint64_t star, lstar, cstar, sfmask; /* 600 */
+    uint64_t kernel_gs_base;             /* 620 */
     uint64_t sysenter_cs, sysenter_esp, sysenter_eip;
-    uint64_t cr2;                                  /* 640 */
+    uint64_t cr2; /* 640 */
     uint64_t reserved9[4];
-    uint64_t g_pat;                                /* 668 */
+    uint64_t g_pat; /* 668 */
     uint64_t debugctl, br_from, br_to, last_from, last_to;
     uint8_t reserved10[2408];
 };
@@ -83,30 +83,30 @@ _Static_assert(offsetof(struct vmcb, g_pat) == 0x668, "VMCB g_pat");
 #define I1_FERR     BIT(30)
 #define I1_SHUTDOWN BIT(31)
 /* intercept2 */
-#define I2_VMRUN    BIT(0)
-#define I2_VMMCALL  BIT(1)
-#define I2_VMLOAD   BIT(2)
-#define I2_VMSAVE   BIT(3)
-#define I2_STGI     BIT(4)
-#define I2_CLGI     BIT(5)
-#define I2_SKINIT   BIT(6)
-#define I2_RDTSCP   BIT(7)
-#define I2_WBINVD   BIT(9)
-#define I2_MONITOR  BIT(10)
-#define I2_MWAIT    BIT(11)
-#define I2_XSETBV   BIT(13)
+#define I2_VMRUN   BIT(0)
+#define I2_VMMCALL BIT(1)
+#define I2_VMLOAD  BIT(2)
+#define I2_VMSAVE  BIT(3)
+#define I2_STGI    BIT(4)
+#define I2_CLGI    BIT(5)
+#define I2_SKINIT  BIT(6)
+#define I2_RDTSCP  BIT(7)
+#define I2_WBINVD  BIT(9)
+#define I2_MONITOR BIT(10)
+#define I2_MWAIT   BIT(11)
+#define I2_XSETBV  BIT(13)
 
-#define VINTR_IRQ        BIT(8)
-#define VINTR_IGN_TPR    BIT(20)
-#define VINTR_MASKING    BIT(24)
+#define VINTR_IRQ     BIT(8)
+#define VINTR_IGN_TPR BIT(20)
+#define VINTR_MASKING BIT(24)
 
-#define EVENT_VALID      BIT(31)
-#define EVENT_ERROR      BIT(11)
-#define EVENT_INTR       (0ull << 8)
-#define EVENT_NMI        (2ull << 8)
-#define EVENT_EXCEPTION  (3ull << 8)
-#define EVENT_SOFT       (4ull << 8)
-#define EVENT_TYPE(e)    ((e)&0x700)
+#define EVENT_VALID     BIT(31)
+#define EVENT_ERROR     BIT(11)
+#define EVENT_INTR      (0ull << 8)
+#define EVENT_NMI       (2ull << 8)
+#define EVENT_EXCEPTION (3ull << 8)
+#define EVENT_SOFT      (4ull << 8)
+#define EVENT_TYPE(e)   ((e)&0x700)
 
 /* exit codes */
 #define VMEXIT_EXCEPTION 0x040 /* + vector */
@@ -144,8 +144,8 @@ struct svm_vcpu {
     uint64_t asid_epoch; /* of the CPU when its ASID was taken    */
     struct cpu *asid_cpu;
     bool flush;
-    uint64_t dr[4];      /* the guest's DR0-3                     */
-    struct {             /* instructions whose length is known    */
+    uint64_t dr[4]; /* the guest's DR0-3                     */
+    struct {        /* instructions whose length is known    */
         uint64_t rip, cr3, code;
         uint8_t len;
     } known[16];
@@ -153,8 +153,8 @@ struct svm_vcpu {
 
 /* ... for a CPU */
 struct svm_cpu {
-    void *host_save;     /* VM_HSAVE_PA                           */
-    struct vmcb *host;   /* VMSAVE of the host's own state        */
+    void *host_save;   /* VM_HSAVE_PA                           */
+    struct vmcb *host; /* VMSAVE of the host's own state        */
     uint64_t host_phys;
     uint64_t epoch;
     uint32_t next_asid, asids;
@@ -174,6 +174,5 @@ int svm_read_msr(struct vcpu *v, uint32_t msr, uint64_t *value);
 int svm_write_msr(struct vcpu *v, uint32_t msr, uint64_t value);
 /* svm/insn.c */
 unsigned int svm_insn_len(struct vcpu *v, uint64_t code);
-
 
 #endif

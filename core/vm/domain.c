@@ -106,7 +106,7 @@ static void free_domain(struct domain *d)
 {
     struct vcpu *v;
 
-    for_each_vcpu(d, v)
+    for_each_vcpu (d, v)
         vcpu_free(v);
     timer_stop(&d->cap_timer);
     if (d->vendor)
@@ -247,7 +247,7 @@ int domain_kill(struct domain *d)
     case 2:
         if ((rc = grant_release(d)))
             break;
-        for_each_vcpu(d, v)
+        for_each_vcpu (d, v)
             vcpu_info_unmap(v);
         p2m_flush(d);
         d->kill_step++;
@@ -284,7 +284,7 @@ void domain_shutdown(struct domain *d, uint8_t reason)
     spin_unlock(&d->lock);
     if (!first)
         return;
-    for_each_vcpu(d, v)
+    for_each_vcpu (d, v)
         sched_stop(v);
     virq_raise_dom0(VIRQ_DOM_EXC);
 }
@@ -317,7 +317,7 @@ void domain_pause(struct domain *d)
     struct vcpu *v;
 
     __atomic_fetch_add(&d->pause_count, 1, __ATOMIC_SEQ_CST);
-    for_each_vcpu(d, v)
+    for_each_vcpu (d, v)
         sched_stop(v);
 }
 
@@ -327,7 +327,7 @@ void domain_pause_sync(struct domain *d)
 
     ASSERT(current_domain() != d);
     domain_pause(d);
-    for_each_vcpu(d, v)
+    for_each_vcpu (d, v)
         sched_wait_off_cpu(v);
 }
 
@@ -338,6 +338,6 @@ void domain_unpause(struct domain *d)
 
     ASSERT(left >= 0);
     if (left == 0)
-        for_each_vcpu(d, v)
+        for_each_vcpu (d, v)
             sched_wake(v);
 }

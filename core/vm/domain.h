@@ -20,9 +20,7 @@
 #include <xen/sched.h>
 #include <xen/vcpu.h>
 
-#define MAX_VCPUS     128 /* per domain */
-
-
+#define MAX_VCPUS 128 /* per domain */
 
 struct cpu_policy;
 struct evtchn_table;
@@ -40,13 +38,13 @@ enum vcpu_hold {
     HOLD_POLL = 4,    /* waits for the ports of SCHEDOP_poll   */
 };
 
-struct sched_unit {          /* guarded by the run queue's lock */
-    struct list link;        /* on a run queue, sorted by credit */
+struct sched_unit {   /* guarded by the run queue's lock */
+    struct list link; /* on a run queue, sorted by credit */
     bool queued;
-    uint64_t vtime;          /* weighted ns                       */
-    uint64_t slice_start;    /* ns                                */
-    uint64_t cap_used;       /* ns in the current cap period      */
-    bool parked;             /* its domain's cap is used up       */
+    uint64_t vtime;       /* weighted ns                       */
+    uint64_t slice_start; /* ns                                */
+    uint64_t cap_used;    /* ns in the current cap period      */
+    bool parked;          /* its domain's cap is used up       */
     struct cpu *last_cpu;
     unsigned long hard[BITMAP_WORDS(MAX_CPUS)];
     unsigned long soft[BITMAP_WORDS(MAX_CPUS)];
@@ -55,35 +53,35 @@ struct sched_unit {          /* guarded by the run queue's lock */
 struct vcpu {
     struct domain *domain;
     unsigned int id;
-    struct regs regs;        /* general registers, RIP, RSP, RFLAGS       */
-    void *vendor;            /* struct svm_vcpu / vmx_vcpu                */
-    void *fpu;               /* XSAVE area, page aligned                  */
-    struct cpu *fpu_cpu;     /* whose registers hold the newest state     */
-    uint64_t xcr0;           /* the guest's                               */
-    uint64_t xss;            /* always 0 for now                          */
+    struct regs regs;    /* general registers, RIP, RSP, RFLAGS       */
+    void *vendor;        /* struct svm_vcpu / vmx_vcpu                */
+    void *fpu;           /* XSAVE area, page aligned                  */
+    struct cpu *fpu_cpu; /* whose registers hold the newest state     */
+    uint64_t xcr0;       /* the guest's                               */
+    uint64_t xss;        /* always 0 for now                          */
 
     /* scheduling */
-    unsigned int holds;      /* bits of enum vcpu_hold, atomic            */
-    int pause_count;         /* atomic; with domain->pause_count          */
-    struct cpu *running_on;  /* NULL when on no CPU; run queue lock       */
+    unsigned int holds;     /* bits of enum vcpu_hold, atomic            */
+    int pause_count;        /* atomic; with domain->pause_count          */
+    struct cpu *running_on; /* NULL when on no CPU; run queue lock       */
     struct sched_unit sched;
     struct vcpu_runstate_info runstate; /* written by its scheduler CPU   */
-    bool initialised;        /* has register state, may be brought up     */
+    bool initialised; /* has register state, may be brought up     */
 
     /* events and interrupts */
-    struct vcpu_info *info;  /* in shared_info or the registered page; the
-                              * core's mapping; dummy until registered    */
-    uint64_t info_mfn;       /* MFN_INVALID while in shared_info          */
+    struct vcpu_info *info; /* in shared_info or the registered page; the
+                             * core's mapping; dummy until registered    */
+    uint64_t info_mfn;      /* MFN_INVALID while in shared_info          */
     bool nmi_pending;
-    uint8_t upcall_vector;   /* HVMOP_set_evtchn_upcall_vector, 0: none   */
-    uint32_t poll_port;      /* HOLD_POLL: the port, 0: several           */
+    uint8_t upcall_vector; /* HVMOP_set_evtchn_upcall_vector, 0: none   */
+    uint32_t poll_port;    /* HOLD_POLL: the port, 0: several           */
     struct vlapic *lapic;
     uint16_t virq_port[NR_VIRQS]; /* evtchn lock; 0: not bound            */
-    struct timer oneshot;    /* VCPUOP_set_singleshot_timer               */
+    struct timer oneshot; /* VCPUOP_set_singleshot_timer               */
     struct timer poll_timer;
 
     /* time */
-    uint64_t tsc_offset;     /* guest TSC = host TSC + this               */
+    uint64_t tsc_offset; /* guest TSC = host TSC + this               */
     uint64_t tsc_aux;
     uint32_t pvclock_version;
 
@@ -95,67 +93,67 @@ struct vcpu {
     uint64_t apic_base, tsc_adjust, misc_enable;
 
     /* an access to emulate again after the p2m is changed, see vm/mmio.c */
-    uint8_t wait_sipi;       /* after INIT, before SIPI                   */
+    uint8_t wait_sipi; /* after INIT, before SIPI                   */
     struct translation_cache *tcache; /* vm/guest.c; lives for one exit   */
     uint64_t continuations;
 };
 
 struct domain {
     domid_t id;
-    bool privileged;         /* dom0                                      */
-    uint32_t refs;           /* atomic; see domain_get                    */
+    bool privileged; /* dom0                                      */
+    uint32_t refs;   /* atomic; see domain_get                    */
     enum dying dying;
-    struct spinlock lock;    /* guards: dying, shutdown_code, is_shut_down,
-                              * ctl_pauses, vcpus[] growing, handle, e820 */
+    struct spinlock lock; /* guards: dying, shutdown_code, is_shut_down,
+                           * ctl_pauses, vcpus[] growing, handle, e820 */
     xen_domain_handle_t handle;
 
     struct vcpu *vcpus[MAX_VCPUS];
     unsigned int max_vcpus;
-    int pause_count;         /* atomic: reasons not to run                */
-    int ctl_pauses;          /* of these, XEN_DOMCTL_pausedomain's        */
+    int pause_count; /* atomic: reasons not to run                */
+    int ctl_pauses;  /* of these, XEN_DOMCTL_pausedomain's        */
     bool is_shut_down;
     uint8_t shutdown_code;
 
     /* memory; counters are atomic */
     struct p2m *p2m;
     uint64_t tot_pages, max_pages;
-    uint64_t shared_frames;  /* shared_info, grant frames: the core's     */
-    uint64_t pool_pages;     /* limit of p2m tables; used: p2m->tables    */
+    uint64_t shared_frames; /* shared_info, grant frames: the core's     */
+    uint64_t pool_pages;    /* limit of p2m tables; used: p2m->tables    */
     struct shared_info *shared_info; /* a core page                       */
     uint64_t shared_info_gfn;
-    struct e820_map *e820;   /* XENMEM_set_memory_map                     */
+    struct e820_map *e820; /* XENMEM_set_memory_map                     */
 
     struct evtchn_table *evtchns;
     struct grant_table *grants;
     struct cpu_policy *policy;
-    struct hwdev *hwdev;     /* dom0's emulated platform, else NULL       */
+    struct hwdev *hwdev; /* dom0's emulated platform, else NULL       */
     uint64_t params[HVM_NR_PARAMS];
     uint32_t emulation_flags;
-    bool upcall_via_vector;  /* HVM_PARAM_CALLBACK_IRQ of type 2          */
+    bool upcall_via_vector; /* HVM_PARAM_CALLBACK_IRQ of type 2          */
     uint8_t upcall_vector;
     bool runstate_update_flag; /* VMASST_TYPE_runstate_update_flag        */
 
     /* time */
-    int64_t time_offset;     /* XEN_DOMCTL_settimeoffset, s               */
+    int64_t time_offset; /* XEN_DOMCTL_settimeoffset, s               */
     uint32_t tsc_mode, tsc_khz, tsc_incarnation;
-    uint64_t tsc_epoch;      /* host TSC at which its TSC is 0            */
+    uint64_t tsc_epoch; /* host TSC at which its TSC is 0            */
 
     /* scheduling parameters; run queue lock */
     uint16_t weight, cap;
     uint64_t cap_budget, cap_refill; /* ns of the period, next refill     */
-    uint64_t create_time;    /* ns, for debug                             */
-    void *vendor;            /* struct svm_domain / vmx_domain            */
-    struct domain *next;     /* all domains by id; domain list lock       */
+    uint64_t create_time; /* ns, for debug                             */
+    void *vendor;         /* struct svm_domain / vmx_domain            */
+    struct domain *next;  /* all domains by id; domain list lock       */
     struct domain *hash_next;
-    struct domain *reclaim;  /* next on the list of those to be freed     */
-    uint8_t kill_step;       /* progress of domain_kill                   */
-    struct timer cap_timer;  /* refills cap_budget                        */
+    struct domain *reclaim; /* next on the list of those to be freed     */
+    uint8_t kill_step;      /* progress of domain_kill                   */
+    struct timer cap_timer; /* refills cap_budget                        */
 };
 
 extern struct domain *dom0;
 
-#define for_each_vcpu(d, v)                                                    \
-    for (unsigned int v##_i = 0; v##_i < (d)->max_vcpus; v##_i++)              \
+#define for_each_vcpu(d, v)                                       \
+    for (unsigned int v##_i = 0; v##_i < (d)->max_vcpus; v##_i++) \
         if (((v) = (d)->vcpus[v##_i]) != NULL)
 
 static inline struct vcpu *current_vcpu(void)

@@ -109,8 +109,7 @@ static void do_exception(struct vcpu *v, const struct vm_exit *e)
 
     if (vector == VEC_MC)
         panic("machine check");
-    vendor->inject_exception(v, vector,
-                             vector == VEC_AC ? 0 : NO_ERROR_CODE);
+    vendor->inject_exception(v, vector, vector == VEC_AC ? 0 : NO_ERROR_CODE);
 }
 
 static void do_bad(struct vcpu *v, const struct vm_exit *e)

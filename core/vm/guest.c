@@ -133,8 +133,8 @@ static uint64_t walk(struct vcpu *v, uint64_t va, bool write)
         return walk_64(v->domain, cr3 & MASK(51, 12), va, 4, write);
     }
     if (vendor->get_cr(v, 4) & CR4_PAE) {
-        uint64_t e = read_entry(v->domain,
-                                (cr3 & 0xffffffe0) + (va >> 30 & 3) * 8, 8);
+        uint64_t e =
+            read_entry(v->domain, (cr3 & 0xffffffe0) + (va >> 30 & 3) * 8, 8);
 
         return e & GPTE_P ? walk_64(v->domain, e & MASK(51, 12), (uint32_t)va,
                                     2, write)

@@ -30,14 +30,14 @@ int copy_to_gpa(struct domain *d, uint64_t gpa, const void *src,
                 size_t len) must_use;
 
 /* Handles in public structures: their address. */
-#define HANDLE(h)  ((uint64_t)(uintptr_t)(h).p)
+#define HANDLE(h)      ((uint64_t)(uintptr_t)(h).p)
 #define HANDLE_NULL(h) (HANDLE(h) == 0)
 /* Element i of an array in guest memory. */
-#define guest_read(dst, h, i)                                                  \
-    copy_from_guest(dst, HANDLE(h) + (uint64_t)(i) * sizeof(*(dst)),           \
+#define guest_read(dst, h, i)                                        \
+    copy_from_guest(dst, HANDLE(h) + (uint64_t)(i) * sizeof(*(dst)), \
                     sizeof(*(dst)))
-#define guest_write(h, i, src)                                                 \
-    copy_to_guest(HANDLE(h) + (uint64_t)(i) * sizeof(*(src)), src,             \
+#define guest_write(h, i, src)                                     \
+    copy_to_guest(HANDLE(h) + (uint64_t)(i) * sizeof(*(src)), src, \
                   sizeof(*(src)))
 
 /* Forgets cached translations (each exit begins with it). */

@@ -14,12 +14,12 @@
 #include "vm/domain.h"
 #include "vm/vendor.h"
 
-#define ENTRY_TABLE 7ull
-#define ENTRY_PS    BIT(7)
-#define ENTRY_ADDR  MASK(51, 12)
-#define TYPE_SHIFT  52
+#define ENTRY_TABLE    7ull
+#define ENTRY_PS       BIT(7)
+#define ENTRY_ADDR     MASK(51, 12)
+#define TYPE_SHIFT     52
 #define LEVEL_SHIFT(l) (9 * ((l)-1)) /* of a gfn */
-#define GFN_LIMIT   (1ull << 36)    /* four levels */
+#define GFN_LIMIT      (1ull << 36)  /* four levels */
 
 static inline enum p2m_type entry_type(uint64_t e)
 {
@@ -232,9 +232,8 @@ static bool range_empty(struct p2m *p, uint64_t gfn, unsigned int order)
         return true;
     /* A table stands above the range: look at the one at its level. */
     e = reach(p, gfn, order / 9 + 1);
-    return e && (!(*e & ENTRY_TABLE) ||
-                 (is_table(*e, order / 9 + 1) &&
-                  table_empty(table_at(*e), order / 9)));
+    return e && (!(*e & ENTRY_TABLE) || (is_table(*e, order / 9 + 1) &&
+                                         table_empty(table_at(*e), order / 9)));
 }
 
 /* Sets an empty range; the tables may fail half-way. */
@@ -332,8 +331,8 @@ int p2m_remove_noflush(struct domain *d, uint64_t gfn, uint64_t mfn,
     return rc;
 }
 
-int p2m_remove(struct domain *d, uint64_t gfn, uint64_t mfn,
-               enum p2m_type type, struct p2m_entry *old)
+int p2m_remove(struct domain *d, uint64_t gfn, uint64_t mfn, enum p2m_type type,
+               struct p2m_entry *old)
 {
     int rc = p2m_remove_noflush(d, gfn, mfn, type, old);
 
@@ -386,8 +385,7 @@ void p2m_flush(struct domain *d)
 
     /* Who enters the guest from now on sees the new number and flushes. */
     __atomic_fetch_add(&d->p2m->generation, 1, __ATOMIC_SEQ_CST);
-    for_each_cpu(c)
-    {
+    for_each_cpu (c) {
         uint64_t before = __atomic_load_n(&c->passes, __ATOMIC_SEQ_CST);
 
         /* Odd: in the core.  Even: in a guest or idle (vm/run.c). */

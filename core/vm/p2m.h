@@ -25,23 +25,23 @@ enum p2m_type {
     P2M_GRANT_RW,
     P2M_GRANT_RO,
     P2M_FOREIGN,
-    P2M_MMIO,      /* uncached, identity */
+    P2M_MMIO, /* uncached, identity */
 };
 
 struct p2m_entry {
-    uint64_t mfn;      /* of this gfn, MFN_INVALID for P2M_NONE */
+    uint64_t mfn; /* of this gfn, MFN_INVALID for P2M_NONE */
     enum p2m_type type;
     unsigned int order; /* of the leaf, or of the hole           */
 };
 
 struct p2m {
-    struct spinlock lock;    /* guards all changes to the tables          */
+    struct spinlock lock; /* guards all changes to the tables          */
     struct domain *domain;
-    uint64_t *root;          /* top table, a core page                    */
-    uint64_t tables;         /* pages of tables                           */
-    uint64_t max_gfn;        /* highest gfn ever mapped                   */
-    uint64_t generation;     /* grows with each change that needs a flush */
-    uint64_t kill_next;      /* progress of p2m_release                   */
+    uint64_t *root;      /* top table, a core page                    */
+    uint64_t tables;     /* pages of tables                           */
+    uint64_t max_gfn;    /* highest gfn ever mapped                   */
+    uint64_t generation; /* grows with each change that needs a flush */
+    uint64_t kill_next;  /* progress of p2m_release                   */
 };
 
 int p2m_init(struct domain *d) must_use;
@@ -75,8 +75,8 @@ int p2m_add(struct domain *d, uint64_t gfn, uint64_t mfn, unsigned int order,
  * reference to the caller (drop it with p2m_drop_entry).  -ENOENT, -ENOMEM
  * (a superpage had to be split).
  */
-int p2m_remove(struct domain *d, uint64_t gfn, uint64_t mfn,
-               enum p2m_type type, struct p2m_entry *old) must_use;
+int p2m_remove(struct domain *d, uint64_t gfn, uint64_t mfn, enum p2m_type type,
+               struct p2m_entry *old) must_use;
 
 /* The same for a whole leaf of 2^order, when exactly such a leaf is there. */
 int p2m_remove_leaf(struct domain *d, uint64_t gfn, unsigned int order,

@@ -28,7 +28,15 @@ struct segment {
 };
 
 enum segment_name {
-    SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_LDTR, SEG_TR, SEG_COUNT
+    SEG_ES,
+    SEG_CS,
+    SEG_SS,
+    SEG_DS,
+    SEG_FS,
+    SEG_GS,
+    SEG_LDTR,
+    SEG_TR,
+    SEG_COUNT
 };
 
 /* All that a switch does not keep in struct regs or struct vcpu. */
@@ -46,45 +54,45 @@ struct arch_state {
     bool interrupt_shadow;
 };
 
-#define CR0_PE  BIT(0)
-#define CR0_MP  BIT(1)
-#define CR0_TS  BIT(3)
-#define CR0_ET  BIT(4)
-#define CR0_NE  BIT(5)
-#define CR0_WP  BIT(16)
-#define CR0_NW  BIT(29)
-#define CR0_CD  BIT(30)
-#define CR0_PG  BIT(31)
-#define CR4_PSE BIT(4)
-#define CR4_PAE BIT(5)
-#define CR4_PGE BIT(7)
-#define CR4_OSFXSR BIT(9)
-#define CR4_LA57 BIT(12)
+#define CR0_PE      BIT(0)
+#define CR0_MP      BIT(1)
+#define CR0_TS      BIT(3)
+#define CR0_ET      BIT(4)
+#define CR0_NE      BIT(5)
+#define CR0_WP      BIT(16)
+#define CR0_NW      BIT(29)
+#define CR0_CD      BIT(30)
+#define CR0_PG      BIT(31)
+#define CR4_PSE     BIT(4)
+#define CR4_PAE     BIT(5)
+#define CR4_PGE     BIT(7)
+#define CR4_OSFXSR  BIT(9)
+#define CR4_LA57    BIT(12)
 #define CR4_OSXSAVE BIT(18)
-#define CR4_SMEP BIT(20)
-#define CR4_SMAP BIT(21)
-#define CR4_PKE BIT(22)
-#define EFER_SCE BIT(0)
-#define EFER_LME BIT(8)
-#define EFER_LMA BIT(10)
-#define EFER_NXE BIT(11)
-#define EFER_SVME BIT(12)
-#define RFLAGS_IF BIT(9)
-#define RFLAGS_TF BIT(8)
-#define RFLAGS_VM BIT(17)
-#define RFLAGS_RF BIT(16)
+#define CR4_SMEP    BIT(20)
+#define CR4_SMAP    BIT(21)
+#define CR4_PKE     BIT(22)
+#define EFER_SCE    BIT(0)
+#define EFER_LME    BIT(8)
+#define EFER_LMA    BIT(10)
+#define EFER_NXE    BIT(11)
+#define EFER_SVME   BIT(12)
+#define RFLAGS_IF   BIT(9)
+#define RFLAGS_TF   BIT(8)
+#define RFLAGS_VM   BIT(17)
+#define RFLAGS_RF   BIT(16)
 
-#define VEC_DE 0
-#define VEC_DB 1
-#define VEC_NMI 2
-#define VEC_UD 6
-#define VEC_DF 8
-#define VEC_NP 11
-#define VEC_SS 12
-#define VEC_GP 13
-#define VEC_PF 14
-#define VEC_AC 17
-#define VEC_MC 18
+#define VEC_DE        0
+#define VEC_DB        1
+#define VEC_NMI       2
+#define VEC_UD        6
+#define VEC_DF        8
+#define VEC_NP        11
+#define VEC_SS        12
+#define VEC_GP        13
+#define VEC_PF        14
+#define VEC_AC        17
+#define VEC_MC        18
 #define NO_ERROR_CODE (-1)
 
 #endif

@@ -89,7 +89,7 @@ void vcpu_free(struct vcpu *v)
     timer_stop(&v->oneshot);
     timer_stop(&v->poll_timer);
     sched_remove_vcpu(v);
-    for_each_cpu(c)
+    for_each_cpu (c)
         if (c->fpu_owner == v)
             c->fpu_owner = NULL;
     vlapic_free(v);
@@ -106,8 +106,11 @@ void vcpu_free(struct vcpu *v)
 void vcpu_reset(struct vcpu *v)
 {
     struct arch_state s = {
-        .cr0 = CR0_ET, .dr6 = 0xffff0ff0, .dr7 = 0x400,
-        .gdt_limit = 0xffff, .idt_limit = 0xffff,
+        .cr0 = CR0_ET,
+        .dr6 = 0xffff0ff0,
+        .dr7 = 0x400,
+        .gdt_limit = 0xffff,
+        .idt_limit = 0xffff,
     };
 
     for (unsigned int i = 0; i < SEG_COUNT; i++)
@@ -157,7 +160,7 @@ void vcpu_set_down(struct vcpu *v, bool down)
     sched_stop(v);
     if (current_domain() != v->domain)
         return;
-    for_each_vcpu(v->domain, other)
+    for_each_vcpu (v->domain, other)
         if (!(READ_ONCE(other->holds) & HOLD_DOWN))
             return;
     domain_shutdown(v->domain, SHUTDOWN_poweroff);

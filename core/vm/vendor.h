@@ -15,28 +15,28 @@ struct vcpu;
 struct cpu;
 
 enum exit_reason {
-    EXIT_INTERRUPT,   /* host interrupt pending: open the window     */
-    EXIT_NMI,         /* host NMI                                    */
-    EXIT_WINDOW,      /* the guest can take an interrupt now         */
+    EXIT_INTERRUPT, /* host interrupt pending: open the window     */
+    EXIT_NMI,       /* host NMI                                    */
+    EXIT_WINDOW,    /* the guest can take an interrupt now         */
     EXIT_HYPERCALL,
     EXIT_CPUID,
     EXIT_MSR,
     EXIT_IO,
     EXIT_HLT,
     EXIT_NESTED_FAULT,
-    EXIT_EXCEPTION,   /* one that the core asked to see              */
+    EXIT_EXCEPTION, /* one that the core asked to see              */
     EXIT_XSETBV,
-    EXIT_RDTSC,       /* only when emulated TSC is on                */
-    EXIT_PAUSE,       /* spinning                                    */
-    EXIT_SKIP,        /* has no effect for a guest: WBINVD, INVD ... */
-    EXIT_FORBIDDEN,   /* instruction that does not exist for a guest */
-    EXIT_SHUTDOWN,    /* triple fault                                */
-    EXIT_BAD,         /* state that the hardware refuses             */
+    EXIT_RDTSC,     /* only when emulated TSC is on                */
+    EXIT_PAUSE,     /* spinning                                    */
+    EXIT_SKIP,      /* has no effect for a guest: WBINVD, INVD ... */
+    EXIT_FORBIDDEN, /* instruction that does not exist for a guest */
+    EXIT_SHUTDOWN,  /* triple fault                                */
+    EXIT_BAD,       /* state that the hardware refuses             */
 };
 
 struct vm_exit {
     enum exit_reason reason;
-    uint8_t len;      /* of the instruction, when it is to be skipped */
+    uint8_t len; /* of the instruction, when it is to be skipped */
     union {
         struct {
             uint32_t index;
@@ -84,8 +84,7 @@ struct vendor_ops {
     uint64_t (*get_cr)(struct vcpu *v, unsigned int n); /* 0, 2, 3, 4 */
     uint64_t (*get_efer)(struct vcpu *v);
     unsigned int (*get_cpl)(struct vcpu *v);
-    void (*get_segment)(struct vcpu *v, enum segment_name n,
-                        struct segment *s);
+    void (*get_segment)(struct vcpu *v, enum segment_name n, struct segment *s);
 
     /* False while the guest blocks maskable interrupts (IF, shadow, an event
      * being delivered). */
