@@ -72,6 +72,7 @@ struct vcpu {
     struct vcpu_info *info; /* in shared_info or the registered page; the
                              * core's mapping; dummy until registered    */
     uint64_t info_mfn;      /* MFN_INVALID while in shared_info          */
+    struct vcpu_info *first_info; /* where info pointed until then */
     bool nmi_pending;
     uint8_t upcall_vector; /* HVMOP_set_evtchn_upcall_vector, 0: none   */
     uint32_t poll_port;    /* HOLD_POLL: the port, 0: several           */
@@ -113,6 +114,7 @@ struct domain {
     int ctl_pauses;  /* of these, XEN_DOMCTL_pausedomain's        */
     bool is_shut_down;
     uint8_t shutdown_code;
+    uint8_t early_code;      /* SCHEDOP_shutdown_code: the code + 1       */
 
     /* memory; counters are atomic */
     struct p2m *p2m;

@@ -178,8 +178,9 @@ void vcpu_notify(struct vcpu *v)
     struct cpu *c;
 
     smp_mb();
-    if (READ_ONCE(v->holds) & HOLD_BLOCKED) {
-        __atomic_fetch_and(&v->holds, ~HOLD_BLOCKED, __ATOMIC_SEQ_CST);
+    if (READ_ONCE(v->holds) & (HOLD_BLOCKED | HOLD_POLL)) {
+        __atomic_fetch_and(&v->holds, ~(HOLD_BLOCKED | HOLD_POLL),
+                           __ATOMIC_SEQ_CST);
         sched_wake(v);
         return;
     }
