@@ -64,8 +64,6 @@ static long do_shutdown(struct domain *d, uint64_t va)
     if (copy_from_guest(&op, va, sizeof(op)))
         return -XEN_EFAULT;
     log_info("d%u: shuts down, reason %u", d->id, op.reason);
-    if (d->early_code)
-        op.reason = d->early_code - 1;
     domain_shutdown(d, op.reason);
     return 0;
 }

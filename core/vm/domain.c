@@ -278,7 +278,7 @@ void domain_shutdown(struct domain *d, uint8_t reason)
     first = !d->is_shut_down;
     if (first) {
         d->is_shut_down = true;
-        d->shutdown_code = reason;
+        d->shutdown_code = d->early_code ? d->early_code - 1 : reason;
         __atomic_fetch_add(&d->pause_count, 1, __ATOMIC_SEQ_CST);
     }
     spin_unlock(&d->lock);
@@ -306,7 +306,7 @@ void domain_resume(struct domain *d)
     spin_lock(&d->lock);
     was = d->is_shut_down;
     d->is_shut_down = false;
-    d->shutdown_code = 0;
+    d->shutdown_code = d->early_code = 0;
     spin_unlock(&d->lock);
     if (was)
         domain_unpause(d);
