@@ -29,7 +29,7 @@ $(guest_out)/%.c.o: $(guest_dir)/t/%.c
 	$(CC) $(guest_flags) -c -o $@ $<
 
 $(guest_out)/%.elf: $(guest_out)/%.c.o $(guest_lib) $(guest_dir)/lib/guest.lds
-	$(CC) -nostdlib -static -no-pie -Wl,--build-id=none -Wl,-z,noexecstack \
+	$(CC) -nostdlib -static -Wl,--build-id=none -Wl,-z,noexecstack \
 	    -Wl,--no-warn-rwx-segments -T $(guest_dir)/lib/guest.lds -o $@ \
 	    $(filter %.o,$^)
 

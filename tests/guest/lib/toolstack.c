@@ -67,6 +67,18 @@ uint64_t free_pages(void)
     return op.u.physinfo.free_pages;
 }
 
+uint64_t free_pages_settled(void)
+{
+    uint64_t last, next = free_pages();
+
+    do {
+        last = next;
+        nap(50 * NS_PER_MS);
+        next = free_pages();
+    } while (next != last);
+    return last;
+}
+
 bool free_pages_return(uint64_t want)
 {
     uint64_t end = now() + 2 * NS_PER_S;
@@ -162,6 +174,20 @@ static void give_memory(domid_t d, unsigned int mib, unsigned int vcpus)
     }
     if (populate(d, 0, special, 2) != 2)
         fatal("populate of the special pages");
+}
+
+/* The memory map that the guest may ask for: RAM from 0. */
+static void set_map(domid_t d, unsigned int mib)
+{
+    struct {
+        uint64_t addr, size;
+        uint32_t type;
+    } __attribute__((packed)) ram = {0, (uint64_t)mib << 20, 1};
+    struct xen_foreign_memory_map op = {.domid = d, .map = {.nr_entries = 1}};
+
+    set_xen_guest_handle(op.map.buffer, (void *)&ram);
+    if (memory_op(XENMEM_set_memory_map, &op))
+        fatal("set_memory_map");
 }
 
 /* Copies the segments of our own image; the PVH entry is ELF's entry. */
@@ -268,6 +294,7 @@ void guest_create(struct guest *g, const struct guest_config *config)
     if (domctl(&op, XEN_DOMCTL_max_vcpus, g->id))
         fatal("max_vcpus");
     give_memory(g->id, mib, vcpus);
+    set_map(g->id, mib);
     memset(&op, 0, sizeof(op));
     if (domctl(&op, XEN_DOMCTL_settscinfo, g->id))
         fatal("settscinfo");
@@ -275,6 +302,9 @@ void guest_create(struct guest *g, const struct guest_config *config)
     g->ring = WINDOW_PAGE(g->slot);
     if (foreign_map((void *)(uintptr_t)g->ring, g->id, CONSOLE_GFN, 1))
         fatal("map of the console");
+    g->box = WINDOW_PAGE(32 + g->slot);
+    if (foreign_map((void *)(uintptr_t)g->box, g->id, STORE_GFN, 1))
+        fatal("map of the mailbox");
     if (config->empty)
         return;
     write_start_info(g->id, config->cmdline, mib);
@@ -349,15 +379,73 @@ bool guest_wait_said(struct guest *g, const char *line, uint64_t ns)
 bool guest_destroy(struct guest *g)
 {
     struct xen_domctl_getdomaininfo info;
-    uint64_t end = now() + 5 * NS_PER_S;
+    uint64_t end = now() + 2 * NS_PER_S;
     long err;
 
     guest_drain(g);
     foreign_unmap((void *)(uintptr_t)g->ring, 1);
+    foreign_unmap((void *)(uintptr_t)g->box, 1);
     err = domain_destroy(g->id);
     if (err)
         fatal("destroydomain: %ld", err);
     while (domain_info(g->id, &info) && now() < end)
         nap(NS_PER_MS);
     return !domain_info(g->id, &info);
+}
+
+/* Words of the mailbox. */
+enum { BOX_FN, BOX_A, BOX_B, BOX_C, BOX_RESULT };
+
+void guest_call_async(struct guest *g, remote_fn *fn, long a, long b, long c)
+{
+    g->box[BOX_A] = (uint64_t)a;
+    g->box[BOX_B] = (uint64_t)b;
+    g->box[BOX_C] = (uint64_t)c;
+    __atomic_store_n(&g->box[BOX_FN], (uint64_t)fn, __ATOMIC_RELEASE);
+}
+
+bool guest_called(struct guest *g, long *result)
+{
+    guest_drain(g);
+    if (__atomic_load_n(&g->box[BOX_FN], __ATOMIC_ACQUIRE))
+        return false;
+    *result = (long)g->box[BOX_RESULT];
+    return true;
+}
+
+long guest_call(struct guest *g, remote_fn *fn, long a, long b, long c)
+{
+    uint64_t end = now() + 60 * NS_PER_S;
+    long result;
+
+    guest_call_async(g, fn, a, b, c);
+    while (!guest_called(g, &result)) {
+        if (now() > end)
+            fatal("domain %u does not answer", g->id);
+        nap(NS_PER_MS / 10);
+    }
+    return result;
+}
+
+void serve(void)
+{
+    volatile uint64_t *box = (volatile uint64_t *)(STORE_GFN << 12);
+
+    for (;;) {
+        uint64_t fn = __atomic_load_n(&box[BOX_FN], __ATOMIC_ACQUIRE);
+
+        if (!fn) {
+            nap(NS_PER_MS / 10);
+            continue;
+        }
+        box[BOX_RESULT] = (uint64_t)((remote_fn *)fn)(
+            (long)box[BOX_A], (long)box[BOX_B], (long)box[BOX_C]);
+        __atomic_store_n(&box[BOX_FN], 0, __ATOMIC_RELEASE);
+    }
+}
+
+void servant_start(struct guest *g, unsigned int slot)
+{
+    guest_create(g, &(struct guest_config){.cmdline = SERVANT, .slot = slot});
+    guest_unpause(g);
 }

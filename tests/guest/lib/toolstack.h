@@ -11,7 +11,7 @@
 
 /* Addresses without RAM where dom0 maps what belongs to others. */
 #define WINDOW         0x90000000ull
-#define WINDOW_PAGE(n) ((void *)(WINDOW + 0x100000 + (n)*0x1000ull))
+#define WINDOW_PAGE(n) /* below 64: the library's */ ((void *)(WINDOW + 0x100000 + (n)*0x1000ull))
 
 struct guest_config {
     const char *cmdline; /* "role=NAME ..." runs guest_main(NAME ...) */
@@ -29,6 +29,7 @@ struct guest {
     unsigned int oks, bad; /* lines seen */
     char said[64];         /* the last line that is no result  */
     volatile struct xencons_interface *ring;
+    volatile uint64_t *box; /* a page shared with the guest, for guest_call */
 };
 
 /* Makes a paused guest. */
@@ -49,8 +50,9 @@ bool guest_wait_said(struct guest *g, const char *line, uint64_t ns);
 bool guest_destroy(struct guest *g);
 /* False when there is no such domain. */
 bool domain_info(domid_t id, struct xen_domctl_getdomaininfo *info);
-/* Free memory of the machine, in pages. */
+/* Free memory of the machine, in pages: now, and once it stands still. */
 uint64_t free_pages(void);
+uint64_t free_pages_settled(void);
 /* Waits for pages being scrubbed and freed: true when as many are free. */
 bool free_pages_return(uint64_t want);
 
@@ -60,6 +62,20 @@ void foreign_unmap(void *at, unsigned int n);
 /* Writes to / reads from a guest's memory (below 4 GiB). */
 void guest_write(domid_t d, uint64_t gpa, const void *from, size_t n);
 void guest_read(domid_t d, uint64_t gpa, void *to, size_t n);
+
+/*
+ * A guest with the command line "role=servant" waits for calls: guest_call
+ * runs fn(a, b, c) in it.  (Its image is ours, so addresses agree.)  With
+ * guest_call_async the caller asks guest_called later.
+ */
+typedef long remote_fn(long a, long b, long c);
+#define SERVANT "role=servant"
+long guest_call(struct guest *g, remote_fn *fn, long a, long b, long c);
+void guest_call_async(struct guest *g, remote_fn *fn, long a, long b, long c);
+bool guest_called(struct guest *g, long *result); /* has it returned? */
+/* guest_create, with an unpaused servant, in one. */
+void servant_start(struct guest *g, unsigned int slot);
+void serve(void) __attribute__((noreturn)); /* the guest's side */
 
 /* A guest says: a line that guest_wait_said of its maker waits for. */
 #define say(...) print(__VA_ARGS__)

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A guest makes hypercalls with random numbers and arguments, from a printed
+ * seed.  It may die of it; its neighbour, dom0 and the memory may not.
+ *     ARGS="seed=5" tests/guest/run hostile_random     repeats one
+ */
+/* run: time=240 args=rounds=8,calls=20000 */
+#include "test.h"
+#include "toolstack.h"
+
+static uint64_t state;
+static uint64_t buffer[512] __attribute__((aligned(4096)));
+
+static uint64_t random(void)
+{
+    state ^= state << 13;
+    state ^= state >> 7;
+    state ^= state << 17;
+    return state;
+}
+
+/* Numbers that matter: small, huge, pointers of ours, frame numbers. */
+static uint64_t value(void)
+{
+    switch (random() % 8) {
+    case 0:
+        return random() % 64;
+    case 1:
+        return (uint64_t)buffer + random() % 4096;
+    case 2:
+        return random();
+    case 3:
+        return random() & 0xffffffff;
+    case 4:
+        return random() % 0x8000; /* frames of ours, domain ids */
+    case 5:
+        return 0x7ff0 + random() % 16;
+    case 6:
+        return ~0ull << random() % 64;
+    default:
+        return (uint64_t)buffer;
+    }
+}
+
+static void one_call(void)
+{
+    static const uint8_t numbers[] = {12, 17, 18, 20, 24, 29, 32, 34, 35,
+                                      36, 7,  33, 21, 13, 15, 41, 27, 39};
+    uint64_t nr = random() % 16 ? numbers[random() % sizeof(numbers)]
+                                : random() % 70;
+    uint64_t first = random() % 4 ? random() % 48 : value();
+
+    for (unsigned int i = 0; i < 24; i++)
+        buffer[i] = value();
+    if (nr == __HYPERVISOR_sched_op && first != SCHEDOP_yield)
+        return; /* may end or stop it by right */
+    if (nr == __HYPERVISOR_vcpu_op && first == VCPUOP_down)
+        return;
+    if (nr == __HYPERVISOR_domctl || nr == __HYPERVISOR_sysctl) {
+        buffer[0] = random() % 90; /* the command; then the version */
+        buffer[0] |= (nr == __HYPERVISOR_domctl
+                          ? (uint64_t)XEN_DOMCTL_INTERFACE_VERSION
+                          : (uint64_t)XEN_SYSCTL_INTERFACE_VERSION)
+                     << 32;
+        first = (uint64_t)buffer;
+    }
+    hypercall(nr, first, random() % 4 ? (uint64_t)buffer : value(),
+              random() % 2 ? random() % 8 : value(), value(), value());
+}
+
+void guest_main(const char *role)
+{
+    uint64_t calls = argument("calls=", 1000);
+
+    (void)role;
+    state = argument("seed=", 1) * 0x9e3779b97f4a7c15ull | 1;
+    for (uint64_t i = 0; i < calls; i++)
+        one_call();
+}
+
+static long answer(long a, long b, long c)
+{
+    (void)b, (void)c;
+    return a * 2;
+}
+
+static void attack(uint64_t seed, uint64_t calls)
+{
+    struct xen_domctl_getdomaininfo info;
+    struct guest g;
+    char line[64];
+
+    format(line, sizeof(line), "role=x seed=%lu calls=%lu", seed, calls);
+    guest_create(&g, &(struct guest_config){.cmdline = line, .slot = 1});
+    guest_unpause(&g);
+    print("seed %lu: ", seed);
+    print("ended with %ld\n", guest_wait(&g, 20 * NS_PER_S));
+    check(domain_info(g.id, &info), "dom0 still sees it");
+    check(guest_destroy(&g), "destroyed");
+}
+
+void test_main(void)
+{
+    uint64_t rounds = argument("rounds=", 8), calls = argument("calls=", 20000);
+    uint64_t first = argument("seed=", 1), before;
+    struct guest friend;
+
+    servant_start(&friend, 0);
+    attack(first, 100);
+    before = free_pages_settled();
+    for (uint64_t i = 0; i < rounds; i++) {
+        attack(first + i, calls);
+        check_eq(guest_call(&friend, answer, 21, 0, 0), 42,
+                 "the neighbour answers");
+    }
+    check(free_pages_return(before), "all memory comes back");
+    check_eq(free_pages(), before, "free pages");
+    check(guest_destroy(&friend), "destroyed");
+}

@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Registers belong to one vCPU: two guests and dom0 share one CPU, each with
+ * its own pattern in the x87, SSE, AVX and debug registers, and none sees
+ * another's, neither later nor in a fresh vCPU.
+ */
+#include "test.h"
+#include "toolstack.h"
+
+#define ROUNDS 200
+
+struct state {
+    uint64_t ymm[16][4];
+    uint64_t mm[8];
+    uint64_t dr[4];
+    uint64_t fs, kernel_gs, lstar;
+};
+
+static struct state want, got;
+
+static bool avx(void)
+{
+    return cpuid(1, 0).c >> 28 & 1;
+}
+
+static void fpu_on(void)
+{
+    uint64_t cr4;
+
+    if (!avx())
+        return;
+    asm volatile("mov %%cr4, %0" : "=r"(cr4));
+    asm volatile("mov %0, %%cr4" ::"r"(cr4 | 1u << 18));
+    asm volatile("xsetbv" ::"c"(0), "a"(7), "d"(0));
+}
+
+#define Y(n) "vmovdqu %c[y]+32*" #n "(%[s]), %%ymm" #n "\n\t"
+#define X(n) "movdqu %c[y]+32*" #n "(%[s]), %%xmm" #n "\n\t"
+#define M(n) "movq %c[m]+8*" #n "(%[s]), %%mm" #n "\n\t"
+#define YS(n) "vmovdqu %%ymm" #n ", %c[y]+32*" #n "(%[s])\n\t"
+#define XS(n) "movdqu %%xmm" #n ", %c[y]+32*" #n "(%[s])\n\t"
+#define MS(n) "movq %%mm" #n ", %c[m]+8*" #n "(%[s])\n\t"
+#define ALL8(F)  F(0) F(1) F(2) F(3) F(4) F(5) F(6) F(7)
+#define ALL16(F) ALL8(F) F(8) F(9) F(10) F(11) F(12) F(13) F(14) F(15)
+#define ARGS                                                                   \
+    [s] "r"(s), [y] "i"(offsetof(struct state, ymm)),                          \
+        [m] "i"(offsetof(struct state, mm))
+
+static void load(const struct state *s)
+{
+    asm volatile(ALL8(M)::ARGS : "memory");
+    if (avx())
+        asm volatile(ALL16(Y)::ARGS : "memory");
+    else
+        asm volatile(ALL16(X)::ARGS : "memory");
+    asm volatile("mov %0, %%dr0" ::"r"(s->dr[0]));
+    asm volatile("mov %0, %%dr1" ::"r"(s->dr[1]));
+    asm volatile("mov %0, %%dr2" ::"r"(s->dr[2]));
+    asm volatile("mov %0, %%dr3" ::"r"(s->dr[3]));
+    wrmsr(0xc0000100, s->fs);
+    wrmsr(0xc0000102, s->kernel_gs);
+    wrmsr(0xc0000082, s->lstar);
+}
+
+static void store(struct state *s)
+{
+    asm volatile(ALL8(MS)::ARGS : "memory");
+    if (avx())
+        asm volatile(ALL16(YS)::ARGS : "memory");
+    else
+        asm volatile(ALL16(XS)::ARGS : "memory");
+    asm volatile("mov %%dr0, %0" : "=r"(s->dr[0]));
+    asm volatile("mov %%dr1, %0" : "=r"(s->dr[1]));
+    asm volatile("mov %%dr2, %0" : "=r"(s->dr[2]));
+    asm volatile("mov %%dr3, %0" : "=r"(s->dr[3]));
+    s->fs = rdmsr(0xc0000100);
+    s->kernel_gs = rdmsr(0xc0000102);
+    s->lstar = rdmsr(0xc0000082);
+}
+
+static void pattern(struct state *s, uint64_t seed)
+{
+    uint64_t *word = (uint64_t *)s;
+
+    for (unsigned int i = 0; i < sizeof(*s) / 8; i++)
+        word[i] = (seed << 32 | i * 0x10001) & 0x00007fffffffffff;
+    for (unsigned int i = 0; i < 16 && !avx(); i++)
+        s->ymm[i][2] = s->ymm[i][3] = 0;
+}
+
+/* What a vCPU finds at its very start; NULL, or the part that is not clean. */
+static const char *dirty(void)
+{
+    memset(&got, 0, sizeof(got));
+    store(&got);
+    for (unsigned int i = 0; i < 64; i++)
+        if (((uint64_t *)got.ymm)[i])
+            return "SSE or AVX";
+    for (unsigned int i = 0; i < 8; i++)
+        if (got.mm[i])
+            return "x87";
+    for (unsigned int i = 0; i < 4; i++)
+        if (got.dr[i])
+            return "debug";
+    return got.fs || got.kernel_gs || got.lstar ? "base MSRs" : NULL;
+}
+
+/* Holds the pattern while others run; the number of rounds it was lost in. */
+static long hold(long seed, long b, long c)
+{
+    long lost = 0;
+
+    (void)b, (void)c;
+    pattern(&want, (uint64_t)seed);
+    load(&want);
+    for (unsigned int i = 0; i < ROUNDS; i++) {
+        sched_op(SCHEDOP_yield, 0);
+        delay(NS_PER_MS / 20);
+        store(&got);
+        lost += memcmp(&got, &want, sizeof(got)) != 0;
+        load(&want);
+    }
+    return lost;
+}
+
+static long first_state(long a, long b, long c)
+{
+    const char *part;
+
+    (void)a, (void)b, (void)c;
+    fpu_on();
+    part = dirty();
+    if (part)
+        print("not clean: %s\n", part);
+    return part != NULL;
+}
+
+void test_main(void)
+{
+    struct guest g[2], late;
+    long lost[2];
+
+    fpu_on();
+    check(dirty() == NULL, "dom0 starts clean");
+    for (unsigned int i = 0; i < 2; i++) {
+        servant_start(&g[i], i);
+        check_eq(guest_call(&g[i], first_state, 0, 0, 0), 0,
+                 "a guest starts clean");
+    }
+    guest_call_async(&g[0], hold, 0x111, 0, 0);
+    guest_call_async(&g[1], hold, 0x222, 0, 0);
+    check_eq(hold(0x333, 0, 0), 0, "dom0 keeps its registers");
+    while (!guest_called(&g[0], &lost[0]) || !guest_called(&g[1], &lost[1]))
+        nap(NS_PER_MS);
+    check_eq(lost[0], 0, "guest 0 keeps its registers");
+    check_eq(lost[1], 0, "guest 1 keeps its registers");
+    servant_start(&late, 2);
+    check_eq(guest_call(&late, first_state, 0, 0, 0), 0,
+             "a guest made later starts clean");
+    check(guest_destroy(&late) && guest_destroy(&g[0]) && guest_destroy(&g[1]),
+          "destroyed");
+}
