@@ -87,7 +87,9 @@ static void move_modules(uint64_t below)
     for (unsigned int i = 0; i < boot.modules; i++)
         total += ROUND_UP(boot.module[i].size, PAGE_SIZE);
     total = ROUND_UP(total, LARGE);
-    boot.block = find_room(total, LARGE, below);
+    /* Linux reads start_info's memory map through its first page tables,
+     * which cover 1 GiB. */
+    boot.block = find_room(total, LARGE, MIN(below, 1ull << 30));
     boot.block_end = boot.block + total;
     at += boot.block;
     for (unsigned int i = 0; i < boot.modules; i++) {
