@@ -1,0 +1,2 @@
+UNIT_TESTS += print
+unit_print := tests/unit/test_print.c core/lib/print.c
