@@ -1,2 +1,2 @@
-UNIT_TESTS += print
+UNIT_SIMPLE += print
 unit_print := tests/unit/test_print.c core/lib/print.c
