@@ -114,6 +114,7 @@ struct domain {
     int ctl_pauses;  /* of these, XEN_DOMCTL_pausedomain's        */
     bool is_shut_down;
     uint8_t shutdown_code;
+    bool started;            /* unpaused once: its policy is fixed        */
     uint8_t early_code;      /* SCHEDOP_shutdown_code: the code + 1       */
 
     /* memory; counters are atomic */

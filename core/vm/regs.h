@@ -81,6 +81,8 @@ struct arch_state {
 #define RFLAGS_TF   BIT(8)
 #define RFLAGS_VM   BIT(17)
 #define RFLAGS_RF   BIT(16)
+/* The bits that exist, but for bit 1, which is always set. */
+#define RFLAGS_GUEST 0x3f7fd5ull
 
 #define VEC_DE        0
 #define VEC_DB        1

@@ -1,0 +1,393 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* XEN_DOMCTL_*: vCPUs, their state, where they run and what they show. */
+#include "cpu/arch.h"
+#include "hypercall/access.h"
+#include "hypercall/control.h"
+#include "hypercall/domctl.h"
+#include "lib/string.h"
+#include "memory/heap.h"
+#include "sched/sched.h"
+#include "vm/cpu_policy.h"
+#include "vm/guest.h"
+#include "vm/vendor.h"
+
+#define CONTEXT_MAX (1u << 20) /* of 128 vCPUs: less than 600 KiB */
+
+/* --- bitmaps --- */
+
+int bitmap_read(unsigned long *map, unsigned int bits,
+                const struct xenctl_bitmap *b)
+{
+    unsigned int n = MIN(bits, b->nr_bits);
+
+    memset(map, 0, BITMAP_WORDS(bits) * sizeof(*map));
+    if (copy_from_guest(map, HANDLE(b->bitmap), DIV_UP(n, 8)))
+        return -XEN_EFAULT;
+    for (unsigned int i = n; i < ROUND_UP(n, 8u) && i < bits; i++)
+        __clear_bit(i, map);
+    return 0;
+}
+
+int bitmap_write(const struct xenctl_bitmap *b, const unsigned long *map,
+                 unsigned int bits)
+{
+    const uint8_t *bytes = (const uint8_t *)map, zero = 0;
+    uint32_t n = DIV_UP(MIN(bits, b->nr_bits), 8);
+
+    if (copy_to_guest(HANDLE(b->bitmap), bytes, n))
+        return -XEN_EFAULT;
+    /* The rest reads as zeros; what is too long for us was never asked. */
+    for (uint32_t end = MIN(DIV_UP(b->nr_bits, 8u), 4096u); n < end; n++)
+        if (copy_to_guest(HANDLE(b->bitmap) + n, &zero, 1))
+            return -XEN_EFAULT;
+    return 0;
+}
+
+/* --- existence and scheduling --- */
+
+int domctl_max_vcpus(struct domain *d, struct xen_domctl *op)
+{
+    if (op->u.max_vcpus.max != d->max_vcpus)
+        return -XEN_EINVAL;
+    for (unsigned int i = 0; i < d->max_vcpus; i++) {
+        int rc = d->vcpus[i] ? 0 : vcpu_create(d, i);
+
+        if (rc)
+            return rc;
+        if (i + 1 < d->max_vcpus && hypercall_preempt())
+            return -XEN_ERESTART;
+    }
+    return 0;
+}
+
+int domctl_get_vcpu_info(struct domain *d, struct xen_domctl *op)
+{
+    struct xen_domctl_getvcpuinfo *i = &op->u.getvcpuinfo;
+    struct vcpu *v = domain_vcpu(d, i->vcpu);
+    unsigned int holds;
+    struct cpu *c;
+
+    if (!v)
+        return i->vcpu < d->max_vcpus ? -XEN_ESRCH : -XEN_EINVAL;
+    holds = READ_ONCE(v->holds);
+    c = READ_ONCE(v->running_on);
+    i->online = !(holds & HOLD_DOWN);
+    i->blocked = (holds & (HOLD_BLOCKED | HOLD_POLL)) != 0;
+    i->running = c != NULL;
+    i->cpu_time = vcpu_run_time(v);
+    if (!c)
+        c = READ_ONCE(v->sched.last_cpu);
+    i->cpu = c ? c->id : 0;
+    return 0;
+}
+
+int domctl_get_affinity(struct domain *d, struct xen_domctl *op)
+{
+    const struct xen_domctl_vcpuaffinity *a = &op->u.vcpuaffinity;
+    struct vcpu *v = domain_vcpu(d, a->vcpu);
+    int rc = 0;
+
+    if (!v)
+        return a->vcpu < d->max_vcpus ? -XEN_ESRCH : -XEN_EINVAL;
+    if (a->flags & XEN_VCPUAFFINITY_HARD)
+        rc = bitmap_write(&a->cpumap_hard, v->sched.hard, cpu_count);
+    if (!rc && a->flags & XEN_VCPUAFFINITY_SOFT)
+        rc = bitmap_write(&a->cpumap_soft, v->sched.soft, cpu_count);
+    return rc;
+}
+
+/* Reads the new mask if it is given, else takes the present one. */
+static int new_mask(unsigned long *map, bool given,
+                    const struct xenctl_bitmap *b, const unsigned long *now)
+{
+    if (given)
+        return bitmap_read(map, MAX_CPUS, b);
+    memcpy(map, now, BITMAP_WORDS(MAX_CPUS) * sizeof(*map));
+    return 0;
+}
+
+/* The mask that took effect: within the hard one and the CPUs that exist. */
+static int report_mask(const struct xenctl_bitmap *b, const unsigned long *map,
+                       const unsigned long *hard)
+{
+    unsigned long effective[BITMAP_WORDS(MAX_CPUS)];
+
+    for (unsigned int i = 0; i < ARRAY_SIZE(effective); i++)
+        effective[i] = map[i] & hard[i];
+    for (unsigned int i = cpu_count; i < MAX_CPUS; i++)
+        __clear_bit(i, effective);
+    return bitmap_write(b, effective, cpu_count);
+}
+
+int domctl_set_affinity(struct domain *d, struct xen_domctl *op)
+{
+    const struct xen_domctl_vcpuaffinity *a = &op->u.vcpuaffinity;
+    bool set_hard = a->flags & XEN_VCPUAFFINITY_HARD;
+    bool set_soft = a->flags & XEN_VCPUAFFINITY_SOFT;
+    unsigned long hard[BITMAP_WORDS(MAX_CPUS)], soft[BITMAP_WORDS(MAX_CPUS)];
+    struct vcpu *v = domain_vcpu(d, a->vcpu);
+    int rc;
+
+    if (!v)
+        return a->vcpu < d->max_vcpus ? -XEN_ESRCH : -XEN_EINVAL;
+    if (!set_hard && !set_soft)
+        return -XEN_EINVAL;
+    rc = new_mask(hard, set_hard, &a->cpumap_hard, v->sched.hard);
+    if (!rc)
+        rc = new_mask(soft, set_soft, &a->cpumap_soft, v->sched.soft);
+    if (!rc)
+        rc = sched_set_affinity(v, hard, soft);
+    if (!rc && set_hard)
+        rc = report_mask(&a->cpumap_hard, hard, hard);
+    if (!rc && set_soft)
+        rc = report_mask(&a->cpumap_soft, soft, hard);
+    return rc;
+}
+
+int domctl_scheduler(struct domain *d, struct xen_domctl *op)
+{
+    struct xen_domctl_scheduler_op *s = &op->u.scheduler_op;
+    struct xen_domctl_sched_credit2 *p = &s->u.credit2;
+
+    if (s->sched_id != XEN_SCHEDULER_CREDIT2)
+        return -XEN_EINVAL;
+    switch (s->cmd) {
+    case XEN_DOMCTL_SCHEDOP_putinfo: /* 0 and ~0: as it is */
+        return sched_set_params(d, p->weight ? p->weight : d->weight,
+                                p->cap != 0xffff ? p->cap : d->cap);
+    case XEN_DOMCTL_SCHEDOP_getinfo:
+        p->weight = d->weight;
+        p->cap = d->cap;
+        return 0;
+    default:
+        return -XEN_EINVAL;
+    }
+}
+
+/* --- registers --- */
+
+static void fill_context(struct vcpu *v, struct vcpu_guest_context *c)
+{
+    struct cpu_user_regs *u = &c->user_regs;
+    const struct regs *r = &v->regs;
+    struct arch_state s;
+
+    vendor->get_state(v, &s);
+    memcpy(c->fpu_ctxt.x, v->fpu, sizeof(c->fpu_ctxt.x));
+    c->flags =
+        VGCF_i387_valid | (READ_ONCE(v->holds) & HOLD_DOWN ? 0 : VGCF_online);
+    *u = (struct cpu_user_regs){
+        .rax = r->rax,
+        .rbx = r->rbx,
+        .rcx = r->rcx,
+        .rdx = r->rdx,
+        .rsi = r->rsi,
+        .rdi = r->rdi,
+        .rbp = r->rbp,
+        .rsp = r->rsp,
+        .r8 = r->r8,
+        .r9 = r->r9,
+        .r10 = r->r10,
+        .r11 = r->r11,
+        .r12 = r->r12,
+        .r13 = r->r13,
+        .r14 = r->r14,
+        .r15 = r->r15,
+        .rip = r->rip,
+        .rflags = r->rflags,
+        .cs = s.seg[SEG_CS].selector,
+        .ss = s.seg[SEG_SS].selector,
+        .ds = s.seg[SEG_DS].selector,
+        .es = s.seg[SEG_ES].selector,
+        .fs = s.seg[SEG_FS].selector,
+        .gs = s.seg[SEG_GS].selector,
+    };
+    c->fs_base = s.seg[SEG_FS].base;
+    c->gs_base_kernel = s.seg[SEG_GS].base;
+    c->gs_base_user = s.kernel_gs_base;
+    c->ctrlreg[0] = s.cr0;
+    c->ctrlreg[2] = s.cr2;
+    c->ctrlreg[3] = s.cr3;
+    c->ctrlreg[4] = s.cr4;
+    memcpy(c->debugreg, s.dr, sizeof(s.dr));
+    c->debugreg[6] = s.dr6;
+    c->debugreg[7] = s.dr7;
+}
+
+/* Of an HVM vCPU only the general registers are taken (public xen.h); that is
+ * all that resuming needs. */
+static void take_context(struct vcpu *v, const struct vcpu_guest_context *c)
+{
+    const struct cpu_user_regs *u = &c->user_regs;
+
+    v->regs = (struct regs){
+        {{u->rax, u->rcx, u->rdx, u->rbx, u->rsp, u->rbp, u->rsi, u->rdi, u->r8,
+          u->r9, u->r10, u->r11, u->r12, u->r13, u->r14, u->r15}},
+        u->rip,
+        (u->rflags & RFLAGS_GUEST) | 2};
+    v->initialised = true;
+    vcpu_set_down(v, !(c->flags & VGCF_online));
+}
+
+static int vcpu_context(struct domain *d, struct xen_domctl *op, bool set)
+{
+    uint64_t va = HANDLE(op->u.vcpucontext.ctxt);
+    struct vcpu *v = domain_vcpu(d, op->u.vcpucontext.vcpu);
+    struct vcpu_guest_context *c;
+    int rc;
+
+    if (d == current_domain() || (set && !va))
+        return -XEN_EINVAL;
+    if (!v)
+        return op->u.vcpucontext.vcpu < d->max_vcpus ? -XEN_ESRCH : -XEN_EINVAL;
+    if (!v->initialised)
+        return -XEN_ENODATA;
+    c = core_alloc(sizeof(*c));
+    if (!c)
+        return -XEN_ENOMEM;
+    vcpu_pause_sync(v);
+    if (set) {
+        rc = copy_from_guest(c, va, sizeof(*c));
+        if (!rc)
+            take_context(v, c);
+    } else {
+        fill_context(v, c);
+        rc = copy_to_guest(va, c, sizeof(*c));
+    }
+    vcpu_unpause(v);
+    core_free(c);
+    return rc;
+}
+
+int domctl_get_vcpu_context(struct domain *d, struct xen_domctl *op)
+{
+    return vcpu_context(d, op, false);
+}
+
+int domctl_set_vcpu_context(struct domain *d, struct xen_domctl *op)
+{
+    return vcpu_context(d, op, true);
+}
+
+/* --- context records --- */
+
+/* All records of d in a buffer from the heap; the caller frees it. */
+static long save_all(struct domain *d, uint8_t **buf)
+{
+    long size;
+
+    if (d == current_domain())
+        return -XEN_EINVAL;
+    domain_pause_sync(d);
+    size = context_save(d, NULL, 0);
+    if (size > 0) {
+        *buf = core_alloc(size);
+        size = *buf ? context_save(d, *buf, size) : -XEN_ENOMEM;
+    }
+    domain_unpause(d);
+    return size;
+}
+
+int domctl_get_context(struct domain *d, struct xen_domctl *op)
+{
+    struct xen_domctl_hvmcontext *h = &op->u.hvmcontext;
+    uint8_t *buf = NULL;
+    long size;
+    int rc;
+
+    size = save_all(d, &buf);
+    rc = size < 0 ? size : 0;
+    if (!rc && !HANDLE_NULL(h->buffer))
+        rc = h->size < size ? -XEN_ENOSPC
+                            : copy_to_guest(HANDLE(h->buffer), buf, size);
+    if (!rc)
+        h->size = size;
+    core_free(buf);
+    return rc;
+}
+
+static const struct hvm_save_descriptor *
+find_record(const uint8_t *buf, size_t size, uint32_t type, uint32_t instance)
+{
+    const struct hvm_save_descriptor *r;
+
+    for (size_t at = 0; at + sizeof(*r) <= size; at += sizeof(*r) + r->length) {
+        r = (const struct hvm_save_descriptor *)(buf + at);
+        if (r->typecode == type && r->instance == instance)
+            return r;
+    }
+    return NULL;
+}
+
+/* One record's body, without its descriptor. */
+int domctl_get_context_partial(struct domain *d, struct xen_domctl *op)
+{
+    struct xen_domctl_hvmcontext_partial *h = &op->u.hvmcontext_partial;
+    const struct hvm_save_descriptor *r;
+    uint8_t *buf = NULL;
+    long size = save_all(d, &buf);
+    int rc = size < 0 ? size : 0;
+
+    if (!rc) {
+        r = find_record(buf, size, h->type, h->instance);
+        if (!r)
+            rc = -XEN_ENOENT;
+        else if (!HANDLE_NULL(h->buffer))
+            rc = h->bufsz < r->length
+                     ? -XEN_ENOSPC
+                     : copy_to_guest(HANDLE(h->buffer), r + 1, r->length);
+        if (!rc)
+            h->bufsz = r->length;
+    }
+    core_free(buf);
+    return rc;
+}
+
+int domctl_set_context(struct domain *d, struct xen_domctl *op)
+{
+    const struct xen_domctl_hvmcontext *h = &op->u.hvmcontext;
+    uint8_t *buf;
+    int rc;
+
+    if (d == current_domain() || h->size > CONTEXT_MAX || !h->size)
+        return -XEN_EINVAL;
+    buf = core_alloc(h->size);
+    if (!buf)
+        return -XEN_ENOMEM;
+    rc = copy_from_guest(buf, HANDLE(h->buffer), h->size);
+    if (!rc) {
+        domain_pause_sync(d);
+        rc = context_load(d, buf, h->size);
+        domain_unpause(d);
+    }
+    core_free(buf);
+    return rc;
+}
+
+/* --- policies --- */
+
+int domctl_get_policy(struct domain *d, struct xen_domctl *op)
+{
+    struct xen_domctl_cpu_policy *p = &op->u.cpu_policy;
+
+    return cpu_policy_write(d->policy, HANDLE(p->leaves), &p->nr_leaves,
+                            HANDLE(p->msrs), &p->nr_msrs);
+}
+
+int domctl_set_policy(struct domain *d, struct xen_domctl *op)
+{
+    struct xen_domctl_cpu_policy *p = &op->u.cpu_policy;
+    struct policy_error err;
+    int rc;
+
+    if (d == current_domain())
+        return -XEN_EINVAL;
+    if (d->started)
+        return -XEN_EEXIST;
+    rc = cpu_policy_merge(d, HANDLE(p->leaves), p->nr_leaves, HANDLE(p->msrs),
+                          p->nr_msrs, &err);
+    p->err_leaf = err.leaf;
+    p->err_subleaf = err.subleaf;
+    p->err_msr = err.msr;
+    return rc;
+}
