@@ -166,66 +166,43 @@ int domctl_scheduler(struct domain *d, struct xen_domctl *op)
 
 /* --- registers --- */
 
+/* Where struct cpu_user_regs has its first fifteen, as numbers of ours. */
+static const uint8_t user_order[] = {15, 14, 13, 12, 5, 3, 11, 10,
+                                     9,  8,  0,  1,  2, 6, 7};
+
 static void fill_context(struct vcpu *v, struct vcpu_guest_context *c)
 {
-    struct cpu_user_regs *u = &c->user_regs;
-    const struct regs *r = &v->regs;
+    uint64_t *u = &c->user_regs.r15;
     struct arch_state s;
 
     vendor->get_state(v, &s);
     memcpy(c->fpu_ctxt.x, v->fpu, sizeof(c->fpu_ctxt.x));
     c->flags =
         VGCF_i387_valid | (READ_ONCE(v->holds) & HOLD_DOWN ? 0 : VGCF_online);
-    *u = (struct cpu_user_regs){
-        .rax = r->rax,
-        .rbx = r->rbx,
-        .rcx = r->rcx,
-        .rdx = r->rdx,
-        .rsi = r->rsi,
-        .rdi = r->rdi,
-        .rbp = r->rbp,
-        .rsp = r->rsp,
-        .r8 = r->r8,
-        .r9 = r->r9,
-        .r10 = r->r10,
-        .r11 = r->r11,
-        .r12 = r->r12,
-        .r13 = r->r13,
-        .r14 = r->r14,
-        .r15 = r->r15,
-        .rip = r->rip,
-        .rflags = r->rflags,
-        .cs = s.seg[SEG_CS].selector,
-        .ss = s.seg[SEG_SS].selector,
-        .ds = s.seg[SEG_DS].selector,
-        .es = s.seg[SEG_ES].selector,
-        .fs = s.seg[SEG_FS].selector,
-        .gs = s.seg[SEG_GS].selector,
-    };
-    c->fs_base = s.seg[SEG_FS].base;
-    c->gs_base_kernel = s.seg[SEG_GS].base;
-    c->gs_base_user = s.kernel_gs_base;
+    for (unsigned int i = 0; i < ARRAY_SIZE(user_order); i++)
+        u[i] = v->regs.gpr[user_order[i]];
+    c->user_regs.rsp = v->regs.rsp;
+    c->user_regs.rip = v->regs.rip;
+    c->user_regs.rflags = v->regs.rflags;
+    c->user_regs.cs = s.seg[SEG_CS].selector;
+    c->user_regs.ss = s.seg[SEG_SS].selector;
     c->ctrlreg[0] = s.cr0;
     c->ctrlreg[2] = s.cr2;
     c->ctrlreg[3] = s.cr3;
     c->ctrlreg[4] = s.cr4;
-    memcpy(c->debugreg, s.dr, sizeof(s.dr));
-    c->debugreg[6] = s.dr6;
-    c->debugreg[7] = s.dr7;
 }
 
 /* Of an HVM vCPU only the general registers are taken (public xen.h); that is
  * all that resuming needs. */
 static void take_context(struct vcpu *v, const struct vcpu_guest_context *c)
 {
-    const struct cpu_user_regs *u = &c->user_regs;
+    const uint64_t *u = &c->user_regs.r15;
 
-    v->regs = (struct regs){
-        {{u->rax, u->rcx, u->rdx, u->rbx, u->rsp, u->rbp, u->rsi, u->rdi, u->r8,
-          u->r9, u->r10, u->r11, u->r12, u->r13, u->r14, u->r15}},
-        u->rip,
-        (u->rflags & RFLAGS_GUEST) | 2};
-    v->initialised = true;
+    for (unsigned int i = 0; i < ARRAY_SIZE(user_order); i++)
+        v->regs.gpr[user_order[i]] = u[i];
+    v->regs.rsp = c->user_regs.rsp;
+    v->regs.rip = c->user_regs.rip;
+    v->regs.rflags = (c->user_regs.rflags & RFLAGS_GUEST) | 2;
     vcpu_set_down(v, !(c->flags & VGCF_online));
 }
 
