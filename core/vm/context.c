@@ -1,0 +1,546 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The state of vCPUs as a stream of records (public hvm/save.h), out for a
+ * save and in for a restore or a new domain.  What comes in is checked as if
+ * a guest had made it: no state that the processor refuses gets through.
+ */
+#include "cpu/arch.h"
+#include "device/vlapic.h"
+#include "hypercall/access.h"
+#include "hypercall/control.h"
+#include "hypercall/hypercall.h"
+#include "lib/print.h"
+#include "lib/string.h"
+#include "vm/cpu_policy.h"
+#include "vm/vendor.h"
+#include <xen/arch-x86/cpufeatureset.h>
+#include <xen/hvm/save.h>
+
+#define FXSAVE_SIZE    512u
+#define XSAVE_HEADER   64u
+#define XSAVE_PREFIX   offsetof(struct hvm_hw_cpu_xsave, save_area)
+#define MXCSR_OFFSET   24
+#define CR0_GUEST      0xe005003full /* the bits that exist */
+#define MSR_PAT_NUMBER 0x277
+#define EVENT_VALID    BIT(31)
+
+static const uint8_t gpr_order[] = {0, 3, 1,  2,  5,  6,  7,  4,
+                                    8, 9, 10, 11, 12, 13, 14, 15};
+static const uint8_t seg_order[] = {SEG_CS, SEG_DS, SEG_ES, SEG_FS,
+                                    SEG_GS, SEG_SS, SEG_TR, SEG_LDTR};
+
+#define PAIR(hw, ours)                                                     \
+    {                                                                      \
+        offsetof(struct hvm_hw_cpu, hw), offsetof(struct arch_state, ours) \
+    }
+/* clang-format off */
+static const struct {
+    uint16_t hw, ours;
+} pairs[] = {
+    PAIR(cr0, cr0), PAIR(cr2, cr2), PAIR(cr3, cr3), PAIR(cr4, cr4),
+    PAIR(dr0, dr[0]), PAIR(dr1, dr[1]), PAIR(dr2, dr[2]), PAIR(dr3, dr[3]),
+    PAIR(dr6, dr6), PAIR(dr7, dr7), PAIR(idtr_base, idt_base),
+    PAIR(gdtr_base, gdt_base), PAIR(sysenter_cs, sysenter_cs),
+    PAIR(sysenter_esp, sysenter_esp), PAIR(sysenter_eip, sysenter_eip),
+    PAIR(shadow_gs, kernel_gs_base), PAIR(msr_lstar, lstar),
+    PAIR(msr_star, star), PAIR(msr_cstar, cstar),
+    PAIR(msr_syscall_mask, sfmask), PAIR(msr_efer, efer),
+};
+/* clang-format on */
+
+/* --- the processor's registers --- */
+
+static void save_cpu(struct vcpu *v, void *body, uint64_t tsc)
+{
+    struct hvm_hw_cpu *c = body;
+    uint32_t *sel = &c->cs_sel, *limit = &c->cs_limit, *attr = &c->cs_arbytes;
+    uint64_t *gpr = &c->rax, *base = &c->cs_base;
+    struct arch_state s;
+
+    vendor->get_state(v, &s);
+    memcpy(c->fpu_regs, v->fpu, FXSAVE_SIZE);
+    for (unsigned int i = 0; i < ARRAY_SIZE(gpr_order); i++)
+        gpr[i] = v->regs.gpr[gpr_order[i]];
+    c->rip = v->regs.rip;
+    c->rflags = v->regs.rflags;
+    for (unsigned int i = 0; i < ARRAY_SIZE(pairs); i++)
+        memcpy((char *)c + pairs[i].hw, (char *)&s + pairs[i].ours, 8);
+    for (unsigned int i = 0; i < SEG_COUNT; i++) {
+        const struct segment *seg = &s.seg[seg_order[i]];
+
+        sel[i] = seg->selector;
+        limit[i] = seg->limit;
+        attr[i] = seg->attr;
+        base[i] = seg->base;
+    }
+    c->idtr_limit = s.idt_limit;
+    c->gdtr_limit = s.gdt_limit;
+    c->msr_tsc_aux = v->tsc_aux;
+    c->tsc = tsc + v->tsc_offset;
+    if (s.pending_event & EVENT_VALID) {
+        c->pending_event = s.pending_event;
+        c->error_code = s.pending_error;
+    }
+    c->flags = XEN_X86_FPU_INITIALISED;
+}
+
+static bool canonical(uint64_t a)
+{
+    return (uint64_t)((int64_t)(a << 16) >> 16) == a;
+}
+
+/* Control registers fit each other and the policy (APM vol. 2, 15.5.1). */
+static bool control_valid(const struct cpu_policy *p,
+                          const struct arch_state *s)
+{
+    const struct segment *cs = &s->seg[SEG_CS];
+    bool lma = s->efer & EFER_LMA, paging = s->cr0 & CR0_PG;
+    uint64_t efer = EFER_LMA;
+
+    efer |= cpu_policy_has(p, XEN_X86_FEATURE_SYSCALL) ? EFER_SCE : 0;
+    efer |= cpu_policy_has(p, XEN_X86_FEATURE_LM) ? EFER_LME : 0;
+    efer |= cpu_policy_has(p, XEN_X86_FEATURE_NX) ? EFER_NXE : 0;
+    efer |= cpu_policy_has(p, XEN_X86_FEATURE_FFXSR) ? BIT(14) : 0;
+    return !(s->cr0 & ~CR0_GUEST) && s->cr0 & CR0_ET &&
+           (s->cr0 & CR0_PE || !paging) &&
+           (s->cr0 & CR0_CD || !(s->cr0 & CR0_NW)) &&
+           !(s->cr4 & ~cpu_policy_cr4(p)) && !(s->efer & ~efer) &&
+           !(s->cr3 >> (p->extd[8].a & 0xff)) &&
+           lma == (paging && s->efer & EFER_LME) &&
+           (!lma || (s->cr4 & CR4_PAE && (cs->attr & 0x600) != 0x600)) &&
+           (lma || !(s->cr4 & BIT(17))); /* PCIDE */
+}
+
+static bool addresses_valid(const struct arch_state *s)
+{
+    for (unsigned int i = 0; i < SEG_COUNT; i++)
+        if (s->seg[i].attr & ~0xfff || !canonical(s->seg[i].base))
+            return false;
+    return canonical(s->gdt_base) && canonical(s->idt_base) &&
+           s->gdt_limit <= 0xffff && s->idt_limit <= 0xffff &&
+           canonical(s->lstar) && canonical(s->cstar) &&
+           canonical(s->kernel_gs_base) && canonical(s->sysenter_esp) &&
+           canonical(s->sysenter_eip);
+}
+
+/* An event to be injected (APM vol. 2, 15.20). */
+static bool event_valid(uint32_t e)
+{
+    unsigned int vector = e & 0xff, type = e >> 8 & 7;
+
+    if (!(e & EVENT_VALID))
+        return true;
+    return !(e & MASK(30, 12)) &&
+           (type == 0 || type == 4 || (type == 2 && vector == VEC_NMI) ||
+            (type == 3 && vector < 32 && vector != VEC_NMI));
+}
+
+/* MXCSR bits that XRSTOR takes without #GP (APM vol. 1, 4.2.2). */
+static bool mxcsr_valid(const uint8_t *area)
+{
+    static uint32_t mask;
+    uint8_t mine[FXSAVE_SIZE] __attribute__((aligned(16)));
+    uint32_t mxcsr;
+
+    if (!mask) {
+        memset(mine, 0, sizeof(mine));
+        __asm__ volatile("fxsave (%0)" : : "r"(mine) : "memory");
+        memcpy(&mask, mine + MXCSR_OFFSET + 4, sizeof(mask));
+        mask = mask ? mask : 0xffbf;
+    }
+    memcpy(&mxcsr, area + MXCSR_OFFSET, sizeof(mxcsr));
+    return !(mxcsr & ~mask);
+}
+
+static void load_fpu(struct vcpu *v, const uint8_t *legacy)
+{
+    uint64_t *bv = (uint64_t *)((char *)v->fpu + FXSAVE_SIZE);
+
+    memcpy(v->fpu, legacy, FXSAVE_SIZE);
+    *bv |= fpu_host_xcr0 ? 3 : 0;
+    v->fpu_cpu = NULL;
+}
+
+static void unpack_cpu(const struct hvm_hw_cpu *c, struct arch_state *s)
+{
+    const uint32_t *sel = &c->cs_sel, *limit = &c->cs_limit;
+    const uint32_t *attr = &c->cs_arbytes;
+    const uint64_t *base = &c->cs_base;
+
+    memset(s, 0, sizeof(*s));
+    for (unsigned int i = 0; i < ARRAY_SIZE(pairs); i++)
+        memcpy((char *)s + pairs[i].ours, (char *)c + pairs[i].hw, 8);
+    for (unsigned int i = 0; i < SEG_COUNT; i++)
+        s->seg[seg_order[i]] =
+            (struct segment){sel[i], MIN(attr[i], 0xffffu), limit[i], base[i]};
+    s->idt_limit = c->idtr_limit;
+    s->gdt_limit = c->gdtr_limit;
+    s->pending_event = c->pending_event;
+    s->pending_error = c->error_code;
+    s->dr6 = (s->dr6 & 0xe00f) | 0xffff0ff0;
+    s->dr7 = (s->dr7 & 0xffff2fff) | 0x400;
+}
+
+static int load_cpu(struct vcpu *v, const void *body, uint32_t len,
+                    uint64_t tsc)
+{
+    struct hvm_hw_cpu c = {0};
+    const uint64_t *gpr = &c.rax;
+    struct arch_state s;
+
+    memcpy(&c, body, len);
+    if (len == sizeof(struct hvm_hw_cpu_compat))
+        _hvm_hw_fix_cpu(&c, len);
+    unpack_cpu(&c, &s);
+    if (!control_valid(v->domain->policy, &s) || !addresses_valid(&s) ||
+        !event_valid(s.pending_event) || c.msr_tsc_aux >> 32 ||
+        c.flags & ~XEN_X86_FPU_INITIALISED || !mxcsr_valid(c.fpu_regs))
+        return -XEN_EINVAL;
+    for (unsigned int i = 0; i < ARRAY_SIZE(gpr_order); i++)
+        v->regs.gpr[gpr_order[i]] = gpr[i];
+    v->regs.rip = c.rip;
+    v->regs.rflags = (c.rflags & RFLAGS_GUEST) | 2;
+    vendor->set_state(v, &s);
+    fpu_reset(v);
+    v->fpu_cpu = NULL;
+    if (c.flags & XEN_X86_FPU_INITIALISED)
+        load_fpu(v, c.fpu_regs);
+    v->tsc_aux = c.msr_tsc_aux;
+    /* 0 comes with a new domain, whose TSCs are in step already. */
+    if (c.tsc)
+        v->tsc_offset = c.tsc - tsc;
+    vendor->tsc_changed(v);
+    clock_update_vcpu(v);
+    v->initialised = true;
+    vcpu_set_down(v, false);
+    return 0;
+}
+
+/* --- extended state --- */
+
+static void save_xsave(struct vcpu *v, void *body, uint64_t tsc)
+{
+    const struct cpu_policy *p = v->domain->policy;
+    struct hvm_hw_cpu_xsave *x = body;
+    uint32_t size;
+
+    (void)tsc;
+    x->xcr0 = v->xcr0;
+    memcpy(&x->save_area, v->fpu, FXSAVE_SIZE + XSAVE_HEADER);
+    x->save_area.xsave_hdr.xstate_bv &= p->xcr0;
+    x->xcr0_accum = p->xcr0;
+    size = cpu_policy_xsave_size(p, p->xcr0, false);
+    memcpy(x + 1, (char *)v->fpu + FXSAVE_SIZE + XSAVE_HEADER,
+           size - FXSAVE_SIZE - XSAVE_HEADER);
+}
+
+static bool zeros(const void *p, size_t n)
+{
+    const uint8_t *b = p;
+
+    while (n && !b[n - 1])
+        n--;
+    return n == 0;
+}
+
+static int load_xsave(struct vcpu *v, const void *body, uint32_t len,
+                      uint64_t tsc)
+{
+    const struct cpu_policy *p = v->domain->policy;
+    const struct hvm_hw_cpu_xsave *x = body;
+    const struct hvm_hw_cpu_xsave_hdr *h = &x->save_area.xsave_hdr;
+    uint32_t given = len - XSAVE_PREFIX;
+    uint32_t size = cpu_policy_xsave_size(p, x->xcr0_accum, false);
+
+    (void)tsc;
+    if (!xcr0_valid(x->xcr0) || x->xcr0_accum & ~p->xcr0 ||
+        x->xcr0 & ~x->xcr0_accum || h->xstate_bv & ~x->xcr0_accum ||
+        h->xcomp_bv || !zeros(h->reserved, sizeof(h->reserved)) ||
+        !mxcsr_valid((const uint8_t *)&x->save_area))
+        return -XEN_EINVAL;
+    if (given > size) {
+        if (!zeros((const char *)&x->save_area + size, given - size))
+            return -XEN_EOPNOTSUPP;
+        given = size;
+    }
+    memset(v->fpu, 0, fpu_area_size);
+    memcpy(v->fpu, &x->save_area, given);
+    v->fpu_cpu = NULL;
+    v->xcr0 = x->xcr0;
+    return 0;
+}
+
+/* --- the rest --- */
+
+static void save_lapic(struct vcpu *v, void *body, uint64_t tsc)
+{
+    struct hvm_hw_lapic_regs scratch;
+
+    (void)tsc;
+    vlapic_save(v, body, &scratch);
+}
+
+static void save_lapic_regs(struct vcpu *v, void *body, uint64_t tsc)
+{
+    struct hvm_hw_lapic scratch;
+
+    (void)tsc;
+    vlapic_save(v, &scratch, body);
+}
+
+static int load_lapic(struct vcpu *v, const void *body, uint32_t len,
+                      uint64_t tsc)
+{
+    (void)len, (void)tsc;
+    return vlapic_load(v, body);
+}
+
+static int load_lapic_regs(struct vcpu *v, const void *body, uint32_t len,
+                           uint64_t tsc)
+{
+    (void)len, (void)tsc;
+    return vlapic_load_regs(v, body);
+}
+
+/* The MTRRs in the order of the record, by number: variable, then fixed. */
+static uint32_t mtrr_number(unsigned int i)
+{
+    static const uint16_t fixed[NUM_FIXED_MSR] = {0x250, 0x258, 0x259, 0x268,
+                                                  0x269, 0x26a, 0x26b, 0x26c,
+                                                  0x26d, 0x26e, 0x26f};
+
+    return i < 2 * MTRR_VCNT ? 0x200 + i : fixed[i - 2 * MTRR_VCNT];
+}
+
+static void save_mtrr(struct vcpu *v, void *body, uint64_t tsc)
+{
+    struct hvm_hw_mtrr *m = body;
+
+    (void)tsc;
+    m->msr_pat_cr = v->pat;
+    memcpy(m->msr_mtrr_var, v->mtrr_var, sizeof(m->msr_mtrr_var));
+    memcpy(m->msr_mtrr_fixed, v->mtrr_fixed, sizeof(m->msr_mtrr_fixed));
+    m->msr_mtrr_cap = MTRR_CAP_VALUE;
+    m->msr_mtrr_def_type = v->mtrr_def_type;
+}
+
+static int load_mtrr(struct vcpu *v, const void *body, uint32_t len,
+                     uint64_t tsc)
+{
+    const struct hvm_hw_mtrr *m = body;
+    const uint64_t *values = m->msr_mtrr_var;
+
+    (void)len, (void)tsc;
+    if (!pat_valid(m->msr_pat_cr) ||
+        !mtrr_valid(v, MSR_MTRR_DEF_TYPE, m->msr_mtrr_def_type))
+        return -XEN_EINVAL;
+    for (unsigned int i = 0; i < 2 * MTRR_VCNT + NUM_FIXED_MSR; i++)
+        if (!mtrr_valid(v, mtrr_number(i), values[i]))
+            return -XEN_EINVAL;
+    for (unsigned int i = 0; i < 2 * MTRR_VCNT + NUM_FIXED_MSR; i++)
+        *mtrr_field(v, mtrr_number(i)) = values[i];
+    v->mtrr_def_type = m->msr_mtrr_def_type;
+    v->pat = m->msr_pat_cr;
+    return vendor->write_msr(v, MSR_PAT_NUMBER, v->pat) ? -XEN_EINVAL : 0;
+}
+
+static void save_tsc_adjust(struct vcpu *v, void *body, uint64_t tsc)
+{
+    (void)tsc;
+    ((struct hvm_tsc_adjust *)body)->tsc_adjust = v->tsc_adjust;
+}
+
+static int load_tsc_adjust(struct vcpu *v, const void *body, uint32_t len,
+                           uint64_t tsc)
+{
+    (void)len, (void)tsc;
+    v->tsc_adjust = ((const struct hvm_tsc_adjust *)body)->tsc_adjust;
+    return 0;
+}
+
+/* No guest here has one of these MSRs: they must be 0. */
+static int load_msrs(struct vcpu *v, const void *body, uint32_t len,
+                     uint64_t tsc)
+{
+    const struct hvm_msr *m = body;
+
+    (void)v, (void)tsc;
+    if (len != sizeof(*m) + m->count * sizeof(m->msr[0]))
+        return -XEN_EINVAL;
+    for (uint32_t i = 0; i < m->count; i++)
+        if (m->msr[i]._rsvd || m->msr[i].val)
+            return -XEN_EOPNOTSUPP;
+    return 0;
+}
+
+static int load_nothing(struct vcpu *v, const void *body, uint32_t len,
+                        uint64_t tsc)
+{
+    (void)v, (void)body, (void)len, (void)tsc;
+    return 0;
+}
+
+/* --- records --- */
+
+#define SIZE(x) sizeof(struct x), sizeof(struct x)
+#define ANY     0, UINT32_MAX
+
+static const struct record {
+    uint16_t type;
+    bool of_domain;    /* not of a vCPU                   */
+    uint32_t min, max; /* length of the body              */
+    void (*save)(struct vcpu *v, void *body, uint64_t tsc);
+    int (*load)(struct vcpu *v, const void *body, uint32_t len, uint64_t tsc);
+} records[] = {
+    {HVM_SAVE_CODE(CPU), false, sizeof(struct hvm_hw_cpu_compat),
+     sizeof(struct hvm_hw_cpu), save_cpu, load_cpu},
+    {HVM_SAVE_CODE(LAPIC), false, SIZE(hvm_hw_lapic), save_lapic, load_lapic},
+    {HVM_SAVE_CODE(LAPIC_REGS), false, SIZE(hvm_hw_lapic_regs), save_lapic_regs,
+     load_lapic_regs},
+    /* Interrupt wires that Xen writes for every domain; nothing here. */
+    {HVM_SAVE_CODE(PCI_IRQ), true, ANY, NULL, load_nothing},
+    {HVM_SAVE_CODE(ISA_IRQ), true, ANY, NULL, load_nothing},
+    {HVM_SAVE_CODE(PCI_LINK), true, ANY, NULL, load_nothing},
+    {HVM_SAVE_CODE(MTRR), false, SIZE(hvm_hw_mtrr), save_mtrr, load_mtrr},
+    {CPU_XSAVE_CODE, false, sizeof(struct hvm_hw_cpu_xsave), UINT32_MAX,
+     save_xsave, load_xsave},
+    {HVM_SAVE_CODE(VMCE_VCPU), false, ANY, NULL, load_nothing},
+    {HVM_SAVE_CODE(TSC_ADJUST), false, SIZE(hvm_tsc_adjust), save_tsc_adjust,
+     load_tsc_adjust},
+    {CPU_MSR_CODE, false, offsetof(struct hvm_msr, msr), UINT32_MAX, NULL,
+     load_msrs},
+};
+
+/* Bytes of v's record, 0: it has none. */
+static uint32_t record_size(const struct record *r, const struct vcpu *v)
+{
+    const struct cpu_policy *p = v->domain->policy;
+
+    if (r->type == HVM_SAVE_CODE(CPU) && READ_ONCE(v->holds) & HOLD_DOWN)
+        return 0;
+    if (r->type == CPU_XSAVE_CODE)
+        return p->xcr0 ? XSAVE_PREFIX + cpu_policy_xsave_size(p, p->xcr0, false)
+                       : 0;
+    return r->save ? r->max : 0;
+}
+
+struct stream {
+    uint8_t *buf; /* NULL: only count */
+    size_t size, used;
+};
+
+/* Room for a body of `len`, zeroed; NULL when only counting or full. */
+static void *put(struct stream *s, uint16_t type, uint16_t instance,
+                 uint32_t len)
+{
+    struct hvm_save_descriptor d = {type, instance, len};
+    uint8_t *at = s->buf + s->used;
+
+    s->used += sizeof(d) + len;
+    if (!s->buf || s->used > s->size)
+        return NULL;
+    memcpy(at, &d, sizeof(d));
+    memset(at + sizeof(d), 0, len);
+    return at + sizeof(d);
+}
+
+long context_save(struct domain *d, uint8_t *buf, size_t size)
+{
+    struct stream s = {buf, size, 0};
+    struct hvm_save_header header = {
+        .magic = HVM_FILE_MAGIC,
+        .version = HVM_FILE_VERSION,
+        .cpuid = cpu_policy_system(POLICY_HOST)->basic[1].a,
+        .gtsc_khz = d->tsc_khz,
+    };
+    uint64_t tsc = read_tsc();
+    struct vcpu *v;
+    void *body;
+
+    body = put(&s, HVM_SAVE_CODE(HEADER), 0, sizeof(header));
+    if (body)
+        memcpy(body, &header, sizeof(header));
+    for (unsigned int i = 0; i < ARRAY_SIZE(records); i++)
+        for_each_vcpu (d, v) {
+            uint32_t len = record_size(&records[i], v);
+
+            body = len ? put(&s, records[i].type, v->id, len) : NULL;
+            if (body)
+                records[i].save(v, body, tsc);
+        }
+    put(&s, HVM_SAVE_CODE(END), 0, 0);
+    return buf && s.used > size ? -XEN_ENOSPC : (long)s.used;
+}
+
+static const struct record *find_record(uint16_t type)
+{
+    for (unsigned int i = 0; i < ARRAY_SIZE(records); i++)
+        if (records[i].type == type)
+            return &records[i];
+    return NULL;
+}
+
+static bool length_valid(const struct record *r, uint32_t len)
+{
+    /* Of a CPU there are two layouts and nothing in between. */
+    return r->type == HVM_SAVE_CODE(CPU) ? len == r->min || len == r->max
+                                         : len >= r->min && len <= r->max;
+}
+
+static int load_record(struct domain *d, const struct hvm_save_descriptor *h,
+                       const void *body, uint64_t tsc)
+{
+    const struct record *r = find_record(h->typecode);
+    struct vcpu *v;
+
+    if (!r || !length_valid(r, h->length) || h->length % 8)
+        return -XEN_EINVAL;
+    v = r->of_domain ? d->vcpus[0] : domain_vcpu(d, h->instance);
+    return v ? r->load(v, body, h->length, tsc) : -XEN_EINVAL;
+}
+
+static bool header_valid(const uint8_t *buf, size_t size)
+{
+    struct hvm_save_descriptor h;
+    struct hvm_save_header header;
+
+    if (size < sizeof(h) + sizeof(header))
+        return false;
+    memcpy(&h, buf, sizeof(h));
+    memcpy(&header, buf + sizeof(h), sizeof(header));
+    return h.typecode == HVM_SAVE_CODE(HEADER) && h.length == sizeof(header) &&
+           header.magic == HVM_FILE_MAGIC && header.version == HVM_FILE_VERSION;
+}
+
+int context_load(struct domain *d, const uint8_t *buf, size_t size)
+{
+    size_t at =
+        sizeof(struct hvm_save_descriptor) + sizeof(struct hvm_save_header);
+    uint64_t tsc = read_tsc();
+    struct vcpu *v;
+
+    if (!header_valid(buf, size))
+        return -XEN_EINVAL;
+    for_each_vcpu (d, v)
+        vcpu_set_down(v, true);
+    for (;;) {
+        struct hvm_save_descriptor h;
+        int rc;
+
+        if (size - at < sizeof(h))
+            return -XEN_ENODATA;
+        memcpy(&h, buf + at, sizeof(h));
+        at += sizeof(h);
+        if (h.typecode == HVM_SAVE_CODE(END) && !h.length)
+            return 0;
+        if (h.length > size - at)
+            return -XEN_ENODATA;
+        rc = load_record(d, &h, buf + at, tsc);
+        if (rc) {
+            log_guest(LOG_WARN, "d%u: context record %u of %u, length %u: %d",
+                      d->id, h.typecode, h.instance, h.length, rc);
+            return rc;
+        }
+        at += h.length;
+    }
+}
