@@ -30,8 +30,7 @@ static long g_close(long port, long b, long c)
 }
 static long g_status(long dom, long port, long c)
 {
-    struct evtchn_status s = {.dom = (domid_t)dom,
-                              .port = (evtchn_port_t)port};
+    struct evtchn_status s = {.dom = (domid_t)dom, .port = (evtchn_port_t)port};
     long err = evtchn_op(EVTCHNOP_status, &s);
 
     (void)c;

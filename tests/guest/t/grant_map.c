@@ -61,8 +61,8 @@ static void write_through(struct guest *g)
     check_eq(grant_unmap(WINDOW_PAGE(101), h2), 0, "unmap the second");
     check(guest_call(g, flags_of, 10, 0, 0) & GTF_writing, "still in use");
     check_eq(grant_unmap((void *)(uintptr_t)AT, h), 0, "unmap");
-    check_eq(guest_call(g, flags_of, 10, 0, 0) & (GTF_reading | GTF_writing),
-             0, "entry: free");
+    check_eq(guest_call(g, flags_of, 10, 0, 0) & (GTF_reading | GTF_writing), 0,
+             "entry: free");
     check_eq(AT[0], -1, "a hole is left");
     check_eq(grant_unmap((void *)(uintptr_t)AT, h), GNTST_bad_handle,
              "unmap twice");

@@ -87,9 +87,8 @@ static long g_setup_table(long dom, long b, long c)
 static long g_acquire(long dom, long type, long c)
 {
     static uint64_t frames[1] = {0x30000};
-    struct xen_mem_acquire_resource op = {.domid = (domid_t)dom,
-                                          .type = (uint16_t)type,
-                                          .nr_frames = 1};
+    struct xen_mem_acquire_resource op = {
+        .domid = (domid_t)dom, .type = (uint16_t)type, .nr_frames = 1};
 
     (void)c;
     set_xen_guest_handle(op.frame_list, frames);
@@ -108,7 +107,10 @@ static void control_calls(struct guest *a, struct guest *b)
     for (long cmd = 0; cmd < 100; cmd++)
         for (unsigned int i = 0; i < 3; i++)
             if (guest_call(a, g_domctl, cmd,
-                           i == 0 ? 0 : i == 1 ? b->id : a->id, 0) >= 0)
+                           i == 0   ? 0
+                           : i == 1 ? b->id
+                                    : a->id,
+                           0) >= 0)
                 print("domctl %ld allowed\n", cmd), allowed++;
     for (long cmd = 1000; cmd < 1004; cmd++)
         allowed += guest_call(a, g_domctl, cmd, b->id, 0) >= 0;

@@ -45,7 +45,7 @@ void guest_main(const char *role)
     if (strncmp(role, "hole", 4) == 0)
         ((void (*)(void))0x70000000)(); /* executes all ones */
     if (strncmp(role, "device", 6) == 0)
-        ((void (*)(void))0xfee00000)(); /* executes the local APIC */
+        ((void (*)(void))0xfee00000)();  /* executes the local APIC */
     if (strncmp(role, "tables", 6) == 0) /* page tables in a hole */
         asm volatile("mov %0, %%cr3" ::"r"(0x70000000ull) : "memory");
     if (strncmp(role, "far", 3) == 0) { /* page tables beyond all memory */
@@ -91,8 +91,8 @@ static long run(const char *role, uint64_t ns, struct guest *friend)
 
 void test_main(void)
 {
-    static const char *const roles[] = {"hole", "device", "tables", "far",
-                                        "paging", "vmrun"};
+    static const char *const roles[] = {"hole", "device", "tables",
+                                        "far",  "paging", "vmrun"};
     struct guest friend;
     uint64_t before;
     char role[32];

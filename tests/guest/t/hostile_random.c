@@ -4,12 +4,13 @@
  * seed.  It may die of it; its neighbour, dom0 and the memory may not.
  *     ARGS="seed=5" tests/guest/run hostile_random     repeats one
  */
-/* run: time=240 args=rounds=8,calls=20000 */
+/* run: time=240 */
 #include "test.h"
 #include "toolstack.h"
 
 static uint64_t state;
-static uint64_t buffer[512] __attribute__((aligned(4096)));
+static uint64_t buffer[8 * 512] __attribute__((aligned(4096)));
+#define BOX ((volatile uint64_t *)0xfeffe000) /* the mailbox page */
 
 static uint64_t random(void)
 {
@@ -32,7 +33,7 @@ static uint64_t value(void)
     case 3:
         return random() & 0xffffffff;
     case 4:
-        return random() % 0x8000; /* frames of ours, domain ids */
+        return 0x1800 + random() % 0x1000; /* frames, domain ids */
     case 5:
         return 0x7ff0 + random() % 16;
     case 6:
@@ -46,8 +47,8 @@ static void one_call(void)
 {
     static const uint8_t numbers[] = {12, 17, 18, 20, 24, 29, 32, 34, 35,
                                       36, 7,  33, 21, 13, 15, 41, 27, 39};
-    uint64_t nr = random() % 16 ? numbers[random() % sizeof(numbers)]
-                                : random() % 70;
+    uint64_t nr =
+        random() % 16 ? numbers[random() % sizeof(numbers)] : random() % 70;
     uint64_t first = random() % 4 ? random() % 48 : value();
 
     for (unsigned int i = 0; i < 24; i++)
@@ -58,14 +59,21 @@ static void one_call(void)
         return;
     if (nr == __HYPERVISOR_domctl || nr == __HYPERVISOR_sysctl) {
         buffer[0] = random() % 90; /* the command; then the version */
-        buffer[0] |= (nr == __HYPERVISOR_domctl
-                          ? (uint64_t)XEN_DOMCTL_INTERFACE_VERSION
-                          : (uint64_t)XEN_SYSCTL_INTERFACE_VERSION)
-                     << 32;
+        buffer[0] |=
+            (nr == __HYPERVISOR_domctl ? (uint64_t)XEN_DOMCTL_INTERFACE_VERSION
+                                       : (uint64_t)XEN_SYSCTL_INTERFACE_VERSION)
+            << 32;
         first = (uint64_t)buffer;
     }
+    if (nr == __HYPERVISOR_multicall) {
+        /* It writes a result into each entry: not all over our memory. */
+        buffer[0] = numbers[random() % 4], buffer[8] = random() % 70;
+        hypercall(nr, (uint64_t)buffer, random() % 4, 0, 0, 0);
+        return;
+    }
+    BOX[10] = nr, BOX[11] = first; /* what the last call was */
     hypercall(nr, first, random() % 4 ? (uint64_t)buffer : value(),
-              random() % 2 ? random() % 8 : value(), value(), value());
+              random() % 64 ? random() % 4 : value(), value(), value());
 }
 
 void guest_main(const char *role)
@@ -75,7 +83,7 @@ void guest_main(const char *role)
     (void)role;
     state = argument("seed=", 1) * 0x9e3779b97f4a7c15ull | 1;
     for (uint64_t i = 0; i < calls; i++)
-        one_call();
+        one_call(), BOX[9] = i + 1;
 }
 
 static long answer(long a, long b, long c)
@@ -84,17 +92,20 @@ static long answer(long a, long b, long c)
     return a * 2;
 }
 
-static void attack(uint64_t seed, uint64_t calls)
+static void attack(uint64_t seed, uint64_t calls, uint64_t *done)
 {
     struct xen_domctl_getdomaininfo info;
     struct guest g;
     char line[64];
+    long reason;
 
     format(line, sizeof(line), "role=x seed=%lu calls=%lu", seed, calls);
     guest_create(&g, &(struct guest_config){.cmdline = line, .slot = 1});
     guest_unpause(&g);
-    print("seed %lu: ", seed);
-    print("ended with %ld\n", guest_wait(&g, 20 * NS_PER_S));
+    reason = guest_wait(&g, 30 * NS_PER_S);
+    print("seed %lu: %lu calls, ended with %ld; last %lu(%lu)\n", seed,
+          g.box[9], reason, g.box[10], g.box[11]);
+    *done += g.box[9];
     check(domain_info(g.id, &info), "dom0 still sees it");
     check(guest_destroy(&g), "destroyed");
 }
@@ -102,17 +113,18 @@ static void attack(uint64_t seed, uint64_t calls)
 void test_main(void)
 {
     uint64_t rounds = argument("rounds=", 8), calls = argument("calls=", 20000);
-    uint64_t first = argument("seed=", 1), before;
+    uint64_t first = argument("seed=", 1), done = 0, before;
     struct guest friend;
 
     servant_start(&friend, 0);
-    attack(first, 100);
+    attack(first, 100, &done);
     before = free_pages_settled();
     for (uint64_t i = 0; i < rounds; i++) {
-        attack(first + i, calls);
+        attack(first + i, calls, &done);
         check_eq(guest_call(&friend, answer, 21, 0, 0), 42,
                  "the neighbour answers");
     }
+    check(done > 2000, "calls made");
     check(free_pages_return(before), "all memory comes back");
     check_eq(free_pages(), before, "free pages");
     check(guest_destroy(&friend), "destroyed");

@@ -10,7 +10,7 @@ static const struct {
     const char *name;
 } forbidden[] = {
     {0x0000003a, "FEATURE_CONTROL"}, {0x00000480, "VMX_BASIC"},
-    
+
     {0x12345678, "no MSR at all"},   {0x40000123, "no hypervisor MSR"},
     {0xffffffff, "the last"},
 };
@@ -58,8 +58,7 @@ static void hypercall_page(void)
     uint8_t *page = page_alloc();
     long result;
 
-    check_eq(try_wrmsr(0x40000000, (uint64_t)page | 1), GP,
-             "hypercall page 1");
+    check_eq(try_wrmsr(0x40000000, (uint64_t)page | 1), GP, "hypercall page 1");
     check_eq(try_wrmsr(0x40000000, (uint64_t)page), -1, "hypercall page 0");
     asm volatile("call *%1"
                  : "=a"(result)

@@ -39,6 +39,5 @@ void test_main(void)
     outl(0xcf8, 0);
     check_eq(inl(0xcfc), 0xffffffff, "not enabled");
     check_eq(mmio_read(MMCFG), 0x29c08086, "host bridge by MMCFG");
-    check_eq(mmio_read(MMCFG + (5 << 15)), 0xffffffff,
-             "no device 5 by MMCFG");
+    check_eq(mmio_read(MMCFG + (5 << 15)), 0xffffffff, "no device 5 by MMCFG");
 }

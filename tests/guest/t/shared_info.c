@@ -11,9 +11,9 @@ void test_main(void)
 
     memset(page, 0x5a, PAGE_SIZE);
     shared->evtchn_mask[5] = 0x123456789abcdefull;
-    check_eq(add_to_physmap(DOMID_SELF, XENMAPSPACE_shared_info, 0,
-                            gfn_of(page)),
-             0, "move");
+    check_eq(
+        add_to_physmap(DOMID_SELF, XENMAPSPACE_shared_info, 0, gfn_of(page)), 0,
+        "move");
     shared = page;
     check_eq(shared->evtchn_mask[5], 0x123456789abcdefll, "same content");
     check(now() >= before, "the clock is there");
