@@ -111,16 +111,22 @@ static const char *unwrap(struct memory *m, struct bytes *file,
     return why;
 }
 
-/* Are all targets RAM that nobody needs? all becomes the span of them. */
-static const char *check_targets(const struct memory *m, const struct elf *elf,
-                                 struct range *all)
+/* Segment i is one to be placed: copies it out. */
+static bool to_place(const struct elf *elf, unsigned int i, struct segment *s)
 {
-    *all = (struct range){LIMIT_4G, 0};
+    *s = elf_segment(elf, i);
+    return s->type == PT_LOAD && s->memory_size;
+}
+
+/* Are all targets RAM that nobody needs? */
+static const char *check_targets(const struct memory *m, const struct elf *elf)
+{
+    struct segment s;
+
     for (unsigned int i = 0; i < elf->nr_headers; i++) {
-        struct segment s = elf_segment(elf, i);
         const char *victim;
 
-        if (s.type != PT_LOAD || !s.memory_size)
+        if (!to_place(elf, i, &s))
             continue;
         if (!memory_is_ram(m, s.to))
             return error("dom0 kernel: its place 0x%lx-0x%lx is not RAM",
@@ -129,32 +135,32 @@ static const char *check_targets(const struct memory *m, const struct elf *elf,
         if (victim)
             return error("dom0 kernel: its place 0x%lx-0x%lx holds the %s",
                          s.to.start, s.to.end, victim);
-        if (s.to.start < all->start)
-            all->start = s.to.start;
-        if (s.to.end > all->end)
-            all->end = s.to.end;
     }
     return NULL;
 }
 
-/* Moves the file away if the kernel's own place covers it. */
-static const char *clear_targets(struct memory *m, struct elf *elf,
-                                 struct range all)
+/* Moves the file away if a segment's place covers some of it. */
+static const char *clear_targets(struct memory *m, struct elf *elf)
 {
-    uint64_t from = (uintptr_t)elf->file.data;
+    uint64_t from = (uintptr_t)elf->file.data, room;
     struct range file = {from, from + elf->file.size};
-    const char *why;
-    uint64_t room;
+    const char *why = NULL;
+    bool covered = false;
+    struct segment s;
 
-    if (!overlaps(file, all))
+    for (unsigned int i = 0; i < elf->nr_headers; i++)
+        covered |= to_place(elf, i, &s) && overlaps(file, s.to);
+    if (!covered)
         return NULL;
-    why = memory_keep(m, "kernel", all.start, all.end - all.start);
+    for (unsigned int i = 0; !why && i < elf->nr_headers; i++)
+        if (to_place(elf, i, &s))
+            why = memory_keep(m, "kernel", s.to.start, s.memory_size);
     if (why)
         return why;
     room = memory_room(m, elf->file.size);
     if (!room)
-        return error(
-            "dom0 kernel: no room beside the kernel's place; raise dom0_mem");
+        return error("dom0 kernel: no room beside the kernel's place; "
+                     "raise dom0_mem");
     memmove(phys(room), elf->file.data, elf->file.size);
     elf->file.data = phys(room);
     return NULL;
@@ -163,12 +169,14 @@ static const char *clear_targets(struct memory *m, struct elf *elf,
 /* Cannot fail: everything was checked. */
 static void place_segments(const struct elf *elf)
 {
-    for (unsigned int i = 0; i < elf->nr_headers; i++) {
-        struct segment s = elf_segment(elf, i);
-        uint8_t *to = phys(s.to.start);
+    struct segment s;
 
-        if (s.type != PT_LOAD || !s.memory_size)
+    for (unsigned int i = 0; i < elf->nr_headers; i++) {
+        uint8_t *to;
+
+        if (!to_place(elf, i, &s))
             continue;
+        to = phys(s.to.start);
         memcpy(to, elf->file.data + s.offset, s.file_size);
         memset(to + s.file_size, 0, s.memory_size - s.file_size);
     }
@@ -181,7 +189,6 @@ const char *load_kernel(struct hvm_start_info *info, struct range self,
     const struct hvm_modlist_entry *module = phys(info->modlist_paddr);
     unsigned int nr_lasting;
     struct bytes file;
-    struct range all;
     struct elf elf;
     const char *why;
 
@@ -206,9 +213,9 @@ const char *load_kernel(struct hvm_start_info *info, struct range self,
         return why;
 
     m.nr_keep = nr_lasting; /* what is left is the ELF file alone */
-    why = check_targets(&m, &elf, &all);
+    why = check_targets(&m, &elf);
     if (!why)
-        why = clear_targets(&m, &elf, all);
+        why = clear_targets(&m, &elf);
     if (why)
         return why;
     place_segments(&elf);

@@ -36,7 +36,7 @@ const char *memory_keep(struct memory *m, const char *name, uint64_t start,
     if (start > LIMIT_4G || size > LIMIT_4G - start)
         return error("the %s is not below 4 GiB", name);
     if (m->nr_keep == MAX_KEEP)
-        return error("too many modules");
+        return error("too many modules or kernel segments");
     if (size)
         m->keep[m->nr_keep++] = (struct keep){{start, start + size}, name};
     return NULL;
