@@ -278,6 +278,7 @@ static void finish(struct cpu_policy *p, const struct cpu_policy *limit)
     memset(p->extd, 0, sizeof(p->extd));
     memset(p->feat, 0, sizeof(p->feat));
     memset(p->topo, 0, sizeof(p->topo));
+    memset(p->xstate, 0, sizeof(p->xstate));
     for (unsigned int i = 0; i < ARRAY_SIZE(fields); i++) {
         struct cpuid_regs *to = slot(p, fields[i].leaf, 0);
         const struct cpuid_regs *from = slot(&old, fields[i].leaf, 0);

@@ -256,6 +256,21 @@ unsigned int fake_frames_used(void)
     return n;
 }
 
+uint64_t frames_alloc(struct domain *d, unsigned int order, bool low)
+{
+    (void)low;
+    for (uint64_t mfn = 0; order == 0 && mfn < FAKE_FRAMES; mfn++) {
+        if (refs[mfn])
+            continue;
+        refs[mfn] = 1;
+        owners[mfn] = d->id;
+        __atomic_fetch_add(&d->refs, 1, __ATOMIC_SEQ_CST);
+        memset(fake_ram[mfn], 0, PAGE_SIZE);
+        return mfn;
+    }
+    return MFN_INVALID;
+}
+
 void fake_give(struct domain *d, uint64_t gfn, uint64_t mfn)
 {
     ASSERT(!refs[mfn]);
@@ -468,17 +483,20 @@ static long absent(struct vcpu *v, const struct hc_args *args)
     return -XEN_ENOSYS;
 }
 
-long hc_memory_op(struct vcpu *v, const struct hc_args *args)
+__attribute__((weak)) long hc_memory_op(struct vcpu *v,
+                                        const struct hc_args *args)
 {
     return absent(v, args);
 }
 
-long hc_sysctl(struct vcpu *v, const struct hc_args *args)
+__attribute__((weak)) long hc_sysctl(struct vcpu *v,
+                                        const struct hc_args *args)
 {
     return absent(v, args);
 }
 
-long hc_domctl(struct vcpu *v, const struct hc_args *args)
+__attribute__((weak)) long hc_domctl(struct vcpu *v,
+                                        const struct hc_args *args)
 {
     return absent(v, args);
 }

@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* CPUID and MSRs on the policy of the CPU that runs the test. */
+#define GROUP "policy"
+#include "fake_control.h"
+#include "hypercall/control.h"
+#include "hypercall/evtchn.h"
+#include "hypercall/grant.h"
+#include "memory/heap.h"
+#include "vm/cpu_policy.h"
+#include "vm/exit.h"
+#include <stdlib.h>
+#include <string.h>
+#include <xen/arch-x86/cpufeatureset.h>
+
+static struct domain *d0, *d1;
+static struct vcpu *v0, *v1;
+
+static void setup(void)
+{
+    memset(&fake, 0, sizeof(fake));
+    memset(&control, 0, sizeof(control));
+    fake_init();
+    d0 = fake_domain(0, true, 1);
+    d1 = fake_domain(1, false, 2);
+    fake_control_init(d0);
+    fake_control_init(d1);
+    v0 = d0->vcpus[0];
+    v1 = d1->vcpus[1];
+    fake_run(v0);
+}
+
+static void teardown(void)
+{
+    struct domain *all[] = {d0, d1};
+    struct vcpu *v;
+
+    for (int i = 0; i < 2; i++) {
+        for_each_vcpu (all[i], v)
+            core_free_pages(v->fpu, 1);
+        cpu_policy_free(all[i]);
+        while (p2m_release(all[i]))
+            ;
+        fake_domain_free(all[i]);
+    }
+    CHECK_EQ(fake_heap_used(), 0);
+}
+
+static struct cpuid_regs ask(struct vcpu *v, uint32_t leaf, uint32_t sub)
+{
+    struct cpuid_regs r;
+
+    cpuid_guest(v, leaf, sub, &r);
+    return r;
+}
+
+static void test_shown(void)
+{
+    static const uint16_t hidden[] = {
+        XEN_X86_FEATURE_VMX,      XEN_X86_FEATURE_SVM,
+        XEN_X86_FEATURE_MONITOR,  XEN_X86_FEATURE_MONITORX,
+        XEN_X86_FEATURE_MCA,      XEN_X86_FEATURE_MCE,
+        XEN_X86_FEATURE_XSAVES,   XEN_X86_FEATURE_TOPOEXT,
+        XEN_X86_FEATURE_PROC_TRACE, XEN_X86_FEATURE_SGX,
+        XEN_X86_FEATURE_IBRSB,    XEN_X86_FEATURE_ARCH_CAPS};
+    const struct cpu_policy *host = cpu_policy_system(POLICY_HOST);
+
+    setup();
+    for (unsigned int i = 0; i < ARRAY_SIZE(hidden); i++)
+        CHECK_EQ(cpu_policy_has(d1->policy, hidden[i]) * hidden[i], 0);
+    for (unsigned int f = 0; f < 16 * 32; f++) {
+        if (f == XEN_X86_FEATURE_X2APIC || f == XEN_X86_FEATURE_APIC ||
+            f == XEN_X86_FEATURE_TSC_DEADLINE ||
+            f == XEN_X86_FEATURE_HYPERVISOR)
+            CHECK(cpu_policy_has(d1->policy, f));
+        else
+            CHECK(!cpu_policy_has(d1->policy, f) || cpu_policy_has(host, f));
+    }
+    CHECK(!(ask(v1, 7, 0).c & BIT(16))); /* LA57 */
+    CHECK((ask(v1, 0x80000008, 0).a >> 8 & 0xff) <= 48);
+    CHECK_EQ(ask(v1, 0, 0).b, cpuid(0, 0).b);
+    CHECK_EQ(ask(v1, 0xa, 0).a, 0); /* no PMU */
+    teardown();
+}
+
+static void test_dynamic(void)
+{
+    setup();
+    CHECK_EQ(ask(v1, 1, 0).b >> 24, 2);
+    CHECK_EQ(ask(v0, 1, 0).b >> 24, 0);
+    CHECK(!(ask(v1, 1, 0).c & BIT(27)));
+    control.state[1].cr4 = CR4_OSXSAVE;
+    CHECK(ask(v1, 1, 0).c & BIT(27));
+    CHECK(!(ask(v0, 1, 0).c & BIT(27)));
+    if (d1->policy->basic[0].a >= 0xb) {
+        CHECK_EQ(ask(v1, 0xb, 0).d, 2);
+        CHECK_EQ(ask(v1, 0xb, 1).d, 2);
+    }
+    if (d1->policy->xcr0 & 4) {
+        CHECK_EQ(ask(v1, 0xd, 0).b, 576);
+        v1->xcr0 = 7;
+        CHECK_EQ(ask(v1, 0xd, 0).b, 832);
+        CHECK(ask(v1, 0xd, 0).c >= 832);
+        CHECK_EQ(ask(v1, 0xd, 2).a, 256);
+        CHECK_EQ(ask(v1, 0xd, 3).a, 0); /* MPX */
+    }
+    CHECK_EQ(ask(v1, 0xd, 64).a, 0);
+    CHECK_EQ(ask(v1, 0xd, ~0u).a, 0);
+    teardown();
+}
+
+static void test_bounds(void)
+{
+    static const uint32_t leaves[] = {0xe,        0x1000,     0x3fffffff,
+                                      0x40000006, 0x40000100, 0x7fffffff,
+                                      0x80000022, 0x8000ffff, 0xffffffff};
+
+    setup();
+    for (unsigned int i = 0; i < ARRAY_SIZE(leaves); i++) {
+        struct cpuid_regs r = ask(v1, leaves[i], 0);
+
+        CHECK_EQ(r.a | r.b | r.c | r.d, 0);
+    }
+    CHECK_EQ(ask(v1, 4, 6).a, 0);
+    CHECK_EQ(ask(v1, 7, 3).a, 0);
+    teardown();
+}
+
+static void test_xen(void)
+{
+    struct cpuid_regs r;
+
+    setup();
+    d1->tsc_khz = 123;
+    r = ask(v1, 0x40000000, 0);
+    CHECK_EQ(r.a, 0x40000005);
+    CHECK_EQ(r.b, 0x566e6558);
+    CHECK_EQ(r.c, 0x65584d4d);
+    CHECK_EQ(r.d, 0x4d4d566e);
+    CHECK_EQ(ask(v1, 0x40000001, 0).a, 0x40011);
+    r = ask(v1, 0x40000002, 0);
+    CHECK_EQ(r.a, 1);
+    CHECK_EQ(r.b, 0x40000000);
+    CHECK_EQ(ask(v1, 0x40000003, 0).c, 123);
+    CHECK_EQ(ask(v1, 0x40000003, 2).a, 2000000);
+    r = ask(v1, 0x40000004, 0);
+    CHECK_EQ(r.a & 0x7b, 0x18); /* vCPU and domain id, no upcall vector */
+    CHECK_EQ(r.b, 1);
+    CHECK_EQ(r.c, 1);
+    teardown();
+}
+
+static void test_round_trip(void)
+{
+    xen_cpuid_leaf_t leaves[POLICY_LEAVES];
+    xen_msr_entry_t msrs[POLICY_MSRS];
+    uint32_t nl = 0, nm = 0;
+    struct policy_error err;
+    struct cpu_policy before;
+
+    setup();
+    CHECK_EQ(cpu_policy_write(d1->policy, 0, &nl, 0, &nm), 0);
+    CHECK_EQ(nl, 120);
+    CHECK_EQ(nm, 2);
+    CHECK_EQ(cpu_policy_write(d1->policy, (uintptr_t)leaves, &nl,
+                              (uintptr_t)msrs, &nm),
+             0);
+    CHECK(nl > 20 && nl < 120);
+    before = *d1->policy;
+    CHECK_EQ(cpu_policy_merge(d1, (uintptr_t)leaves, nl, (uintptr_t)msrs, nm,
+                              &err),
+             0);
+    CHECK(!memcmp(&before, d1->policy, sizeof(before)));
+    CHECK_EQ(err.leaf, ~0u);
+    nl = 3;
+    CHECK_EQ(cpu_policy_write(d1->policy, (uintptr_t)leaves, &nl, 0, &nm),
+             -XEN_ENOBUFS);
+    teardown();
+}
+
+static int merge1(uint32_t leaf, uint32_t sub, struct cpuid_regs r,
+                  struct policy_error *err)
+{
+    xen_cpuid_leaf_t l = {leaf, sub, r.a, r.b, r.c, r.d};
+
+    return cpu_policy_merge(d1, (uintptr_t)&l, 1, 0, 0, err);
+}
+
+static void test_merge(void)
+{
+    struct policy_error err;
+    struct cpuid_regs r;
+    xen_msr_entry_t m = {.idx = 0xce, .val = BIT(31)};
+
+    setup();
+    /* What nobody can have is dropped. */
+    r = ask(v1, 1, 0);
+    r.c |= BIT(5) | BIT(3);
+    CHECK_EQ(merge1(1, ~0u, r, &err), 0);
+    CHECK(!(ask(v1, 1, 0).c & (BIT(5) | BIT(3))));
+    /* What is taken away takes others with it. */
+    r.c &= ~BIT(26);
+    CHECK_EQ(merge1(1, ~0u, r, &err), 0);
+    CHECK_EQ(d1->policy->xcr0, 0);
+    CHECK(!(ask(v1, 1, 0).c & BIT(28)));
+    CHECK_EQ(ask(v1, 0xd, 0).a, 0);
+    CHECK(!(cpu_policy_cr4(d1->policy) & CR4_OSXSAVE));
+    /* The vendor is the processor's. */
+    r = ask(v1, 0, 0);
+    r.b ^= 1;
+    CHECK_EQ(merge1(0, ~0u, r, &err), 0);
+    CHECK_EQ(ask(v1, 0, 0).b, cpuid(0, 0).b);
+    /* Errors say where. */
+    r.a = 0x20;
+    CHECK_EQ(merge1(0, ~0u, r, &err), -XEN_EINVAL);
+    CHECK_EQ(err.leaf, 0);
+    CHECK_EQ(merge1(0x20, ~0u, r, &err), -XEN_ERANGE);
+    CHECK_EQ(err.leaf, 0x20);
+    CHECK_EQ(merge1(1, 0, r, &err), -XEN_ERANGE);
+    CHECK_EQ(merge1(7, ~0u, r, &err), -XEN_ERANGE);
+    CHECK_EQ(merge1(0xd, 63, r, &err), -XEN_ERANGE);
+    CHECK_EQ(err.subleaf, 63);
+    CHECK_EQ(cpu_policy_merge(d1, 0, 0, (uintptr_t)&m, 1, &err), -XEN_EINVAL);
+    CHECK_EQ(err.msr, 0xce);
+    m.idx = 0x10;
+    CHECK_EQ(cpu_policy_merge(d1, 0, 0, (uintptr_t)&m, 1, &err), -XEN_ERANGE);
+    CHECK_EQ(cpu_policy_merge(d1, 0, 121, 0, 0, &err), -XEN_E2BIG);
+    CHECK_EQ(cpu_policy_merge(d1, 1, 1, 0, 0, &err), -XEN_EFAULT);
+    fake.no_memory = true;
+    CHECK_EQ(cpu_policy_merge(d1, 0, 0, 0, 0, &err), -XEN_ENOMEM);
+    teardown();
+}
+
+static void test_msr(void)
+{
+    uint64_t x;
+
+    setup();
+    /* Whatever is not listed is refused, both ways. */
+    for (uint32_t base = 0; base < 2; base++)
+        for (uint32_t i = 0xc0010110; i < 0xc0010120; i++)
+            CHECK(msr_read(v1, i, &x) == -1 && msr_write(v1, i, 0) == -1);
+    CHECK_EQ(msr_read(v1, 0x179, &x), -1);
+    CHECK_EQ(msr_write(v1, 0x48, 1), -1);
+    CHECK_EQ(msr_write(v1, 0x49, 1), -1);
+    CHECK_EQ(msr_read(v1, 0xc0000105, &x), -1);
+    CHECK_EQ(msr_read(v1, 0x210, &x), -1);
+    /* PAT and MTRRs: only types that exist. */
+    CHECK_EQ(msr_write(v1, 0x277, 0x0007040600070405), 0);
+    CHECK_EQ(msr_read(v1, 0x277, &x), 0);
+    CHECK_EQ(x, 0x0007040600070405);
+    CHECK_EQ(msr_write(v1, 0x277, 2), -1);
+    CHECK_EQ(msr_write(v1, 0x277, 8ull << 56), -1);
+    CHECK_EQ(msr_write(v1, 0x2ff, 0xc06), 0);
+    CHECK_EQ(msr_write(v1, 0x2ff, 0x1006), -1);
+    CHECK_EQ(msr_write(v1, 0x200, 0x80000006), 0);
+    CHECK_EQ(msr_read(v1, 0x200, &x), 0);
+    CHECK_EQ(x, 0x80000006);
+    CHECK_EQ(msr_write(v1, 0x200, 0x80000002), -1);
+    CHECK_EQ(msr_write(v1, 0x201, 0x7ff), -1);
+    CHECK_EQ(msr_write(v1, 0x201, ~0ull), -1);
+    CHECK_EQ(msr_write(v1, 0x26f, 0x0606060606060606), 0);
+    CHECK_EQ(msr_write(v1, 0x26f, 0x0306060606060606), -1);
+    CHECK_EQ(msr_write(v1, 0xfe, 0), -1);
+    CHECK_EQ(msr_read(v1, 0xfe, &x), 0);
+    CHECK_EQ(x & 0xff, 8);
+    teardown();
+}
+
+static void test_msr_tsc(void)
+{
+    uint64_t x, offset;
+
+    setup();
+    offset = v1->tsc_offset;
+    CHECK_EQ(msr_write(v1, 0x3b, 5000), 0);
+    CHECK_EQ(v1->tsc_offset, offset + 5000);
+    CHECK_EQ(msr_read(v1, 0x3b, &x), 0);
+    CHECK_EQ(x, 5000);
+    CHECK_EQ(msr_write(v1, 0x10, 1ull << 50), 0);
+    CHECK_EQ(msr_read(v1, 0x10, &x), 0);
+    CHECK(x >= 1ull << 50 && x < (1ull << 50) + (1ull << 34));
+    if (cpu_policy_has(d1->policy, XEN_X86_FEATURE_RDTSCP)) {
+        CHECK_EQ(msr_write(v1, 0xc0000103, 7), 0);
+        CHECK_EQ(v1->tsc_aux, 7);
+        CHECK_EQ(msr_write(v1, 0xc0000103, 1ull << 32), -1);
+    }
+    teardown();
+}
+
+static void test_hypercall_page(void)
+{
+    setup();
+    fake_give(d1, 5, 9);
+    CHECK_EQ(msr_write(v1, 0x40000000, 0x5001), -1);
+    CHECK_EQ(msr_write(v1, 0x40000000, 0x6000), -1); /* no memory there */
+    CHECK_EQ(msr_write(v1, 0x40000000, 1ull << 60), -1);
+    CHECK_EQ(msr_write(v1, 0x40000000, 0x5000), 0);
+    CHECK(!memcmp(fake_ram[9] + 32 * 17, "\xb8\x11\0\0\0\x0f\x01\xd9\xc3", 9));
+    CHECK(!memcmp(fake_ram[9] + 32 * 23, "\x0f\x0b", 2));
+    teardown();
+}
+
+int main(void)
+{
+    RUN(shown);
+    RUN(dynamic);
+    RUN(bounds);
+    RUN(xen);
+    RUN(round_trip);
+    RUN(merge);
+    RUN(msr);
+    RUN(msr_tsc);
+    RUN(hypercall_page);
+    return test_failed != 0;
+}
