@@ -77,8 +77,7 @@ void fake_control_init(struct domain *d)
     }
     if (!fpu_area_size) {
         fpu_area_size = 4096;
-        fpu_host_xcr0 =
-            cpuid(1, 0).c & BIT(26) ? cpuid(0xd, 0).a & 0x2e7 : 0;
+        fpu_host_xcr0 = cpuid(1, 0).c & BIT(26) ? cpuid(0xd, 0).a & 0x2e7 : 0;
         cpu_policy_boot();
     }
     if (cpu_policy_init(d))

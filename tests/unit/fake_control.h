@@ -8,13 +8,13 @@
 #include "vm/vendor.h"
 
 struct control {
-    unsigned int pauses;      /* domain_pause_sync less domain_unpause */
-    unsigned int killed;      /* calls of domain_kill                  */
-    unsigned int kill_after;  /* this many answer "call again"         */
+    unsigned int pauses;     /* domain_pause_sync less domain_unpause */
+    unsigned int killed;     /* calls of domain_kill                  */
+    unsigned int kill_after; /* this many answer "call again"         */
     unsigned int wall_writes;
-    char keys[64];            /* debug keys                            */
+    char keys[64];              /* debug keys                            */
     struct arch_state state[4]; /* by vCPU                             */
-    uint64_t msr_value;       /* written last to the vendor            */
+    uint64_t msr_value;         /* written last to the vendor            */
     uint8_t lapic[4][1024];
 };
 

@@ -56,12 +56,12 @@ static struct cpuid_regs ask(struct vcpu *v, uint32_t leaf, uint32_t sub)
 static void test_shown(void)
 {
     static const uint16_t hidden[] = {
-        XEN_X86_FEATURE_VMX,      XEN_X86_FEATURE_SVM,
-        XEN_X86_FEATURE_MONITOR,  XEN_X86_FEATURE_MONITORX,
-        XEN_X86_FEATURE_MCA,      XEN_X86_FEATURE_MCE,
-        XEN_X86_FEATURE_XSAVES,   XEN_X86_FEATURE_TOPOEXT,
+        XEN_X86_FEATURE_VMX,        XEN_X86_FEATURE_SVM,
+        XEN_X86_FEATURE_MONITOR,    XEN_X86_FEATURE_MONITORX,
+        XEN_X86_FEATURE_MCA,        XEN_X86_FEATURE_MCE,
+        XEN_X86_FEATURE_XSAVES,     XEN_X86_FEATURE_TOPOEXT,
         XEN_X86_FEATURE_PROC_TRACE, XEN_X86_FEATURE_SGX,
-        XEN_X86_FEATURE_IBRSB,    XEN_X86_FEATURE_ARCH_CAPS};
+        XEN_X86_FEATURE_IBRSB,      XEN_X86_FEATURE_ARCH_CAPS};
     const struct cpu_policy *host = cpu_policy_system(POLICY_HOST);
 
     setup();
@@ -166,9 +166,9 @@ static void test_round_trip(void)
              0);
     CHECK(nl > 20 && nl < 120);
     before = *d1->policy;
-    CHECK_EQ(cpu_policy_merge(d1, (uintptr_t)leaves, nl, (uintptr_t)msrs, nm,
-                              &err),
-             0);
+    CHECK_EQ(
+        cpu_policy_merge(d1, (uintptr_t)leaves, nl, (uintptr_t)msrs, nm, &err),
+        0);
     CHECK(!memcmp(&before, d1->policy, sizeof(before)));
     CHECK_EQ(err.leaf, ~0u);
     nl = 3;
