@@ -22,6 +22,9 @@ struct acpi_info {
         uint16_t flags;
     } overrides[16];
     unsigned int override_count;
+    uint64_t madt;                   /* physical, as the firmware left it  */
+    uint64_t passed[32];             /* tables that dom0 may see           */
+    unsigned int passed_count;
 };
 
 extern struct acpi_info acpi;

@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The core's console: a ring of the last 32 KiB of text, and a 16550 serial
+ * port, written by polling and read by a timer.
+ */
+#include "device/console.h"
+#include "cpu/cpu.h"
+#include "cpu/lock.h"
+#include "cpu/time.h"
+#include "hypercall/evtchn.h"
+#include "lib/print.h"
+#include "lib/string.h"
+
+#define RING_SIZE  32768u /* a power of two */
+#define INPUT_SIZE 128u
+#define POLL_NS    (20 * NS_PER_MS)
+#define BURST      50u /* guests' messages a second */
+
+#define UART_DATA  0
+#define UART_IER   1
+#define UART_FCR   2
+#define UART_LCR   3
+#define UART_MCR   4
+#define UART_LSR   5
+#define LSR_READY  BIT(0)
+#define LSR_EMPTY  BIT(5)
+
+/* Guards: ring, input and the port. */
+static struct spinlock console_lock = SPINLOCK(RANK_CONSOLE);
+static char ring[RING_SIZE], input[INPUT_SIZE];
+static uint32_t ring_end, ring_start; /* positions since boot */
+static unsigned int input_head, input_tail;
+static uint16_t port;
+static bool forced;
+static int level = LOG_INFO, guest_level = LOG_WARN;
+static struct timer input_timer;
+static uint64_t budget_second;
+static unsigned int budget_used;
+
+static void serial_put(char c)
+{
+    unsigned int spins = 100000;
+
+    if (!port)
+        return;
+    while (!(inb(port + UART_LSR) & LSR_EMPTY) && --spins)
+        cpu_relax();
+    outb(port + UART_DATA, c);
+}
+
+static void put(const char *text, size_t len, bool serial)
+{
+    for (size_t i = 0; i < len; i++) {
+        ring[ring_end++ % RING_SIZE] = text[i];
+        if (ring_end - ring_start > RING_SIZE)
+            ring_start = ring_end - RING_SIZE;
+        if (serial && text[i] == '\n')
+            serial_put('\r');
+        if (serial)
+            serial_put(text[i]);
+    }
+}
+
+static void lock(void)
+{
+    if (!forced)
+        spin_lock(&console_lock);
+}
+
+static void unlock(void)
+{
+    if (!forced)
+        spin_unlock(&console_lock);
+}
+
+void console_write(const char *text, size_t len)
+{
+    lock();
+    put(text, len, true);
+    unlock();
+}
+
+void console_force(void)
+{
+    forced = true;
+}
+
+uint16_t console_port(void)
+{
+    return port;
+}
+
+static void log_line(enum log_level l, int limit, const char *fmt, va_list args)
+{
+    char text[320];
+    uint64_t ns = tsc_khz ? now() : 0;
+    int len = format(text, sizeof(text), "(core) [%5lu.%06lu] ",
+                     ns / NS_PER_SEC, ns % NS_PER_SEC / 1000);
+
+    len += vformat(text + len, sizeof(text) - len - 1, fmt, args);
+    len = MIN(len, (int)sizeof(text) - 2);
+    text[len++] = '\n';
+    lock();
+    put(text, len, (int)l <= limit);
+    unlock();
+}
+
+void log_core(enum log_level l, const char *fmt, ...)
+{
+    va_list args;
+
+    va_start(args, fmt);
+    log_line(l, level, fmt, args);
+    va_end(args);
+}
+
+/* At most BURST lines a second, unless everything is wanted. */
+static bool in_budget(void)
+{
+    uint64_t second = now() / NS_PER_SEC;
+
+    if (second != READ_ONCE(budget_second)) {
+        WRITE_ONCE(budget_second, second);
+        WRITE_ONCE(budget_used, 0);
+    }
+    return __atomic_fetch_add(&budget_used, 1, __ATOMIC_RELAXED) < BURST;
+}
+
+void log_guest(enum log_level l, const char *fmt, ...)
+{
+    va_list args;
+
+    if ((int)l > guest_level || (guest_level < LOG_DEBUG && !in_budget()))
+        return;
+    va_start(args, fmt);
+    log_line(l, guest_level, fmt, args);
+    va_end(args);
+}
+
+/* "info" or "warning/all": the first is what is shown. */
+static int parse_level(const char *s, int otherwise)
+{
+    static const struct {
+        const char *name;
+        int level;
+    } names[] = {{"none", -1},     {"error", LOG_ERROR}, {"warning", LOG_WARN},
+                 {"info", LOG_INFO}, {"debug", LOG_DEBUG}, {"all", LOG_DEBUG}};
+
+    for (unsigned int i = 0; i < ARRAY_SIZE(names); i++)
+        if (!strncmp(s, names[i].name, strlen(names[i].name)))
+            return names[i].level;
+    return otherwise;
+}
+
+void console_set_levels(const char *loglvl, const char *guest_loglvl)
+{
+    level = parse_level(loglvl, LOG_INFO);
+    guest_level = parse_level(guest_loglvl, LOG_WARN);
+}
+
+static unsigned int parse_baud(const char *s)
+{
+    unsigned int v = 0;
+
+    while (*s >= '0' && *s <= '9' && v < 1000000)
+        v = v * 10 + (*s++ - '0');
+    return v && v <= 115200 ? v : 115200;
+}
+
+void console_init(const char *console, const char *com1)
+{
+    unsigned int divisor = 115200 / parse_baud(com1);
+
+    if (strncmp(console, "com1", 4))
+        return;
+    port = 0x3f8;
+    outb(port + UART_IER, 0);
+    outb(port + UART_LCR, 0x80);
+    outb(port + UART_DATA, divisor);
+    outb(port + UART_IER, divisor >> 8);
+    outb(port + UART_LCR, 3); /* 8n1 */
+    outb(port + UART_FCR, 7);
+    outb(port + UART_MCR, 3);
+}
+
+size_t console_ring_read(char *buf, size_t size, uint32_t *pos, bool clear)
+{
+    size_t n = 0;
+
+    lock();
+    if (*pos - ring_start > ring_end - ring_start)
+        *pos = ring_start;
+    while (n < size && *pos != ring_end)
+        buf[n++] = ring[(*pos)++ % RING_SIZE];
+    if (clear)
+        ring_start = ring_end;
+    unlock();
+    return n;
+}
+
+size_t console_read(char *buf, size_t size)
+{
+    size_t n = 0;
+
+    lock();
+    while (n < size && input_tail != input_head)
+        buf[n++] = input[input_tail++ % INPUT_SIZE];
+    unlock();
+    return n;
+}
+
+void console_poll_input(void)
+{
+    bool got = false;
+
+    lock();
+    while (port && inb(port + UART_LSR) & LSR_READY) {
+        char c = inb(port + UART_DATA);
+
+        if (input_head - input_tail < INPUT_SIZE)
+            input[input_head++ % INPUT_SIZE] = c;
+        got = true;
+    }
+    unlock();
+    if (got)
+        virq_raise_dom0(VIRQ_CONSOLE);
+}
+
+static void poll(void *data)
+{
+    (void)data;
+    console_poll_input();
+    timer_set(&input_timer, now() + POLL_NS);
+}
+
+void console_start_input(void)
+{
+    timer_init(&input_timer, poll, NULL);
+    if (port)
+        poll(NULL);
+}
