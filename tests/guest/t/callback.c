@@ -53,8 +53,8 @@ void test_main(void)
     port_take(ipi);
     left = 3;
     port_send(ipi);
-    settle();
-    settle();
+    for (unsigned int i = 0; i < 10; i++)
+        settle();
     check_eq(taken(), 4, "again until upcall_pending is cleared");
     port_take(ipi);
     vcpu_info()->evtchn_upcall_mask = 1;

@@ -3,7 +3,7 @@
 /* run: as=both cpus=3 */
 #include "test.h"
 
-static volatile unsigned int nmis, hits[MAX_CPUS];
+static volatile unsigned int hits[MAX_CPUS];
 
 static void handler(struct regs *r)
 {
