@@ -7,4 +7,4 @@ unit_control_calls = tests/unit/fake_control.c $(unit_guest_calls) \
 unit_policy = tests/unit/test_policy.c $(unit_control_calls)
 unit_context = tests/unit/test_context.c $(unit_control_calls)
 unit_control = tests/unit/test_control.c $(unit_control_calls)
-UNIT_SIMPLE += policy context
+UNIT_SIMPLE += policy context control
