@@ -169,12 +169,11 @@ leave:  mov     $CR0_PE | CR0_ET, %eax
         mov     %eax, %fs
         mov     %eax, %gs
         mov     %eax, %ss
-        push    $2
-        popf
-        xor     %eax, %eax
         xor     %ecx, %ecx
         xor     %edi, %edi
         xor     %ebp, %ebp
+        push    $2                      /* EFLAGS */
+        popf
         jmp     *%esi
 
         .code64

@@ -75,6 +75,10 @@ def cases(folder):
         with open(os.path.join(folder, name), "rb") as f:
             return f.read()
 
+    yield ("state", read("state"), 64 + 128,
+           [r"^loader: dom0 kernel: not packed, 0\.\d MiB unpacked, entry "
+            r"0x1000[0-9a-f]+\r?$", r"^state-good"])
+
     def good(packing):
         return [rf"^loader: dom0 kernel: {packing}, 62\.\d MiB unpacked, "
                 r"entry 0x1000[0-9a-f]+\r?$", LINUX, RAMDISK]

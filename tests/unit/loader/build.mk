@@ -31,8 +31,9 @@ KERNEL ?= $(tloader_out)/vmlinuz
 test-loader: $(tloader_out)/test
 	@$<
 
-test-loader-boot: $(tloader_out)/wrapper.elf $(KERNEL)
+test-loader-boot: $(tloader_out)/wrapper.elf $(tloader_out)/state.elf $(KERNEL)
 	@python3 $(tloader_dir)/images.py repack $(KERNEL) $(tloader_out)/images
+	@cp $(tloader_out)/state.elf $(tloader_out)/images/state
 	@python3 $(tloader_dir)/boot.py $(tloader_out)/wrapper.elf \
 	    $(tloader_out)/images $(tloader_out)/log $(XEN)
 
@@ -58,6 +59,11 @@ $(tloader_out)/wrapper.elf: $(tloader_dir)/wrapper.S $(tloader_dir)/wrapper.c \
 	@mkdir -p $(@D)
 	@$(CC) $(tloader_wrap_flags) -T $(tloader_dir)/wrapper.lds \
 	    -DLOADER_BIN='"$(loader_out)/loader.bin"' -o $@ $(filter %.S %.c,$^)
+
+$(tloader_out)/state.elf: $(tloader_dir)/state.S $(tloader_dir)/wrapper.lds
+	@mkdir -p $(@D)
+	@$(CC) $(tloader_wrap_flags) -T $(tloader_dir)/wrapper.lds \
+	    -Wl,--defsym=place=0x1000000 -o $@ $<
 
 # Debian's kernel, as its package has it.
 $(tloader_out)/vmlinuz:

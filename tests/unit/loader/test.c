@@ -585,7 +585,7 @@ static void fuzz(void)
         free(packed.data);
         free(elf.data);
     }
-    if (!why && (accepted < FUZZ_RUNS / 50 || accepted > FUZZ_RUNS / 2))
+    if (!why && (accepted < FUZZ_RUNS / 50 || accepted > FUZZ_RUNS / 5 * 4))
         result("fuzz", "%u of %u accepted", accepted, FUZZ_RUNS);
     else
         result("fuzz", why);
