@@ -22,8 +22,8 @@ struct acpi_info {
         uint16_t flags;
     } overrides[16];
     unsigned int override_count;
-    uint64_t madt;                   /* physical, as the firmware left it  */
-    uint64_t passed[32];             /* tables that dom0 may see           */
+    uint64_t madt;       /* physical, as the firmware left it  */
+    uint64_t passed[32]; /* tables that dom0 may see           */
     unsigned int passed_count;
 };
 

@@ -34,8 +34,8 @@ static size_t build_madt(uint8_t *madt, unsigned int vcpus)
         struct {
             uint8_t type, length, id, reserved;
             uint32_t address, gsi;
-        } e = {1, 12, ioapics[i].id, 0, ioapics[i].address,
-               ioapics[i].gsi_base};
+        } e = {
+            1, 12, ioapics[i].id, 0, ioapics[i].address, ioapics[i].gsi_base};
 
         p = put(p, &e, sizeof(e));
     }
@@ -44,8 +44,12 @@ static size_t build_madt(uint8_t *madt, unsigned int vcpus)
             uint8_t type, length, bus, source;
             uint32_t gsi;
             uint16_t flags;
-        } packed e = {2, 10, 0, acpi.overrides[i].source,
-                      acpi.overrides[i].gsi, acpi.overrides[i].flags};
+        } packed e = {2,
+                      10,
+                      0,
+                      acpi.overrides[i].source,
+                      acpi.overrides[i].gsi,
+                      acpi.overrides[i].flags};
 
         p = put(p, &e, sizeof(e));
     }

@@ -9,7 +9,7 @@ static void stop_others(void)
 {
     struct cpu *c;
 
-    for_each_cpu(c)
+    for_each_cpu (c)
         if (c != this_cpu())
             cpu_ask(c, WORK_STOP);
 }

@@ -7,11 +7,11 @@
 #include "memory/window.h"
 #include <xen/errno.h>
 
-#define REG_VERSION   1
-#define REG_PIN(p)    (0x10 + 2 * (p))
-#define PIN_LOW       BIT(13)
-#define PIN_LEVEL     BIT(15)
-#define PIN_MASKED    BIT(16)
+#define REG_VERSION 1
+#define REG_PIN(p)  (0x10 + 2 * (p))
+#define PIN_LOW     BIT(13)
+#define PIN_LEVEL   BIT(15)
+#define PIN_MASKED  BIT(16)
 
 struct ioapic_info ioapics[MAX_IOAPICS];
 unsigned int ioapic_count;
@@ -70,8 +70,9 @@ int ioapic_route(uint32_t gsi, uint8_t vector, uint32_t apic_id, bool level,
     spin_lock(&ioapic_lock);
     write_reg(i, REG_PIN(pin), PIN_MASKED);
     write_reg(i, REG_PIN(pin) + 1, apic_id << 24);
-    write_reg(i, REG_PIN(pin), vector | PIN_MASKED | (level ? PIN_LEVEL : 0) |
-                                   (low ? PIN_LOW : 0));
+    write_reg(i, REG_PIN(pin),
+              vector | PIN_MASKED | (level ? PIN_LEVEL : 0) |
+                  (low ? PIN_LOW : 0));
     spin_unlock(&ioapic_lock);
     return 0;
 }

@@ -16,14 +16,14 @@
 #define POLL_NS    (20 * NS_PER_MS)
 #define BURST      50u /* guests' messages a second */
 
-#define UART_DATA  0
-#define UART_IER   1
-#define UART_FCR   2
-#define UART_LCR   3
-#define UART_MCR   4
-#define UART_LSR   5
-#define LSR_READY  BIT(0)
-#define LSR_EMPTY  BIT(5)
+#define UART_DATA 0
+#define UART_IER  1
+#define UART_FCR  2
+#define UART_LCR  3
+#define UART_MCR  4
+#define UART_LSR  5
+#define LSR_READY BIT(0)
+#define LSR_EMPTY BIT(5)
 
 /* Guards: ring, input and the port. */
 static struct spinlock console_lock = SPINLOCK(RANK_CONSOLE);
@@ -143,8 +143,9 @@ static int parse_level(const char *s, int otherwise)
     static const struct {
         const char *name;
         int level;
-    } names[] = {{"none", -1},     {"error", LOG_ERROR}, {"warning", LOG_WARN},
-                 {"info", LOG_INFO}, {"debug", LOG_DEBUG}, {"all", LOG_DEBUG}};
+    } names[] = {{"none", -1},          {"error", LOG_ERROR},
+                 {"warning", LOG_WARN}, {"info", LOG_INFO},
+                 {"debug", LOG_DEBUG},  {"all", LOG_DEBUG}};
 
     for (unsigned int i = 0; i < ARRAY_SIZE(names); i++)
         if (!strncmp(s, names[i].name, strlen(names[i].name)))

@@ -34,6 +34,8 @@ uint64_t vpci_msix_access(struct vcpu *v, uint64_t gpa, unsigned int size,
 
 /* True when dom0 may use these ports directly (device/ports.c). */
 bool port_allowed(struct domain *d, uint16_t port, unsigned int size);
+/* Maps the page of device memory at gpa, if it is one; true: try again. */
+bool hwdev_map_hole(struct domain *d, uint64_t gpa);
 void irqs_dump(void);
 
 #endif

@@ -10,7 +10,9 @@ struct domain;
 
 int vlapic_init(struct vcpu *v) must_use;
 void vlapic_free(struct vcpu *v);
-void vlapic_reset(struct vcpu *v); /* INIT */
+void vlapic_reset(struct vcpu *v);
+/* Carries out v->sipi, in v's own run loop: reset, then real mode. */
+void vlapic_start(struct vcpu *v);
 
 /* Sets a vector's IRR bit (level: and TMR) and notifies v.  Any CPU; lock-free
  * on the way of edge interrupts. */

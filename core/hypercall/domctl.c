@@ -78,7 +78,7 @@ static int check_config(const struct xen_domctl_createdomain *c)
     return 0;
 }
 
-static int create(struct domain *none, struct xen_domctl *op)
+static int create(maybe_unused struct domain *none, struct xen_domctl *op)
 {
     const struct xen_domctl_createdomain *c = &op->u.createdomain;
     struct domain_config config = {
@@ -91,7 +91,6 @@ static int create(struct domain *none, struct xen_domctl *op)
     struct domain *d;
     int rc = check_config(c);
 
-    (void)none;
     if (rc)
         return rc;
     memcpy(config.handle, c->handle, sizeof(config.handle));
@@ -101,17 +100,15 @@ static int create(struct domain *none, struct xen_domctl *op)
     return rc;
 }
 
-static int destroy(struct domain *d, struct xen_domctl *op)
+static int destroy(struct domain *d, maybe_unused struct xen_domctl *op)
 {
-    (void)op;
     if (d->privileged)
         return -XEN_EINVAL;
     return d->dying == DEAD ? 0 : domain_kill(d);
 }
 
-static int pause(struct domain *d, struct xen_domctl *op)
+static int pause(struct domain *d, maybe_unused struct xen_domctl *op)
 {
-    (void)op;
     if (d == current_domain())
         return -XEN_EINVAL;
     spin_lock(&d->lock);
@@ -121,11 +118,10 @@ static int pause(struct domain *d, struct xen_domctl *op)
     return 0;
 }
 
-static int unpause(struct domain *d, struct xen_domctl *op)
+static int unpause(struct domain *d, maybe_unused struct xen_domctl *op)
 {
     bool paused;
 
-    (void)op;
     spin_lock(&d->lock);
     paused = d->ctl_pauses > 0;
     d->ctl_pauses -= paused;
@@ -137,9 +133,8 @@ static int unpause(struct domain *d, struct xen_domctl *op)
     return 0;
 }
 
-static int resume(struct domain *d, struct xen_domctl *op)
+static int resume(struct domain *d, maybe_unused struct xen_domctl *op)
 {
-    (void)op;
     if (d == current_domain())
         return -XEN_EINVAL;
     domain_resume(d);
@@ -148,12 +143,11 @@ static int resume(struct domain *d, struct xen_domctl *op)
 
 /* After SHUTDOWN_soft_reset: memory stays, all else is as new; the toolstack
  * then loads another vCPU state. */
-static int soft_reset(struct domain *d, struct xen_domctl *op)
+static int soft_reset(struct domain *d, maybe_unused struct xen_domctl *op)
 {
     struct vcpu *v;
     int rc;
 
-    (void)op;
     if (d == current_domain() || !d->is_shut_down ||
         d->shutdown_code != SHUTDOWN_soft_reset)
         return -XEN_EINVAL;
@@ -249,17 +243,18 @@ static int get_tsc(struct domain *d, struct xen_domctl *op)
     return 0;
 }
 
-static int set_node_affinity(struct domain *d, struct xen_domctl *op)
+/* There is one node. */
+static int set_node_affinity(maybe_unused struct domain *d,
+                             maybe_unused struct xen_domctl *op)
 {
-    (void)d, (void)op; /* there is one node */
     return 0;
 }
 
-static int get_node_affinity(struct domain *d, struct xen_domctl *op)
+static int get_node_affinity(maybe_unused struct domain *d,
+                             struct xen_domctl *op)
 {
     const unsigned long node0 = 1;
 
-    (void)d;
     return bitmap_write(&op->u.nodeaffinity.nodemap, &node0, 1);
 }
 
@@ -289,9 +284,9 @@ static int page_types(struct domain *d, struct xen_domctl *op)
     return 0;
 }
 
-static int not_supported(struct domain *d, struct xen_domctl *op)
+static int not_supported(maybe_unused struct domain *d,
+                         maybe_unused struct xen_domctl *op)
 {
-    (void)d, (void)op;
     return -XEN_EOPNOTSUPP;
 }
 

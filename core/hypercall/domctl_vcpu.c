@@ -103,19 +103,6 @@ static int new_mask(unsigned long *map, bool given,
     return 0;
 }
 
-/* The mask that took effect: within the hard one and the CPUs that exist. */
-static int report_mask(const struct xenctl_bitmap *b, const unsigned long *map,
-                       const unsigned long *hard)
-{
-    unsigned long effective[BITMAP_WORDS(MAX_CPUS)];
-
-    for (unsigned int i = 0; i < ARRAY_SIZE(effective); i++)
-        effective[i] = map[i] & hard[i];
-    for (unsigned int i = cpu_count; i < MAX_CPUS; i++)
-        __clear_bit(i, effective);
-    return bitmap_write(b, effective, cpu_count);
-}
-
 int domctl_set_affinity(struct domain *d, struct xen_domctl *op)
 {
     const struct xen_domctl_vcpuaffinity *a = &op->u.vcpuaffinity;
@@ -134,11 +121,13 @@ int domctl_set_affinity(struct domain *d, struct xen_domctl *op)
         rc = new_mask(soft, set_soft, &a->cpumap_soft, v->sched.soft);
     if (!rc)
         rc = sched_set_affinity(v, hard, soft);
+    /* What took effect: CPUs that exist, and soft within hard. */
     if (!rc && set_hard)
-        rc = report_mask(&a->cpumap_hard, hard, hard);
-    if (!rc && set_soft)
-        rc = report_mask(&a->cpumap_soft, soft, hard);
-    return rc;
+        rc = bitmap_write(&a->cpumap_hard, hard, cpu_count);
+    for (unsigned int i = 0; i < ARRAY_SIZE(soft); i++)
+        soft[i] &= hard[i];
+    return rc || !set_soft ? rc
+                           : bitmap_write(&a->cpumap_soft, soft, cpu_count);
 }
 
 int domctl_scheduler(struct domain *d, struct xen_domctl *op)

@@ -149,13 +149,13 @@ static int add_foreign(struct domain *d, struct domain *other, uint64_t idx,
     return rc;
 }
 
-long memory_add(struct vcpu *v, uint64_t done, uint64_t arg)
+long memory_add(maybe_unused struct vcpu *v, maybe_unused uint64_t word,
+                uint64_t arg)
 {
     struct xen_add_to_physmap a;
     struct domain *d;
     int rc;
 
-    (void)v, (void)done;
     if (copy_from_guest(&a, arg, sizeof(a)))
         return -XEN_EFAULT;
     rc = memory_begin(a.domid, &d);
@@ -211,9 +211,10 @@ static int add_some(struct domain *d, struct domain *other,
                          n * sizeof(*err));
 }
 
-long memory_add_batch(struct vcpu *v, uint64_t done, uint64_t arg)
+long memory_add_batch(struct vcpu *v, uint64_t word, uint64_t arg)
 {
     struct xen_add_to_physmap_batch b;
+    uint64_t done = word >> MEMOP_BITS;
     struct domain *d, *other = NULL;
     int rc = 0;
 
@@ -233,7 +234,7 @@ long memory_add_batch(struct vcpu *v, uint64_t done, uint64_t arg)
         memory_end(d);
         done += n;
         if (!rc && done < b.size && hypercall_preempt())
-            rc = memory_continue(v, XENMEM_add_to_physmap_batch, done);
+            rc = memory_continue(v, word, done);
     }
     if (other)
         domain_put(other);
@@ -260,13 +261,13 @@ static int remove_page(struct domain *d, uint64_t gfn)
     return 0;
 }
 
-long memory_remove(struct vcpu *v, uint64_t done, uint64_t arg)
+long memory_remove(maybe_unused struct vcpu *v, maybe_unused uint64_t word,
+                   uint64_t arg)
 {
     struct xen_remove_from_physmap r;
     struct domain *d;
     int rc;
 
-    (void)v, (void)done;
     if (copy_from_guest(&r, arg, sizeof(r)))
         return -XEN_EFAULT;
     rc = memory_begin(r.domid, &d);
@@ -325,13 +326,12 @@ static int acquire(struct domain *d, struct domain *owner,
     return 0;
 }
 
-long memory_acquire(struct vcpu *v, uint64_t done, uint64_t arg)
+long memory_acquire(struct vcpu *v, maybe_unused uint64_t word, uint64_t arg)
 {
     struct xen_mem_acquire_resource r;
     struct domain *owner;
     int rc;
 
-    (void)done;
     if (!v->domain->privileged)
         return -XEN_EPERM;
     if (copy_from_guest(&r, arg, sizeof(r)))

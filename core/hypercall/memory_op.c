@@ -10,9 +10,9 @@
 #include "vm/p2m.h"
 #include <xen/memory.h>
 
-long memory_continue(struct vcpu *v, unsigned int cmd, uint64_t done)
+long memory_continue(struct vcpu *v, uint64_t word, uint64_t done)
 {
-    hc_set_arg(v, 0, cmd | done << MEMOP_BITS);
+    hc_set_arg(v, 0, (word & MEMOP_MASK) | done << MEMOP_BITS);
     return HC_CONTINUE;
 }
 
@@ -44,9 +44,6 @@ void memory_end(struct domain *d)
 
 /* --- populate and decrease --- */
 
-typedef unsigned int extents_fn(struct domain *d, const uint64_t *gfn,
-                                unsigned int n, unsigned int order, bool low);
-
 static void put_frames(uint64_t mfn, unsigned int order)
 {
     for (uint64_t i = 0; i < 1ull << order; i++)
@@ -74,12 +71,11 @@ static unsigned int populate(struct domain *d, const uint64_t *gfn,
 
 /* One flush for all of them; only then the frames may go. */
 static unsigned int decrease(struct domain *d, const uint64_t *gfn,
-                             unsigned int n, unsigned int order, bool low)
+                             unsigned int n, unsigned int order)
 {
     struct p2m_entry old[MEMOP_BATCH];
     unsigned int i;
 
-    (void)low;
     if (order) {
         if (p2m_lookup(d, gfn[0]).type != P2M_RAM ||
             p2m_remove_leaf(d, gfn[0], order, &old[0]))
@@ -102,11 +98,11 @@ static unsigned int decrease(struct domain *d, const uint64_t *gfn,
  * when that is none.  1 GiB extents would take far longer than an operation
  * may: callers go on with 2 MiB.
  */
-static long each_extent(struct vcpu *v, unsigned int cmd, uint64_t done,
-                        uint64_t arg, extents_fn *fn)
+static long memory_extents(struct vcpu *v, uint64_t word, uint64_t arg)
 {
     struct xen_memory_reservation r;
     uint64_t gfn[MEMOP_BATCH];
+    uint64_t done = word >> MEMOP_BITS;
     unsigned int n, got, bits;
     struct domain *d;
     int rc;
@@ -126,30 +122,23 @@ static long each_extent(struct vcpu *v, unsigned int cmd, uint64_t done,
         rc = memory_begin(r.domid, &d);
         if (rc)
             return rc == -XEN_EPERM ? rc : (long)done;
-        got = fn(d, gfn, n, r.extent_order, bits && bits <= 32);
+        got = (word & MEMOP_MASK) == XENMEM_decrease_reservation
+                  ? decrease(d, gfn, n, r.extent_order)
+                  : populate(d, gfn, n, r.extent_order, bits && bits <= 32);
         memory_end(d);
         done += got;
         if (got < n)
             break;
         if (done < r.nr_extents && hypercall_preempt())
-            return memory_continue(v, cmd, done);
+            return memory_continue(v, word, done);
     }
     return done;
 }
 
-static long memory_populate(struct vcpu *v, uint64_t done, uint64_t arg)
-{
-    return each_extent(v, XENMEM_populate_physmap, done, arg, populate);
-}
-
-static long memory_decrease(struct vcpu *v, uint64_t done, uint64_t arg)
-{
-    return each_extent(v, XENMEM_decrease_reservation, done, arg, decrease);
-}
-
 /* --- numbers --- */
 
-static long domain_number(uint64_t arg, unsigned int cmd)
+static long memory_number(maybe_unused struct vcpu *v, uint64_t cmd,
+                          uint64_t arg)
 {
     struct xen_memory_domain m;
     struct domain *d;
@@ -161,6 +150,7 @@ static long domain_number(uint64_t arg, unsigned int cmd)
     rc = domain_get_controlled(m.domid, &d);
     if (rc)
         return rc;
+    cmd &= MEMOP_MASK;
     n = cmd == XENMEM_current_reservation   ? d->tot_pages
         : cmd == XENMEM_maximum_reservation ? d->max_pages
                                             : d->p2m->max_gfn;
@@ -168,45 +158,22 @@ static long domain_number(uint64_t arg, unsigned int cmd)
     return n;
 }
 
-static long memory_current(struct vcpu *v, uint64_t done, uint64_t arg)
-{
-    (void)v, (void)done;
-    return domain_number(arg, XENMEM_current_reservation);
-}
-
-static long memory_maximum(struct vcpu *v, uint64_t done, uint64_t arg)
-{
-    (void)v, (void)done;
-    return domain_number(arg, XENMEM_maximum_reservation);
-}
-
-static long memory_max_gpfn(struct vcpu *v, uint64_t done, uint64_t arg)
-{
-    (void)v, (void)done;
-    return domain_number(arg, XENMEM_maximum_gpfn);
-}
-
-static long memory_max_ram(struct vcpu *v, uint64_t done, uint64_t arg)
-{
-    (void)v, (void)done, (void)arg;
-    return max_mfn;
-}
-
 /* Nothing is ever shared. */
-static long memory_no_sharing(struct vcpu *v, uint64_t done, uint64_t arg)
+static long memory_no_sharing(maybe_unused struct vcpu *v,
+                              maybe_unused uint64_t word,
+                              maybe_unused uint64_t arg)
 {
-    (void)v, (void)done, (void)arg;
     return 0;
 }
 
 /* There is no populate on demand: any target is met. */
-static long memory_pod_target(struct vcpu *v, uint64_t done, uint64_t arg)
+static long memory_pod_target(struct vcpu *v, maybe_unused uint64_t word,
+                              uint64_t arg)
 {
     struct xen_pod_target t;
     struct domain *d;
     int rc;
 
-    (void)done;
     if (!v->domain->privileged)
         return -XEN_EPERM;
     if (copy_from_guest(&t, arg, sizeof(t)))
@@ -223,13 +190,13 @@ static long memory_pod_target(struct vcpu *v, uint64_t done, uint64_t arg)
 
 /* --- the memory map --- */
 
-static long memory_get_map(struct vcpu *v, uint64_t done, uint64_t arg)
+static long memory_get_map(struct vcpu *v, maybe_unused uint64_t word,
+                           uint64_t arg)
 {
     struct domain *d = v->domain;
     struct xen_memory_map m;
     int rc = -XEN_ENOSYS;
 
-    (void)done;
     if (copy_from_guest(&m, arg, sizeof(m)))
         return -XEN_EFAULT;
     spin_lock(&d->lock);
@@ -242,14 +209,14 @@ static long memory_get_map(struct vcpu *v, uint64_t done, uint64_t arg)
     return rc ? rc : copy_to_guest(arg, &m, sizeof(m));
 }
 
-static long memory_set_map(struct vcpu *v, uint64_t done, uint64_t arg)
+static long memory_set_map(maybe_unused struct vcpu *v,
+                           maybe_unused uint64_t word, uint64_t arg)
 {
     struct xen_foreign_memory_map m;
     struct e820_map *map, *old;
     struct domain *d;
     int rc;
 
-    (void)v, (void)done;
     if (copy_from_guest(&m, arg, sizeof(m)))
         return -XEN_EFAULT;
     if (m.map.nr_entries > E820_MAX)
@@ -276,15 +243,14 @@ static long memory_set_map(struct vcpu *v, uint64_t done, uint64_t arg)
 }
 
 static memory_fn *const table[MEMOP_MASK + 1] = {
-    [XENMEM_decrease_reservation] = memory_decrease,
-    [XENMEM_maximum_ram_page] = memory_max_ram,
-    [XENMEM_current_reservation] = memory_current,
-    [XENMEM_maximum_reservation] = memory_maximum,
-    [XENMEM_populate_physmap] = memory_populate,
+    [XENMEM_decrease_reservation] = memory_extents,
+    [XENMEM_current_reservation] = memory_number,
+    [XENMEM_maximum_reservation] = memory_number,
+    [XENMEM_populate_physmap] = memory_extents,
     [XENMEM_add_to_physmap] = memory_add,
     [XENMEM_memory_map] = memory_get_map,
     [XENMEM_set_memory_map] = memory_set_map,
-    [XENMEM_maximum_gpfn] = memory_max_gpfn,
+    [XENMEM_maximum_gpfn] = memory_number,
     [XENMEM_remove_from_physmap] = memory_remove,
     [XENMEM_set_pod_target] = memory_pod_target,
     [XENMEM_get_pod_target] = memory_pod_target,
@@ -299,7 +265,7 @@ long hc_memory_op(struct vcpu *v, const struct hc_args *args)
 {
     unsigned int cmd = args->a[0] & MEMOP_MASK;
     memory_fn *fn = table[cmd];
-    long rc = fn ? fn(v, args->a[0] >> MEMOP_BITS, args->a[1]) : -XEN_ENOSYS;
+    long rc = fn ? fn(v, args->a[0], args->a[1]) : -XEN_ENOSYS;
 
     if (rc < 0 && rc != HC_CONTINUE)
         log_guest(LOG_DEBUG, "d%uv%u: memory_op %u: %ld", v->domain->id, v->id,

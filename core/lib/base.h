@@ -30,6 +30,7 @@
 #define likely(x)              __builtin_expect(!!(x), 1)
 #define unlikely(x)            __builtin_expect(!!(x), 0)
 #define packed                 __attribute__((__packed__))
+#define maybe_unused           __attribute__((unused))
 #define must_use               __attribute__((warn_unused_result))
 #define printf_like(fmt, args) __attribute__((format(printf, fmt, args)))
 

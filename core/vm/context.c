@@ -50,7 +50,7 @@ static const struct {
 
 /* --- the processor's registers --- */
 
-static void save_cpu(struct vcpu *v, void *body, uint64_t tsc)
+static void save_cpu(struct vcpu *v, struct body *b)
 {
     struct hvm_hw_cpu *c = body;
     uint32_t *sel = &c->cs_sel, *limit = &c->cs_limit, *attr = &c->cs_arbytes;
@@ -181,8 +181,7 @@ static void unpack_cpu(const struct hvm_hw_cpu *c, struct arch_state *s)
     s->dr7 = (s->dr7 & 0xffff2fff) | 0x400;
 }
 
-static int load_cpu(struct vcpu *v, const void *body, uint32_t len,
-                    uint64_t tsc)
+static int load_cpu(struct vcpu *v, const struct body *b)
 {
     struct hvm_hw_cpu c = {0};
     const uint64_t *gpr = &c.rax;
@@ -218,13 +217,12 @@ static int load_cpu(struct vcpu *v, const void *body, uint32_t len,
 
 /* --- extended state --- */
 
-static void save_xsave(struct vcpu *v, void *body, uint64_t tsc)
+static void save_xsave(struct vcpu *v, struct body *b)
 {
     const struct cpu_policy *p = v->domain->policy;
     struct hvm_hw_cpu_xsave *x = body;
     uint32_t size;
 
-    (void)tsc;
     x->xcr0 = v->xcr0;
     memcpy(&x->save_area, v->fpu, FXSAVE_SIZE + XSAVE_HEADER);
     x->save_area.xsave_hdr.xstate_bv &= p->xcr0;
@@ -243,8 +241,7 @@ static bool zeros(const void *p, size_t n)
     return n == 0;
 }
 
-static int load_xsave(struct vcpu *v, const void *body, uint32_t len,
-                      uint64_t tsc)
+static int load_xsave(struct vcpu *v, const struct body *b)
 {
     const struct cpu_policy *p = v->domain->policy;
     const struct hvm_hw_cpu_xsave *x = body;
@@ -252,7 +249,6 @@ static int load_xsave(struct vcpu *v, const void *body, uint32_t len,
     uint32_t given = len - XSAVE_PREFIX;
     uint32_t size = cpu_policy_xsave_size(p, x->xcr0_accum, false);
 
-    (void)tsc;
     if (!xcr0_valid(x->xcr0) || x->xcr0_accum & ~p->xcr0 ||
         x->xcr0 & ~x->xcr0_accum || h->xstate_bv & ~x->xcr0_accum ||
         h->xcomp_bv || !zeros(h->reserved, sizeof(h->reserved)) ||
@@ -272,51 +268,34 @@ static int load_xsave(struct vcpu *v, const void *body, uint32_t len,
 
 /* --- the rest --- */
 
-static void save_lapic(struct vcpu *v, void *body, uint64_t tsc)
+static void save_lapic(struct vcpu *v, struct body *b)
 {
     struct hvm_hw_lapic_regs scratch;
 
-    (void)tsc;
     vlapic_save(v, body, &scratch);
 }
 
-static void save_lapic_regs(struct vcpu *v, void *body, uint64_t tsc)
+static void save_lapic_regs(struct vcpu *v, struct body *b)
 {
     struct hvm_hw_lapic scratch;
 
-    (void)tsc;
     vlapic_save(v, &scratch, body);
 }
 
-static int load_lapic(struct vcpu *v, const void *body, uint32_t len,
-                      uint64_t tsc)
+static int load_lapic(struct vcpu *v, const struct body *b)
 {
-    (void)len, (void)tsc;
     return vlapic_load(v, body);
 }
 
-static int load_lapic_regs(struct vcpu *v, const void *body, uint32_t len,
-                           uint64_t tsc)
+static int load_lapic_regs(struct vcpu *v, const struct body *b)
 {
-    (void)len, (void)tsc;
     return vlapic_load_regs(v, body);
 }
 
-/* The MTRRs in the order of the record, by number: variable, then fixed. */
-static uint32_t mtrr_number(unsigned int i)
-{
-    static const uint16_t fixed[NUM_FIXED_MSR] = {0x250, 0x258, 0x259, 0x268,
-                                                  0x269, 0x26a, 0x26b, 0x26c,
-                                                  0x26d, 0x26e, 0x26f};
-
-    return i < 2 * MTRR_VCNT ? 0x200 + i : fixed[i - 2 * MTRR_VCNT];
-}
-
-static void save_mtrr(struct vcpu *v, void *body, uint64_t tsc)
+static void save_mtrr(struct vcpu *v, struct body *b)
 {
     struct hvm_hw_mtrr *m = body;
 
-    (void)tsc;
     m->msr_pat_cr = v->pat;
     memcpy(m->msr_mtrr_var, v->mtrr_var, sizeof(m->msr_mtrr_var));
     memcpy(m->msr_mtrr_fixed, v->mtrr_fixed, sizeof(m->msr_mtrr_fixed));
@@ -324,47 +303,40 @@ static void save_mtrr(struct vcpu *v, void *body, uint64_t tsc)
     m->msr_mtrr_def_type = v->mtrr_def_type;
 }
 
-static int load_mtrr(struct vcpu *v, const void *body, uint32_t len,
-                     uint64_t tsc)
+static int load_mtrr(struct vcpu *v, const struct body *b)
 {
     const struct hvm_hw_mtrr *m = body;
     const uint64_t *values = m->msr_mtrr_var;
 
-    (void)len, (void)tsc;
     if (!pat_valid(m->msr_pat_cr) ||
         !mtrr_valid(v, MSR_MTRR_DEF_TYPE, m->msr_mtrr_def_type))
         return -XEN_EINVAL;
-    for (unsigned int i = 0; i < 2 * MTRR_VCNT + NUM_FIXED_MSR; i++)
+    for (unsigned int i = 0; i < MTRRS; i++)
         if (!mtrr_valid(v, mtrr_number(i), values[i]))
             return -XEN_EINVAL;
-    for (unsigned int i = 0; i < 2 * MTRR_VCNT + NUM_FIXED_MSR; i++)
+    for (unsigned int i = 0; i < MTRRS; i++)
         *mtrr_field(v, mtrr_number(i)) = values[i];
     v->mtrr_def_type = m->msr_mtrr_def_type;
     v->pat = m->msr_pat_cr;
     return vendor->write_msr(v, MSR_PAT_NUMBER, v->pat) ? -XEN_EINVAL : 0;
 }
 
-static void save_tsc_adjust(struct vcpu *v, void *body, uint64_t tsc)
+static void save_tsc_adjust(struct vcpu *v, struct body *b)
 {
-    (void)tsc;
     ((struct hvm_tsc_adjust *)body)->tsc_adjust = v->tsc_adjust;
 }
 
-static int load_tsc_adjust(struct vcpu *v, const void *body, uint32_t len,
-                           uint64_t tsc)
+static int load_tsc_adjust(struct vcpu *v, const struct body *b)
 {
-    (void)len, (void)tsc;
     v->tsc_adjust = ((const struct hvm_tsc_adjust *)body)->tsc_adjust;
     return 0;
 }
 
 /* No guest here has one of these MSRs: they must be 0. */
-static int load_msrs(struct vcpu *v, const void *body, uint32_t len,
-                     uint64_t tsc)
+static int load_msrs(struct vcpu *v, const struct body *b)
 {
     const struct hvm_msr *m = body;
 
-    (void)v, (void)tsc;
     if (len != sizeof(*m) + m->count * sizeof(m->msr[0]))
         return -XEN_EINVAL;
     for (uint32_t i = 0; i < m->count; i++)
@@ -373,10 +345,8 @@ static int load_msrs(struct vcpu *v, const void *body, uint32_t len,
     return 0;
 }
 
-static int load_nothing(struct vcpu *v, const void *body, uint32_t len,
-                        uint64_t tsc)
+static int load_nothing(struct vcpu *v, const struct body *b)
 {
-    (void)v, (void)body, (void)len, (void)tsc;
     return 0;
 }
 

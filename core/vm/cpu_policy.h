@@ -26,7 +26,6 @@ struct cpu_policy {
     struct cpuid_regs basic[POLICY_BASIC], extd[POLICY_EXTD];
     struct cpuid_regs cache[POLICY_CACHE], feat[POLICY_FEAT];
     struct cpuid_regs topo[POLICY_TOPO], xstate[POLICY_XSTATE];
-    uint32_t hv_limit, hv2_limit;
     uint64_t platform_info, arch_caps;
     uint64_t xcr0; /* bits that a guest may turn on, from the features */
 };
@@ -76,6 +75,8 @@ int cpu_policy_merge(struct domain *d, uint64_t leaves_va, uint32_t leaves,
 #define MSR_MTRR_DEF_TYPE 0x2ffu
 #define MTRR_CAP_VALUE    0x508ull /* 8 variable, fixed, write-combining */
 bool pat_valid(uint64_t value);
+#define MTRRS 27u /* variable and fixed; their numbers: */
+uint32_t mtrr_number(unsigned int i);
 /* The field of a vCPU behind an MTRR, NULL: no such register. */
 uint64_t *mtrr_field(struct vcpu *v, uint32_t msr);
 bool mtrr_valid(const struct vcpu *v, uint32_t msr, uint64_t value);

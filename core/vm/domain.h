@@ -94,7 +94,8 @@ struct vcpu {
     uint64_t apic_base, tsc_adjust, misc_enable;
 
     /* an access to emulate again after the p2m is changed, see vm/mmio.c */
-    uint8_t wait_sipi; /* after INIT, before SIPI                   */
+    uint8_t wait_sipi;                /* after INIT, before SIPI; atomic */
+    uint16_t sipi;                    /* 0x100 | page: to be started there */
     struct translation_cache *tcache; /* vm/guest.c; lives for one exit   */
     uint64_t continuations;
 };
@@ -114,8 +115,8 @@ struct domain {
     int ctl_pauses;  /* of these, XEN_DOMCTL_pausedomain's        */
     bool is_shut_down;
     uint8_t shutdown_code;
-    bool started;            /* unpaused once: its policy is fixed        */
-    uint8_t early_code;      /* SCHEDOP_shutdown_code: the code + 1       */
+    bool started;       /* unpaused once: its policy is fixed        */
+    uint8_t early_code; /* SCHEDOP_shutdown_code: the code + 1       */
 
     /* memory; counters are atomic */
     struct p2m *p2m;

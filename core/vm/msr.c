@@ -63,19 +63,22 @@ bool pat_valid(uint64_t value)
     return true;
 }
 
-uint64_t *mtrr_field(struct vcpu *v, uint32_t msr)
+/* Variable ones, then fixed: the order of struct vcpu and of the records. */
+uint32_t mtrr_number(unsigned int i)
 {
     static const uint16_t fixed[] = {0x250, 0x258, 0x259, 0x268, 0x269, 0x26a,
                                      0x26b, 0x26c, 0x26d, 0x26e, 0x26f};
 
+    return i < 16 ? MSR_MTRR_VAR + i : fixed[i - 16];
+}
+
+uint64_t *mtrr_field(struct vcpu *v, uint32_t msr)
+{
     if (msr == MSR_MTRR_DEF_TYPE)
         return &v->mtrr_def_type;
-    if (msr - MSR_MTRR_VAR < ARRAY_SIZE(v->mtrr_var))
-        return &v->mtrr_var[index_nospec(msr - MSR_MTRR_VAR,
-                                         ARRAY_SIZE(v->mtrr_var))];
-    for (unsigned int i = 0; i < ARRAY_SIZE(fixed); i++)
-        if (fixed[i] == msr)
-            return &v->mtrr_fixed[i];
+    for (unsigned int i = 0; i < MTRRS; i++)
+        if (mtrr_number(i) == msr)
+            return i < 16 ? &v->mtrr_var[i] : &v->mtrr_fixed[i - 16];
     return NULL;
 }
 

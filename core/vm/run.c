@@ -70,6 +70,8 @@ static void deliver(struct vcpu *v)
 {
     int vector;
 
+    if (unlikely(v->sipi))
+        vlapic_start(v);
     if (unlikely(v->nmi_pending) && vendor->can_inject(v)) {
         v->nmi_pending = false;
         vendor->inject_nmi(v);

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* dom0's platform: putting it together, I/O ports, holes with device memory. */
+#include "device/hwdev.h"
+#include "boot/acpi.h"
+#include "boot/boot.h"
+#include "cpu/cpu.h"
+#include "device/console.h"
+#include "device/hwdev_parts.h"
+#include "lib/print.h"
+#include "vm/domain.h"
+#include "vm/exit.h"
+#include "memory/frame.h"
+#include "vm/p2m.h"
+#include <xen/errno.h>
+
+static struct hwdev hwdev;
+
+int hwdev_init(struct domain *d)
+{
+    int rc = vioapic_init();
+
+    if (!rc)
+        rc = vpci_init();
+    d->hwdev = &hwdev;
+    return rc;
+}
+
+/*
+ * dom0 drives the machine: it has all ports but these, which belong to the
+ * core or have no counterpart in a PVH guest (abi.md 1.7).
+ */
+bool port_allowed(struct domain *d, uint16_t port, unsigned int size)
+{
+    static const struct {
+        uint16_t first, last;
+    } denied[] = {
+        {0x20, 0x21},   {0xa0, 0xa1}, /* PIC            */
+        {0x40, 0x43},   {0x61, 0x61}, /* PIT            */
+        {0xe9, 0xe9},                 /* debug console  */
+        {0xcf8, 0xcff},               /* PCI, mediated  */
+    };
+    uint32_t end = port + size - 1;
+
+    if (!d->hwdev || end > 0xffff)
+        return false;
+    for (unsigned int i = 0; i < ARRAY_SIZE(denied); i++)
+        if (port <= denied[i].last && end >= denied[i].first)
+            return false;
+    if (console_port() && port < console_port() + 8 && end >= console_port())
+        return false;
+    return !acpi.pm_timer || port >= acpi.pm_timer + 4 || end < acpi.pm_timer;
+}
+
+void handle_io(struct vcpu *v, const struct vm_exit *e)
+{
+    struct regs *r = &v->regs;
+    uint32_t mask = e->io.size == 4 ? ~0u : (1u << e->io.size * 8) - 1;
+    uint32_t value = ~0u;
+
+    if (e->io.string) {
+        log_guest(LOG_INFO, "d%uv%u: string I/O to port %x, rip %lx",
+                  v->domain->id, v->id, e->io.port, r->rip);
+        vendor->inject_exception(v, VEC_UD, NO_ERROR_CODE);
+        return;
+    }
+    if (v->domain->hwdev && (e->io.port & ~7) == 0xcf8)
+        value = vpci_port_access(v, e->io.port, e->io.size, e->io.in, r->rax);
+    else if (v->domain->hwdev &&
+             port_allowed(v->domain, e->io.port, e->io.size))
+        value = e->io.in ? port_in(e->io.port, e->io.size)
+                         : (port_out(e->io.port, e->io.size, r->rax), 0);
+    if (e->io.in)
+        r->rax = e->io.size == 4 ? value
+                                 : (r->rax & ~(uint64_t)mask) | (value & mask);
+    vendor->skip_insn(v, e->len);
+}
+
+/*
+ * Device memory is mapped one to one when dom0 first touches it: a page that
+ * the machine's memory map does not mention, and that is no device of the
+ * core's.  True: mapped, try again.
+ */
+bool hwdev_map_hole(struct domain *d, uint64_t gpa)
+{
+    uint64_t gfn = gpa >> PAGE_SHIFT;
+
+    if (gfn == 0xfee00 || vioapic_covers(d, gpa) || vpci_mmcfg_covers(d, gpa) ||
+        vpci_msix_covers(d, gpa))
+        return false;
+    for (unsigned int i = 0; i < boot.map.count; i++) {
+        struct e820_entry *e = &boot.map.entry[i];
+
+        if (gpa >= (e->addr & PAGE_MASK) && gpa < e->addr + e->size)
+            return false;
+    }
+    return !p2m_add(d, gfn, gfn, ORDER_4K, P2M_MMIO);
+}

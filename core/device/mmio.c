@@ -1,0 +1,370 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Accesses to guest-physical addresses where there is no RAM: which device
+ * they meet, and the small decoder of the instructions that make them (moves,
+ * and the few read-modify-writes that compilers make of volatile accesses).
+ */
+#include "cpu/cpu.h"
+#include "device/hwdev.h"
+#include "device/vlapic.h"
+#include "lib/print.h"
+#include "lib/string.h"
+#include "vm/domain.h"
+#include "vm/exit.h"
+#include "vm/guest.h"
+
+#define FLAGS_LOGIC (BIT(0) | BIT(2) | BIT(6) | BIT(7) | BIT(11))
+
+enum op { OP_LOAD, OP_STORE, OP_ALU, OP_TEST, OP_XCHG, OP_STOS, OP_MOVS };
+
+struct insn {
+    enum op op;
+    uint8_t len, size; /* bytes of the instruction, of the operand     */
+    uint8_t dst_size;  /* of the register, for MOVZX and MOVSX         */
+    bool sign;         /* MOVSX                                        */
+    bool byte_regs;    /* no REX: 4-7 name AH, CH, DH, BH              */
+    bool from_reg;     /* the other operand is a register, else imm    */
+    bool to_memory;    /* ALU: the result goes to memory               */
+    uint8_t reg, alu;  /* alu: 0 ADD 1 OR 4 AND 5 SUB 6 XOR 7 CMP      */
+    uint64_t imm;
+    bool rep;
+    uint8_t address_size;
+};
+
+/* What is being decoded. */
+struct cursor {
+    const uint8_t *p, *end;
+    bool bad;
+};
+
+static uint64_t fetch(struct cursor *c, unsigned int n)
+{
+    uint64_t v = 0;
+
+    if (c->end - c->p < (long)n) {
+        c->bad = true;
+        return 0;
+    }
+    memcpy(&v, c->p, n);
+    c->p += n;
+    return v;
+}
+
+static uint64_t fetch_signed(struct cursor *c, unsigned int n)
+{
+    unsigned int shift = 64 - 8 * n;
+
+    return (uint64_t)((int64_t)(fetch(c, n) << shift) >> shift);
+}
+
+/* Steps over ModRM, SIB and displacement (APM vol. 3, 1.4); returns ModRM. */
+static uint8_t modrm(struct cursor *c, unsigned int address_size)
+{
+    uint8_t m = fetch(c, 1), mod = m >> 6, rm = m & 7;
+
+    c->bad |= mod == 3;
+    if (address_size == 2) {
+        fetch(c, mod == 1 ? 1 : mod == 2 || rm == 6 ? 2 : 0);
+        return m;
+    }
+    if (rm == 4 && (fetch(c, 1) & 7) == 5 && mod == 0)
+        fetch(c, 4);
+    fetch(c, mod == 1 ? 1 : mod == 2 || (mod == 0 && rm == 5) ? 4 : 0);
+    return m;
+}
+
+static void decode_0f(struct cursor *c, struct insn *i, uint8_t rex)
+{
+    uint8_t code = fetch(c, 1);
+
+    c->bad |= (code & 0xf6) != 0xb6;
+    i->op = OP_LOAD;
+    i->dst_size = i->size;
+    i->size = code & 1 ? 2 : 1;
+    i->sign = code & 8;
+    i->reg = (modrm(c, i->address_size) >> 3 & 7) | (rex & 4) << 1;
+}
+
+/* 80, 81, 83 and F6, F7: the operation is in ModRM. */
+static void decode_group(struct cursor *c, struct insn *i, uint8_t code)
+{
+    unsigned int n = code == 0x83 ? 1 : MIN(i->size, 4);
+    uint8_t m = modrm(c, i->address_size);
+
+    i->op = code >= 0xf6 ? OP_TEST : OP_ALU;
+    i->alu = code >= 0xf6 ? 4 : m >> 3 & 7;
+    i->to_memory = true;
+    c->bad |= code >= 0xf6 && (m >> 3 & 7) > 1;
+    i->imm = fetch_signed(c, n);
+}
+
+static void decode_opcode(struct cursor *c, struct insn *i, uint8_t code,
+                          uint8_t rex)
+{
+    if (!(code & 1) && code != 0x83 && code != 0x0f)
+        i->size = 1;
+    i->from_reg = true;
+    switch (code) {
+    case 0x88 ... 0x8b:
+        i->op = code & 2 ? OP_LOAD : OP_STORE;
+        break;
+    case 0x84 ... 0x85:
+        i->op = OP_TEST;
+        i->alu = 4;
+        break;
+    case 0x86 ... 0x87:
+        i->op = OP_XCHG;
+        break;
+    case 0xa0 ... 0xa3:
+        i->op = code & 2 ? OP_STORE : OP_LOAD;
+        fetch(c, i->address_size);
+        return;
+    case 0xa4 ... 0xa5:
+        i->op = OP_MOVS;
+        return;
+    case 0xaa ... 0xab:
+        i->op = OP_STOS;
+        return;
+    case 0x0f:
+        decode_0f(c, i, rex);
+        return;
+    case 0xc6 ... 0xc7:
+        i->op = OP_STORE;
+        i->from_reg = false;
+        modrm(c, i->address_size);
+        i->imm = fetch_signed(c, MIN(i->size, 4));
+        return;
+    case 0x80 ... 0x81:
+    case 0x83:
+    case 0xf6 ... 0xf7:
+        i->from_reg = false;
+        decode_group(c, i, code);
+        return;
+    default: /* the ALU's: 00-3b, in four forms each */
+        i->op = OP_ALU;
+        i->alu = code >> 3;
+        i->to_memory = !(code & 2);
+        c->bad |= code > 0x3b || code & 4;
+        break;
+    }
+    i->reg = (modrm(c, i->address_size) >> 3 & 7) | (rex & 4) << 1;
+}
+
+static bool decode(struct vcpu *v, struct insn *i)
+{
+    uint8_t bytes[15], code, rex = 0;
+    unsigned int n = guest_fetch_insn(v, bytes);
+    struct cursor c = {bytes, bytes + n, n == 0};
+    struct segment cs;
+    bool long_mode, big;
+    bool op16 = false, addr = false;
+
+    vendor->get_segment(v, SEG_CS, &cs);
+    long_mode = vendor->get_efer(v) & EFER_LMA && cs.attr & BIT(9);
+    big = long_mode || cs.attr & BIT(10);
+    memset(i, 0, sizeof(*i));
+    for (code = fetch(&c, 1); !c.bad; code = fetch(&c, 1)) {
+        if (code == 0x66)
+            op16 = true;
+        else if (code == 0x67)
+            addr = true;
+        else if (code == 0xf2 || code == 0xf3)
+            i->rep = true;
+        else if (long_mode && (code & 0xf0) == 0x40)
+            rex = code;
+        else if (code != 0x26 && code != 0x2e && code != 0x36 && code != 0x3e &&
+                 code != 0x64 && code != 0x65 && code != 0xf0)
+            break;
+    }
+    i->byte_regs = !rex;
+    i->size = rex & 8 ? 8 : op16 == big ? 2 : 4;
+    i->address_size = long_mode ? (addr ? 4 : 8) : addr == big ? 2 : 4;
+    if (!c.bad)
+        decode_opcode(&c, i, code, rex);
+    i->len = c.p - bytes;
+    return !c.bad && (i->op != OP_ALU || (i->alu != 2 && i->alu != 3));
+}
+
+/* --- registers --- */
+
+static uint64_t size_mask(unsigned int size)
+{
+    return size == 8 ? ~0ull : (1ull << size * 8) - 1;
+}
+
+static uint64_t get_reg(struct vcpu *v, const struct insn *i)
+{
+    if (i->size == 1 && i->byte_regs && i->reg >= 4)
+        return v->regs.gpr[i->reg - 4] >> 8 & 0xff;
+    return v->regs.gpr[i->reg] & size_mask(i->size);
+}
+
+static void set_reg(struct vcpu *v, const struct insn *i, unsigned int size,
+                    uint64_t value)
+{
+    uint64_t *r = &v->regs.gpr[i->reg];
+
+    if (size == 1 && i->byte_regs && i->reg >= 4) {
+        r = &v->regs.gpr[i->reg - 4];
+        *r = (*r & ~0xff00ull) | (value & 0xff) << 8;
+    } else if (size >= 4) {
+        *r = value & size_mask(size);
+    } else {
+        *r = (*r & ~size_mask(size)) | (value & size_mask(size));
+    }
+}
+
+static uint64_t alu(struct vcpu *v, const struct insn *i, uint64_t a,
+                    uint64_t b)
+{
+    uint64_t mask = size_mask(i->size), top = (mask >> 1) + 1, r, f = 0;
+
+    a &= mask;
+    b &= mask;
+    switch (i->alu) {
+    case 0:
+        r = (a + b) & mask;
+        f = (r < a) | ((a ^ r) & (b ^ r) & top ? BIT(11) : 0);
+        break;
+    case 1:
+        r = a | b;
+        break;
+    case 4:
+        r = a & b;
+        break;
+    case 6:
+        r = a ^ b;
+        break;
+    default: /* SUB, CMP */
+        r = (a - b) & mask;
+        f = (a < b) | ((a ^ b) & (a ^ r) & top ? BIT(11) : 0);
+        break;
+    }
+    f |= r ? 0 : BIT(6);
+    f |= r & top ? BIT(7) : 0;
+    f |= __builtin_parity(r & 0xff) ? 0 : BIT(2);
+    v->regs.rflags = (v->regs.rflags & ~FLAGS_LOGIC) | f;
+    return r;
+}
+
+/* --- devices --- */
+
+static uint64_t access_lapic(struct vcpu *v, uint64_t gpa, unsigned int size,
+                             bool write, uint64_t value)
+{
+    unsigned int offset = gpa & 0xfff, shift = (offset & 3) * 8;
+
+    if (!write)
+        return vlapic_mmio_read(v, offset & ~3u) >> shift & size_mask(size);
+    if (size == 4 && !shift)
+        vlapic_mmio_write(v, offset, value);
+    return 0;
+}
+
+static uint64_t access(struct vcpu *v, uint64_t gpa, unsigned int size,
+                       bool write, uint64_t value)
+{
+    struct domain *d = v->domain;
+
+    if ((gpa & PAGE_MASK) == 0xfee00000 &&
+        (v->apic_base & (BIT(11) | BIT(10))) == BIT(11))
+        return access_lapic(v, gpa, size, write, value);
+    if (d->hwdev) {
+        if (vioapic_covers(d, gpa)) {
+            if (write)
+                vioapic_mmio_write(d, gpa, value);
+            return write ? 0 : vioapic_mmio_read(d, gpa);
+        }
+        if (vpci_mmcfg_covers(d, gpa))
+            return vpci_mmcfg_access(v, gpa, size, write, value);
+        if (vpci_msix_covers(d, gpa))
+            return vpci_msix_access(v, gpa, size, write, value);
+    }
+    log_guest(LOG_DEBUG, "d%uv%u: %s of nothing at %lx, rip %lx", d->id, v->id,
+              write ? "write" : "read", gpa, v->regs.rip);
+    return ~0ull;
+}
+
+/* One element of STOS or MOVS; REP runs it again until RCX is 0. */
+static bool string_op(struct vcpu *v, const struct insn *i, uint64_t gpa,
+                      bool write)
+{
+    struct regs *r = &v->regs;
+    uint64_t mask = size_mask(i->address_size), value = r->rax;
+    uint64_t step = r->rflags & BIT(10) ? -(uint64_t)i->size : i->size;
+
+    if (i->op == OP_MOVS && write) {
+        if (copy_from_guest(&value, r->rsi & mask, i->size))
+            return false;
+    } else if (i->op == OP_MOVS) {
+        value = access(v, gpa, i->size, false, 0);
+        if (copy_to_guest(r->rdi & mask, &value, i->size))
+            return false;
+    }
+    if (write)
+        access(v, gpa, i->size, true, value & size_mask(i->size));
+    r->rdi = (r->rdi + step) & mask;
+    if (i->op == OP_MOVS)
+        r->rsi = (r->rsi + step) & mask;
+    if (i->rep) {
+        r->rcx = (r->rcx - 1) & mask;
+        return r->rcx != 0; /* stay on the instruction */
+    }
+    return false;
+}
+
+static void carry_out(struct vcpu *v, const struct insn *i, uint64_t gpa)
+{
+    uint64_t other = i->from_reg ? get_reg(v, i) : i->imm, mem = 0;
+
+    if (i->op != OP_STORE)
+        mem = access(v, gpa, i->size, false, 0) & size_mask(i->size);
+    switch (i->op) {
+    case OP_LOAD:
+        if (i->sign)
+            mem = (uint64_t)((int64_t)(mem << (64 - 8 * i->size)) >>
+                             (64 - 8 * i->size));
+        set_reg(v, i, i->dst_size ? i->dst_size : i->size, mem);
+        break;
+    case OP_STORE:
+        access(v, gpa, i->size, true, other & size_mask(i->size));
+        break;
+    case OP_XCHG:
+        access(v, gpa, i->size, true, other);
+        set_reg(v, i, i->size, mem);
+        break;
+    case OP_TEST:
+        alu(v, i, mem, other);
+        break;
+    default:
+        other = i->to_memory ? alu(v, i, mem, other) : alu(v, i, other, mem);
+        if (i->alu == 7)
+            break;
+        if (i->to_memory)
+            access(v, gpa, i->size, true, other);
+        else
+            set_reg(v, i, i->size, other);
+        break;
+    }
+}
+
+void handle_mmio(struct vcpu *v, uint64_t gpa, bool write)
+{
+    struct insn i;
+    bool again = false;
+
+    if (v->domain->hwdev && hwdev_map_hole(v->domain, gpa))
+        return;
+    if (!decode(v, &i)) {
+        log_guest(LOG_INFO, "d%uv%u: cannot decode the access to %lx, rip %lx",
+                  v->domain->id, v->id, gpa, v->regs.rip);
+        vendor->inject_exception(v, VEC_UD, NO_ERROR_CODE);
+        return;
+    }
+    if (i.op == OP_STOS || i.op == OP_MOVS)
+        again = string_op(v, &i, gpa, write);
+    else
+        carry_out(v, &i, gpa);
+    if (!again)
+        vendor->skip_insn(v, i.len);
+}

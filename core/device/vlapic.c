@@ -1,0 +1,615 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The virtual local APIC (APM vol. 2, chapter 16).  IRR bits are set from any
+ * CPU, atomically; everything else belongs to the CPU that runs the vCPU.
+ */
+#include "device/vlapic.h"
+#include "cpu/time.h"
+#include "device/hwdev.h"
+#include "lib/print.h"
+#include "lib/string.h"
+#include "memory/heap.h"
+#include "sched/sched.h"
+#include "vm/domain.h"
+#include "vm/vcpu.h"
+#include "vm/vendor.h"
+#include <xen/errno.h>
+#include <xen/hvm/save.h>
+
+#define APIC_ID      0x020
+#define APIC_VERSION 0x030
+#define APIC_TPR     0x080
+#define APIC_PPR     0x0a0
+#define APIC_EOI     0x0b0
+#define APIC_LDR     0x0d0
+#define APIC_DFR     0x0e0
+#define APIC_SVR     0x0f0
+#define APIC_ISR     0x100
+#define APIC_TMR     0x180
+#define APIC_IRR     0x200
+#define APIC_ESR     0x280
+#define APIC_CMCI    0x2f0
+#define APIC_ICR     0x300
+#define APIC_ICR_HI  0x310
+#define APIC_LVTT    0x320
+#define APIC_LVTERR  0x370
+#define APIC_TMICT   0x380
+#define APIC_TMCCT   0x390
+#define APIC_TDCR    0x3e0
+#define APIC_SELF    0x3f0
+
+#define BASE_BSP     BIT(8)
+#define BASE_EXTD    BIT(10)
+#define BASE_EN      BIT(11)
+#define BASE_DEFAULT 0xfee00000u
+#define SVR_ENABLED  BIT(8)
+#define LVT_MASKED   BIT(16)
+#define LVT_MODE     MASK(18, 17)
+#define LVT_PERIODIC BIT(17)
+#define LVT_DEADLINE BIT(18)
+#define BUS_CYCLE_NS 10u
+
+enum { MODE_FIXED = 0, MODE_LOWEST = 1, MODE_NMI = 4, MODE_INIT, MODE_SIPI };
+
+struct vlapic {
+    uint32_t reg[256];  /* by offset / 4 */
+    bool maybe_pending; /* some IRR bit may be set */
+    struct timer timer;
+    uint64_t timer_start; /* ns, when the count began   */
+    uint64_t period;      /* ns, of the whole count     */
+    uint64_t deadline;    /* guest TSC, IA32_TSC_DEADLINE */
+};
+
+#define REG(l, offset) ((l)->reg[(offset) / 4])
+
+static uint32_t my_id(const struct vcpu *v)
+{
+    return 2 * v->id;
+}
+
+static bool x2apic(const struct vcpu *v)
+{
+    return v->apic_base & BASE_EXTD;
+}
+
+static uint32_t x2apic_ldr(uint32_t id)
+{
+    return (id >> 4) << 16 | 1u << (id & 15);
+}
+
+/* --- vectors: 8 words of 32 bits, 16 bytes apart --- */
+
+static uint32_t *vector_word(struct vlapic *l, unsigned int set, uint8_t vector)
+{
+    return &l->reg[(set + (vector >> 5) * 16) / 4];
+}
+
+static bool test_vector(struct vlapic *l, unsigned int set, uint8_t vector)
+{
+    return READ_ONCE(*vector_word(l, set, vector)) >> (vector & 31) & 1;
+}
+
+static void set_vector(struct vlapic *l, unsigned int set, uint8_t vector)
+{
+    __atomic_fetch_or(vector_word(l, set, vector), 1u << (vector & 31),
+                      __ATOMIC_SEQ_CST);
+}
+
+static void clear_vector(struct vlapic *l, unsigned int set, uint8_t vector)
+{
+    __atomic_fetch_and(vector_word(l, set, vector), ~(1u << (vector & 31)),
+                       __ATOMIC_SEQ_CST);
+}
+
+static int highest(struct vlapic *l, unsigned int set)
+{
+    for (int i = 7; i >= 0; i--) {
+        uint32_t word = READ_ONCE(l->reg[(set + i * 16) / 4]);
+
+        if (word)
+            return i * 32 + 31 - __builtin_clz(word);
+    }
+    return -1;
+}
+
+static uint32_t ppr(struct vlapic *l)
+{
+    uint32_t tpr = REG(l, APIC_TPR) & 0xff;
+    int isr = highest(l, APIC_ISR);
+
+    return isr >= 0 && (isr & 0xf0) > (int)(tpr & 0xf0) ? isr & 0xf0 : tpr;
+}
+
+void vlapic_set_irq(struct vcpu *v, uint8_t vector, bool level)
+{
+    struct vlapic *l = v->lapic;
+
+    if (vector < 16 || !(REG(l, APIC_SVR) & SVR_ENABLED) ||
+        !(v->apic_base & BASE_EN))
+        return;
+    if (level)
+        set_vector(l, APIC_TMR, vector);
+    else
+        clear_vector(l, APIC_TMR, vector);
+    set_vector(l, APIC_IRR, vector);
+    __atomic_store_n(&l->maybe_pending, true, __ATOMIC_SEQ_CST);
+    vcpu_notify(v);
+}
+
+int vlapic_pending(struct vcpu *v)
+{
+    struct vlapic *l = v->lapic;
+    int vector;
+
+    if (likely(!READ_ONCE(l->maybe_pending)))
+        return -1;
+    __atomic_store_n(&l->maybe_pending, false, __ATOMIC_SEQ_CST);
+    vector = highest(l, APIC_IRR);
+    if (vector < 0)
+        return -1;
+    l->maybe_pending = true;
+    return (vector & 0xf0) > (int)(ppr(l) & 0xf0) ? vector : -1;
+}
+
+void vlapic_accept(struct vcpu *v, uint8_t vector)
+{
+    clear_vector(v->lapic, APIC_IRR, vector);
+    set_vector(v->lapic, APIC_ISR, vector);
+}
+
+uint8_t vlapic_tpr(struct vcpu *v)
+{
+    return REG(v->lapic, APIC_TPR);
+}
+
+static void eoi(struct vcpu *v)
+{
+    struct vlapic *l = v->lapic;
+    int vector = highest(l, APIC_ISR);
+
+    if (vector < 0)
+        return;
+    clear_vector(l, APIC_ISR, vector);
+    if (test_vector(l, APIC_TMR, vector) && v->domain->hwdev)
+        vioapic_eoi(v->domain, vector);
+}
+
+/* --- messages --- */
+
+static bool match(struct vcpu *v, uint32_t dest, bool logical)
+{
+    uint32_t ldr = REG(v->lapic, APIC_LDR);
+
+    if (x2apic(v)) {
+        if (dest == 0xffffffff)
+            return true;
+        if (!logical)
+            return dest == my_id(v);
+        ldr = x2apic_ldr(my_id(v));
+        return ldr >> 16 == dest >> 16 && ldr & dest & 0xffff;
+    }
+    if ((dest & 0xff) == 0xff)
+        return true;
+    if (!logical)
+        return dest == my_id(v);
+    ldr >>= 24;
+    if (REG(v->lapic, APIC_DFR) >> 28 == 0xf)
+        return ldr & dest;
+    return ldr >> 4 == (dest >> 4 & 15) && ldr & dest & 15;
+}
+
+/* INIT only stops a vCPU; its state is reset when it starts, by itself. */
+static void accept(struct vcpu *v, uint8_t mode, uint8_t vector, bool level)
+{
+    switch (mode) {
+    case MODE_FIXED:
+    case MODE_LOWEST:
+        vlapic_set_irq(v, vector, level);
+        break;
+    case MODE_NMI:
+        v->nmi_pending = true;
+        vcpu_notify(v);
+        break;
+    case MODE_INIT:
+        v->wait_sipi = 1;
+        __atomic_fetch_or(&v->holds, HOLD_DOWN, __ATOMIC_SEQ_CST);
+        sched_stop(v);
+        break;
+    case MODE_SIPI:
+        if (!__atomic_exchange_n(&v->wait_sipi, 0, __ATOMIC_SEQ_CST))
+            break;
+        v->sipi = 0x100 | vector;
+        v->initialised = true;
+        vcpu_set_down(v, false);
+        break;
+    }
+}
+
+unsigned int vlapic_deliver(struct domain *d, uint32_t dest, bool logical,
+                            uint8_t mode, uint8_t vector, bool level)
+{
+    struct vcpu *v;
+    unsigned int taken = 0;
+
+    for_each_vcpu (d, v) {
+        if (!match(v, dest, logical))
+            continue;
+        accept(v, mode, vector, level);
+        taken++;
+        if (mode == MODE_LOWEST)
+            break;
+    }
+    return taken;
+}
+
+static void send(struct vcpu *v, uint32_t icr, uint32_t dest)
+{
+    struct domain *d = v->domain;
+    uint8_t mode = icr >> 8 & 7, vector = icr;
+    unsigned int shorthand = icr >> 18 & 3;
+    struct vcpu *t;
+
+    if (mode == MODE_INIT && !(icr & BIT(14)))
+        return; /* INIT de-assert */
+    if (shorthand == 0) {
+        vlapic_deliver(d, dest, icr & BIT(11), mode, vector, false);
+        return;
+    }
+    if (shorthand == 1 && mode != MODE_FIXED)
+        return;
+    for_each_vcpu (d, t)
+        if (shorthand == 1 ? t == v : shorthand == 2 || t != v)
+            accept(t, mode, vector, false);
+}
+
+void vlapic_start(struct vcpu *v)
+{
+    uint8_t page = v->sipi;
+    struct arch_state s;
+
+    v->sipi = 0;
+    vcpu_reset(v);
+    vlapic_reset(v);
+    vendor->get_state(v, &s);
+    s.seg[SEG_CS].selector = page << 8;
+    s.seg[SEG_CS].base = page << 12;
+    vendor->set_state(v, &s);
+    v->regs.rip = 0;
+    v->nmi_pending = false;
+}
+
+/* --- timer --- */
+
+static uint64_t tick_ns(struct vlapic *l)
+{
+    uint32_t d = REG(l, APIC_TDCR);
+    unsigned int shift = ((d & 3) | (d >> 1 & 4)) + 1;
+
+    return (uint64_t)BUS_CYCLE_NS << (shift & 7);
+}
+
+static void timer_fired(void *data)
+{
+    struct vcpu *v = data;
+    struct vlapic *l = v->lapic;
+    uint32_t lvt = REG(l, APIC_LVTT);
+
+    if (!(lvt & LVT_MASKED))
+        vlapic_set_irq(v, lvt, false);
+    l->deadline = 0;
+    if ((lvt & LVT_MODE) == LVT_PERIODIC && l->period) {
+        uint64_t t = now();
+
+        l->timer_start += l->period;
+        /* A guest that asks for more than it can take loses ticks. */
+        if (l->timer_start + l->period < t)
+            l->timer_start = t;
+        timer_set(&l->timer, l->timer_start + MAX(l->period, 20000ul));
+    }
+}
+
+static void start_count(struct vcpu *v)
+{
+    struct vlapic *l = v->lapic;
+
+    timer_stop(&l->timer);
+    if ((REG(l, APIC_LVTT) & LVT_MODE) == LVT_DEADLINE)
+        return;
+    l->period = REG(l, APIC_TMICT) * tick_ns(l);
+    l->timer_start = now();
+    if (l->period)
+        timer_set(&l->timer, l->timer_start + l->period);
+}
+
+static uint32_t current_count(struct vlapic *l)
+{
+    uint64_t passed = now() - l->timer_start;
+
+    if (!l->period || (REG(l, APIC_LVTT) & LVT_MODE) == LVT_DEADLINE)
+        return 0;
+    if ((REG(l, APIC_LVTT) & LVT_MODE) == LVT_PERIODIC)
+        passed %= l->period;
+    return passed >= l->period ? 0 : (l->period - passed) / tick_ns(l);
+}
+
+static void set_deadline(struct vcpu *v, uint64_t tsc)
+{
+    struct vlapic *l = v->lapic;
+    uint64_t host = tsc - v->tsc_offset;
+
+    if ((REG(l, APIC_LVTT) & LVT_MODE) != LVT_DEADLINE)
+        return;
+    timer_stop(&l->timer);
+    l->deadline = tsc;
+    if (tsc)
+        timer_set(&l->timer, host > time_boot_tsc()
+                                 ? tsc_to_ns(host - time_boot_tsc())
+                                 : 0);
+}
+
+/* --- registers --- */
+
+static uint32_t read_reg(struct vcpu *v, unsigned int offset)
+{
+    switch (offset) {
+    case APIC_ID:
+        return x2apic(v) ? my_id(v) : my_id(v) << 24;
+    case APIC_LDR:
+        return x2apic(v) ? x2apic_ldr(my_id(v)) : REG(v->lapic, APIC_LDR);
+    case APIC_PPR:
+        return ppr(v->lapic);
+    case APIC_TMCCT:
+        return current_count(v->lapic);
+    default:
+        return REG(v->lapic, offset & 0x3fc);
+    }
+}
+
+static void write_svr(struct vlapic *l, uint32_t value)
+{
+    REG(l, APIC_SVR) = value & 0x1ff;
+    if (value & SVR_ENABLED)
+        return;
+    for (unsigned int i = APIC_LVTT; i <= APIC_LVTERR; i += 16)
+        REG(l, i) |= LVT_MASKED;
+}
+
+static void write_lvt(struct vcpu *v, unsigned int offset, uint32_t value)
+{
+    static const uint32_t masks[] = {0x710ff, 0x117ff, 0x117ff,
+                                     0x1f7ff, 0x1f7ff, 0x110ff};
+    struct vlapic *l = v->lapic;
+    uint32_t old = REG(l, offset);
+
+    value &= masks[(offset - APIC_LVTT) / 16];
+    if (!(REG(l, APIC_SVR) & SVR_ENABLED))
+        value |= LVT_MASKED;
+    REG(l, offset) = value;
+    if (offset == APIC_LVTT && (old ^ value) & LVT_MODE) {
+        timer_stop(&l->timer);
+        l->period = l->deadline = 0;
+    }
+}
+
+/* Registers of both modes; ICR is handled by the callers. */
+static void write_reg(struct vcpu *v, unsigned int offset, uint32_t value)
+{
+    struct vlapic *l = v->lapic;
+
+    switch (offset) {
+    case APIC_TPR:
+        REG(l, offset) = value & 0xff;
+        l->maybe_pending = true;
+        break;
+    case APIC_EOI:
+        eoi(v);
+        break;
+    case APIC_LDR:
+        REG(l, offset) = value & 0xff000000;
+        break;
+    case APIC_DFR:
+        REG(l, offset) = value | 0x0fffffff;
+        break;
+    case APIC_SVR:
+        write_svr(l, value);
+        break;
+    case APIC_LVTT ... APIC_LVTERR:
+        write_lvt(v, offset & ~15u, value);
+        break;
+    case APIC_TMICT:
+        REG(l, offset) = value;
+        start_count(v);
+        break;
+    case APIC_TDCR:
+        REG(l, offset) = value & 0xb;
+        break;
+    case APIC_ICR_HI:
+        REG(l, offset) = value & 0xff000000;
+        break;
+    case APIC_ICR:
+        REG(l, offset) = value & 0xcdfff;
+        send(v, value, REG(l, APIC_ICR_HI) >> 24);
+        break;
+    default:
+        break; /* read-only or absent */
+    }
+}
+
+uint32_t vlapic_mmio_read(struct vcpu *v, unsigned int offset)
+{
+    return offset & 15 || offset >= 0x400 ? 0 : read_reg(v, offset);
+}
+
+void vlapic_mmio_write(struct vcpu *v, unsigned int offset, uint32_t value)
+{
+    if (!(offset & 15) && offset < 0x400)
+        write_reg(v, offset, value);
+}
+
+static int write_base(struct vcpu *v, uint64_t value)
+{
+    uint64_t old = v->apic_base;
+
+    if (value & ~(uint64_t)(BASE_DEFAULT | BASE_BSP | BASE_EXTD | BASE_EN) ||
+        (value & PAGE_MASK) != BASE_DEFAULT ||
+        (value & BASE_EXTD && !(value & BASE_EN)))
+        return -1;
+    /* x2APIC goes back to xAPIC only through off (APM vol. 2, 16.9). */
+    if (old & BASE_EXTD && value & BASE_EN && !(value & BASE_EXTD))
+        return -1;
+    if (!(old & BASE_EN) && value & BASE_EXTD)
+        return -1;
+    v->apic_base = (value & ~BASE_BSP) | (old & BASE_BSP);
+    if (!(value & BASE_EN))
+        vlapic_reset(v);
+    return 0;
+}
+
+/* Which x2APIC registers there are; bit n for MSR 0x800 + n. */
+#define X2_READ                                                              \
+    (BIT(2) | BIT(3) | BIT(8) | BIT(10) | BIT(13) | BIT(15) | MASK(39, 16) | \
+     BIT(40) | BIT(48) | MASK(57, 50) | BIT(62))
+#define X2_WRITE                                                               \
+    (BIT(8) | BIT(11) | BIT(15) | BIT(40) | BIT(48) | MASK(56, 50) | BIT(62) | \
+     BIT(63))
+
+int vlapic_read_msr(struct vcpu *v, uint32_t msr, uint64_t *value)
+{
+    unsigned int n = msr - 0x800;
+
+    if (msr == 0x1b) {
+        *value = v->apic_base;
+        return 0;
+    }
+    if (msr == 0x6e0) {
+        *value = v->lapic->deadline;
+        return 0;
+    }
+    if (!x2apic(v) || n >= 64 || !(X2_READ >> n & 1))
+        return -1;
+    *value = read_reg(v, n * 16);
+    if (n == 0x30)
+        *value |= (uint64_t)REG(v->lapic, APIC_ICR_HI) << 32;
+    return 0;
+}
+
+static bool x2_write_valid(unsigned int n, uint64_t value)
+{
+    switch (n * 16) {
+    case APIC_EOI:
+    case APIC_ESR:
+        return value == 0;
+    case APIC_TPR:
+    case APIC_SELF:
+        return value <= 0xff;
+    case APIC_SVR:
+        return value <= 0x1fff;
+    case APIC_ICR:
+        return !(value & ~0xffffffff000cdfffull);
+    case APIC_TDCR:
+        return !(value & ~0xbull);
+    default:
+        return value <= 0xffffffff;
+    }
+}
+
+int vlapic_write_msr(struct vcpu *v, uint32_t msr, uint64_t value)
+{
+    unsigned int n = msr - 0x800;
+
+    if (msr == 0x1b)
+        return write_base(v, value);
+    if (msr == 0x6e0) {
+        set_deadline(v, value);
+        return 0;
+    }
+    if (!x2apic(v) || n >= 64 || !(X2_WRITE >> n & 1) ||
+        !x2_write_valid(n, value))
+        return -1;
+    if (n * 16 == APIC_ICR) {
+        REG(v->lapic, APIC_ICR) = value;
+        REG(v->lapic, APIC_ICR_HI) = value >> 32;
+        send(v, value, value >> 32);
+    } else if (n * 16 == APIC_SELF) {
+        vlapic_set_irq(v, value, false);
+    } else {
+        write_reg(v, n * 16, value);
+    }
+    return 0;
+}
+
+/* --- life --- */
+
+void vlapic_reset(struct vcpu *v)
+{
+    struct vlapic *l = v->lapic;
+
+    timer_stop(&l->timer);
+    memset(l->reg, 0, sizeof(l->reg));
+    l->period = l->deadline = 0;
+    REG(l, APIC_VERSION) = 0x50014;
+    REG(l, APIC_DFR) = 0xffffffff;
+    REG(l, APIC_SVR) = 0xff;
+    for (unsigned int i = APIC_LVTT; i <= APIC_LVTERR; i += 16)
+        REG(l, i) = LVT_MASKED;
+}
+
+int vlapic_init(struct vcpu *v)
+{
+    v->lapic = core_alloc(sizeof(*v->lapic));
+    if (!v->lapic)
+        return -XEN_ENOMEM;
+    timer_init(&v->lapic->timer, timer_fired, v);
+    v->apic_base = BASE_DEFAULT | BASE_EN | (v->id ? 0 : BASE_BSP);
+    vlapic_reset(v);
+    return 0;
+}
+
+void vlapic_free(struct vcpu *v)
+{
+    if (v->lapic)
+        timer_stop(&v->lapic->timer);
+    core_free(v->lapic);
+    v->lapic = NULL;
+}
+
+void vlapic_save(struct vcpu *v, struct hvm_hw_lapic *hw,
+                 struct hvm_hw_lapic_regs *regs)
+{
+    struct vlapic *l = v->lapic;
+
+    hw->apic_base_msr = v->apic_base;
+    hw->disabled = !(REG(l, APIC_SVR) & SVR_ENABLED);
+    hw->timer_divisor = tick_ns(l) / BUS_CYCLE_NS;
+    hw->tdt_msr = l->deadline;
+    REG(l, APIC_ID) = read_reg(v, APIC_ID);
+    REG(l, APIC_LDR) = read_reg(v, APIC_LDR);
+    REG(l, APIC_TMCCT) = current_count(l);
+    memcpy(regs->data, l->reg, sizeof(regs->data));
+}
+
+int vlapic_load(struct vcpu *v, const struct hvm_hw_lapic *hw)
+{
+    uint64_t base = hw->apic_base_msr;
+
+    if ((base & PAGE_MASK) != BASE_DEFAULT ||
+        (base & BASE_EXTD && !(base & BASE_EN)))
+        return -XEN_EINVAL;
+    v->apic_base = base & (BASE_DEFAULT | BASE_EN | BASE_EXTD | BASE_BSP);
+    set_deadline(v, hw->tdt_msr);
+    return 0;
+}
+
+int vlapic_load_regs(struct vcpu *v, const struct hvm_hw_lapic_regs *regs)
+{
+    struct vlapic *l = v->lapic;
+
+    _Static_assert(sizeof(l->reg) == sizeof(regs->data), "LAPIC_REGS");
+    memcpy(l->reg, regs->data, sizeof(l->reg));
+    REG(l, APIC_VERSION) = 0x50014;
+    REG(l, APIC_SVR) &= 0x1ff;
+    REG(l, APIC_TDCR) &= 0xb;
+    l->maybe_pending = true;
+    start_count(v);
+    return 0;
+}
