@@ -48,11 +48,18 @@ static const struct {
 };
 /* clang-format on */
 
+/* The body of a record that is written or read. */
+struct body {
+    void *p;
+    uint32_t len;
+    uint64_t tsc; /* the host's, one value for all vCPUs */
+};
+
 /* --- the processor's registers --- */
 
 static void save_cpu(struct vcpu *v, struct body *b)
 {
-    struct hvm_hw_cpu *c = body;
+    struct hvm_hw_cpu *c = b->p;
     uint32_t *sel = &c->cs_sel, *limit = &c->cs_limit, *attr = &c->cs_arbytes;
     uint64_t *gpr = &c->rax, *base = &c->cs_base;
     struct arch_state s;
@@ -76,7 +83,7 @@ static void save_cpu(struct vcpu *v, struct body *b)
     c->idtr_limit = s.idt_limit;
     c->gdtr_limit = s.gdt_limit;
     c->msr_tsc_aux = v->tsc_aux;
-    c->tsc = tsc + v->tsc_offset;
+    c->tsc = b->tsc + v->tsc_offset;
     if (s.pending_event & EVENT_VALID) {
         c->pending_event = s.pending_event;
         c->error_code = s.pending_error;
@@ -187,9 +194,9 @@ static int load_cpu(struct vcpu *v, const struct body *b)
     const uint64_t *gpr = &c.rax;
     struct arch_state s;
 
-    memcpy(&c, body, len);
-    if (len == sizeof(struct hvm_hw_cpu_compat))
-        _hvm_hw_fix_cpu(&c, len);
+    memcpy(&c, b->p, b->len);
+    if (b->len == sizeof(struct hvm_hw_cpu_compat))
+        _hvm_hw_fix_cpu(&c, b->len);
     unpack_cpu(&c, &s);
     if (!control_valid(v->domain->policy, &s) || !addresses_valid(&s) ||
         !event_valid(s.pending_event) || c.msr_tsc_aux >> 32 ||
@@ -207,7 +214,7 @@ static int load_cpu(struct vcpu *v, const struct body *b)
     v->tsc_aux = c.msr_tsc_aux;
     /* 0 comes with a new domain, whose TSCs are in step already. */
     if (c.tsc)
-        v->tsc_offset = c.tsc - tsc;
+        v->tsc_offset = c.tsc - b->tsc;
     vendor->tsc_changed(v);
     clock_update_vcpu(v);
     v->initialised = true;
@@ -220,7 +227,7 @@ static int load_cpu(struct vcpu *v, const struct body *b)
 static void save_xsave(struct vcpu *v, struct body *b)
 {
     const struct cpu_policy *p = v->domain->policy;
-    struct hvm_hw_cpu_xsave *x = body;
+    struct hvm_hw_cpu_xsave *x = b->p;
     uint32_t size;
 
     x->xcr0 = v->xcr0;
@@ -244,9 +251,9 @@ static bool zeros(const void *p, size_t n)
 static int load_xsave(struct vcpu *v, const struct body *b)
 {
     const struct cpu_policy *p = v->domain->policy;
-    const struct hvm_hw_cpu_xsave *x = body;
+    const struct hvm_hw_cpu_xsave *x = b->p;
     const struct hvm_hw_cpu_xsave_hdr *h = &x->save_area.xsave_hdr;
-    uint32_t given = len - XSAVE_PREFIX;
+    uint32_t given = b->len - XSAVE_PREFIX;
     uint32_t size = cpu_policy_xsave_size(p, x->xcr0_accum, false);
 
     if (!xcr0_valid(x->xcr0) || x->xcr0_accum & ~p->xcr0 ||
@@ -272,29 +279,29 @@ static void save_lapic(struct vcpu *v, struct body *b)
 {
     struct hvm_hw_lapic_regs scratch;
 
-    vlapic_save(v, body, &scratch);
+    vlapic_save(v, b->p, &scratch);
 }
 
 static void save_lapic_regs(struct vcpu *v, struct body *b)
 {
     struct hvm_hw_lapic scratch;
 
-    vlapic_save(v, &scratch, body);
+    vlapic_save(v, &scratch, b->p);
 }
 
 static int load_lapic(struct vcpu *v, const struct body *b)
 {
-    return vlapic_load(v, body);
+    return vlapic_load(v, b->p);
 }
 
 static int load_lapic_regs(struct vcpu *v, const struct body *b)
 {
-    return vlapic_load_regs(v, body);
+    return vlapic_load_regs(v, b->p);
 }
 
 static void save_mtrr(struct vcpu *v, struct body *b)
 {
-    struct hvm_hw_mtrr *m = body;
+    struct hvm_hw_mtrr *m = b->p;
 
     m->msr_pat_cr = v->pat;
     memcpy(m->msr_mtrr_var, v->mtrr_var, sizeof(m->msr_mtrr_var));
@@ -305,7 +312,7 @@ static void save_mtrr(struct vcpu *v, struct body *b)
 
 static int load_mtrr(struct vcpu *v, const struct body *b)
 {
-    const struct hvm_hw_mtrr *m = body;
+    const struct hvm_hw_mtrr *m = b->p;
     const uint64_t *values = m->msr_mtrr_var;
 
     if (!pat_valid(m->msr_pat_cr) ||
@@ -323,30 +330,25 @@ static int load_mtrr(struct vcpu *v, const struct body *b)
 
 static void save_tsc_adjust(struct vcpu *v, struct body *b)
 {
-    ((struct hvm_tsc_adjust *)body)->tsc_adjust = v->tsc_adjust;
+    ((struct hvm_tsc_adjust *)b->p)->tsc_adjust = v->tsc_adjust;
 }
 
 static int load_tsc_adjust(struct vcpu *v, const struct body *b)
 {
-    v->tsc_adjust = ((const struct hvm_tsc_adjust *)body)->tsc_adjust;
+    v->tsc_adjust = ((const struct hvm_tsc_adjust *)b->p)->tsc_adjust;
     return 0;
 }
 
 /* No guest here has one of these MSRs: they must be 0. */
-static int load_msrs(struct vcpu *v, const struct body *b)
+static int load_msrs(maybe_unused struct vcpu *v, const struct body *b)
 {
-    const struct hvm_msr *m = body;
+    const struct hvm_msr *m = b->p;
 
-    if (len != sizeof(*m) + m->count * sizeof(m->msr[0]))
+    if (b->len != sizeof(*m) + m->count * sizeof(m->msr[0]))
         return -XEN_EINVAL;
     for (uint32_t i = 0; i < m->count; i++)
         if (m->msr[i]._rsvd || m->msr[i].val)
             return -XEN_EOPNOTSUPP;
-    return 0;
-}
-
-static int load_nothing(struct vcpu *v, const struct body *b)
-{
     return 0;
 }
 
@@ -359,8 +361,8 @@ static const struct record {
     uint16_t type;
     bool of_domain;    /* not of a vCPU                   */
     uint32_t min, max; /* length of the body              */
-    void (*save)(struct vcpu *v, void *body, uint64_t tsc);
-    int (*load)(struct vcpu *v, const void *body, uint32_t len, uint64_t tsc);
+    void (*save)(struct vcpu *v, struct body *b);      /* NULL: none */
+    int (*load)(struct vcpu *v, const struct body *b); /* NULL: ignore */
 } records[] = {
     {HVM_SAVE_CODE(CPU), false, sizeof(struct hvm_hw_cpu_compat),
      sizeof(struct hvm_hw_cpu), save_cpu, load_cpu},
@@ -368,13 +370,13 @@ static const struct record {
     {HVM_SAVE_CODE(LAPIC_REGS), false, SIZE(hvm_hw_lapic_regs), save_lapic_regs,
      load_lapic_regs},
     /* Interrupt wires that Xen writes for every domain; nothing here. */
-    {HVM_SAVE_CODE(PCI_IRQ), true, ANY, NULL, load_nothing},
-    {HVM_SAVE_CODE(ISA_IRQ), true, ANY, NULL, load_nothing},
-    {HVM_SAVE_CODE(PCI_LINK), true, ANY, NULL, load_nothing},
+    {HVM_SAVE_CODE(PCI_IRQ), true, ANY, NULL, NULL},
+    {HVM_SAVE_CODE(ISA_IRQ), true, ANY, NULL, NULL},
+    {HVM_SAVE_CODE(PCI_LINK), true, ANY, NULL, NULL},
     {HVM_SAVE_CODE(MTRR), false, SIZE(hvm_hw_mtrr), save_mtrr, load_mtrr},
     {CPU_XSAVE_CODE, false, sizeof(struct hvm_hw_cpu_xsave), UINT32_MAX,
      save_xsave, load_xsave},
-    {HVM_SAVE_CODE(VMCE_VCPU), false, ANY, NULL, load_nothing},
+    {HVM_SAVE_CODE(VMCE_VCPU), false, ANY, NULL, NULL},
     {HVM_SAVE_CODE(TSC_ADJUST), false, SIZE(hvm_tsc_adjust), save_tsc_adjust,
      load_tsc_adjust},
     {CPU_MSR_CODE, false, offsetof(struct hvm_msr, msr), UINT32_MAX, NULL,
@@ -423,20 +425,18 @@ long context_save(struct domain *d, uint8_t *buf, size_t size)
         .cpuid = cpu_policy_system(POLICY_HOST)->basic[1].a,
         .gtsc_khz = d->tsc_khz,
     };
-    uint64_t tsc = read_tsc();
+    struct body b = {.tsc = read_tsc()};
     struct vcpu *v;
-    void *body;
 
-    body = put(&s, HVM_SAVE_CODE(HEADER), 0, sizeof(header));
-    if (body)
-        memcpy(body, &header, sizeof(header));
+    b.p = put(&s, HVM_SAVE_CODE(HEADER), 0, sizeof(header));
+    if (b.p)
+        memcpy(b.p, &header, sizeof(header));
     for (unsigned int i = 0; i < ARRAY_SIZE(records); i++)
         for_each_vcpu (d, v) {
-            uint32_t len = record_size(&records[i], v);
-
-            body = len ? put(&s, records[i].type, v->id, len) : NULL;
-            if (body)
-                records[i].save(v, body, tsc);
+            b.len = record_size(&records[i], v);
+            b.p = b.len ? put(&s, records[i].type, v->id, b.len) : NULL;
+            if (b.p)
+                records[i].save(v, &b);
         }
     put(&s, HVM_SAVE_CODE(END), 0, 0);
     return buf && s.used > size ? -XEN_ENOSPC : (long)s.used;
@@ -458,7 +458,7 @@ static bool length_valid(const struct record *r, uint32_t len)
 }
 
 static int load_record(struct domain *d, const struct hvm_save_descriptor *h,
-                       const void *body, uint64_t tsc)
+                       const struct body *b)
 {
     const struct record *r = find_record(h->typecode);
     struct vcpu *v;
@@ -466,7 +466,9 @@ static int load_record(struct domain *d, const struct hvm_save_descriptor *h,
     if (!r || !length_valid(r, h->length) || h->length % 8)
         return -XEN_EINVAL;
     v = r->of_domain ? d->vcpus[0] : domain_vcpu(d, h->instance);
-    return v ? r->load(v, body, h->length, tsc) : -XEN_EINVAL;
+    if (!v)
+        return -XEN_EINVAL;
+    return r->load ? r->load(v, b) : 0;
 }
 
 static bool header_valid(const uint8_t *buf, size_t size)
@@ -486,7 +488,7 @@ int context_load(struct domain *d, const uint8_t *buf, size_t size)
 {
     size_t at =
         sizeof(struct hvm_save_descriptor) + sizeof(struct hvm_save_header);
-    uint64_t tsc = read_tsc();
+    struct body b = {.tsc = read_tsc()};
     struct vcpu *v;
 
     if (!header_valid(buf, size))
@@ -505,7 +507,9 @@ int context_load(struct domain *d, const uint8_t *buf, size_t size)
             return 0;
         if (h.length > size - at)
             return -XEN_ENODATA;
-        rc = load_record(d, &h, buf + at, tsc);
+        b.p = (void *)(buf + at);
+        b.len = h.length;
+        rc = load_record(d, &h, &b);
         if (rc) {
             log_guest(LOG_WARN, "d%u: context record %u of %u, length %u: %d",
                       d->id, h.typecode, h.instance, h.length, rc);

@@ -307,10 +307,12 @@ static void finish(struct cpu_policy *p, const struct cpu_policy *limit)
         p->extd[1].d |= p->basic[1].d & 0x0183f3ff;
 }
 
-static void add_features(struct cpu_policy *p, const uint16_t *list, size_t n)
+/* Adds those that the host has, or all. */
+static void add_features(struct cpu_policy *p, const uint16_t *list, size_t n,
+                         bool all)
 {
     for (size_t i = 0; i < n; i++)
-        if (cpu_policy_has(&host, list[i]))
+        if (all || cpu_policy_has(&host, list[i]))
             put_feature(p, list[i], true);
 }
 
@@ -320,18 +322,14 @@ void cpu_policy_boot(void)
     static struct cpu_policy limit;
 
     read_host(&host);
-    add_features(&limit, allowed, ARRAY_SIZE(allowed));
-    for (size_t i = 0; i < ARRAY_SIZE(emulated); i++) {
-        put_feature(&limit, emulated[i], true);
-    }
     limit.feat[0].a = host.feat[0].a;
+    add_features(&limit, allowed, ARRAY_SIZE(allowed), false);
+    add_features(&limit, emulated, ARRAY_SIZE(emulated), true);
     default_policy = host;
-    default_policy.hv_limit = default_policy.hv2_limit = 0xff;
-    for (size_t i = 0; i < ARRAY_SIZE(emulated); i++)
-        put_feature(&default_policy, emulated[i], true);
+    add_features(&default_policy, emulated, ARRAY_SIZE(emulated), true);
     max_policy = default_policy;
     finish(&default_policy, &limit);
-    add_features(&limit, on_request, ARRAY_SIZE(on_request));
+    add_features(&limit, on_request, ARRAY_SIZE(on_request), false);
     finish(&max_policy, &limit);
     log_info("CPUID: basic %x, extended %x, xcr0 %lx, %u address bits",
              default_policy.basic[0].a, default_policy.extd[0].a,
@@ -389,29 +387,18 @@ static void write_leaf(struct writer *w, uint32_t leaf, uint32_t sub,
         w->rc = copy_to_guest(w->va + w->count++ * sizeof(l), &l, sizeof(l));
 }
 
-static void write_subleaves(struct writer *w, const struct cpu_policy *p,
-                            uint32_t leaf)
+/* Is a subleaf part of the serialised form? */
+static bool subleaf_given(const struct cpu_policy *p, uint32_t leaf, uint32_t i)
 {
     switch (leaf) {
     case 4: /* up to the first of type "none" */
-        for (uint32_t i = 0; i < POLICY_CACHE; i++) {
-            write_leaf(w, 4, i, &p->cache[i]);
-            if (!(p->cache[i].a & 31))
-                break;
-        }
-        break;
+        return i < POLICY_CACHE && (i == 0 || p->cache[i - 1].a & 31);
     case 7:
-        for (uint32_t i = 0; i <= MIN(p->feat[0].a, POLICY_FEAT - 1); i++)
-            write_leaf(w, 7, i, &p->feat[i]);
-        break;
+        return i < POLICY_FEAT && i <= p->feat[0].a;
     case 0xb:
-        write_leaf(w, 0xb, 0, &p->topo[0]);
-        break;
-    case 0xd:
-        for (uint32_t i = 0; i < POLICY_XSTATE; i++)
-            if (i < 2 || p->xcr0 >> i & 1)
-                write_leaf(w, 0xd, i, &p->xstate[i]);
-        break;
+        return i == 0;
+    default:
+        return i < POLICY_XSTATE && (i < 2 || p->xcr0 >> i & 1);
     }
 }
 
@@ -420,15 +407,12 @@ static void write_leaves(struct writer *w, const struct cpu_policy *p)
     uint32_t last = MIN(p->extd[0].a & 0xffff, POLICY_EXTD - 1);
 
     for (uint32_t i = 0; i <= MIN(p->basic[0].a, POLICY_BASIC - 1); i++) {
-        if (has_subleaves(i))
-            write_subleaves(w, p, i);
-        else
+        if (!has_subleaves(i))
             write_leaf(w, i, XEN_CPUID_NO_SUBLEAF, &p->basic[i]);
+        for (uint32_t k = 0; has_subleaves(i) && k < POLICY_XSTATE; k++)
+            if (subleaf_given(p, i, k))
+                write_leaf(w, i, k, slot((struct cpu_policy *)p, i, k));
     }
-    write_leaf(w, 0x40000000, XEN_CPUID_NO_SUBLEAF,
-               &(struct cpuid_regs){.a = p->hv_limit});
-    write_leaf(w, 0x40000100, XEN_CPUID_NO_SUBLEAF,
-               &(struct cpuid_regs){.a = p->hv2_limit});
     for (uint32_t i = 0; i <= last; i++)
         write_leaf(w, 0x80000000 + i, XEN_CPUID_NO_SUBLEAF, &p->extd[i]);
 }
@@ -455,26 +439,17 @@ int cpu_policy_write(const struct cpu_policy *p, uint64_t leaves_va,
     return w.rc;
 }
 
-static struct cpuid_regs *named_slot(struct cpu_policy *p,
-                                     const struct xen_cpuid_leaf *l)
-{
-    if (has_subleaves(l->leaf) != (l->subleaf != XEN_CPUID_NO_SUBLEAF))
-        return NULL;
-    return slot(p, l->leaf, l->subleaf);
-}
-
 static int merge_leaf(struct cpu_policy *p, const struct xen_cpuid_leaf *l)
 {
-    struct cpuid_regs *r = named_slot(p, l);
+    struct cpuid_regs *r = slot(p, l->leaf, l->subleaf);
+    bool sub = l->subleaf != XEN_CPUID_NO_SUBLEAF;
 
-    if (l->leaf == 0x40000000 && l->subleaf == XEN_CPUID_NO_SUBLEAF)
-        p->hv_limit = l->a;
-    else if (l->leaf == 0x40000100 && l->subleaf == XEN_CPUID_NO_SUBLEAF)
-        p->hv2_limit = l->a;
-    else if (r)
-        *r = (struct cpuid_regs){l->a, l->b, l->c, l->d};
-    else
+    /* The limits of the leaves that name a hypervisor are fixed here. */
+    if (!sub && (l->leaf == 0x40000000 || l->leaf == 0x40000100))
+        return 0;
+    if (!r || has_subleaves(l->leaf) != sub)
         return -XEN_ERANGE;
+    *r = (struct cpuid_regs){l->a, l->b, l->c, l->d};
     return 0;
 }
 
