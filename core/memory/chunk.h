@@ -20,6 +20,8 @@ struct chunk *chunk_take_for_core(void);
 void chunk_give_back(struct chunk *c);
 /* Marks frames of a core chunk used or free. */
 void chunk_mark(struct chunk *c, unsigned int first, unsigned int n, bool used);
+/* How many frames from mfn on were marked used together. */
+unsigned int chunk_run(uint64_t mfn);
 struct chunk *chunk_from_mfn(uint64_t mfn);
 uint64_t chunk_first_mfn(const struct chunk *c);
 

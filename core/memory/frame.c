@@ -19,6 +19,7 @@
 
 #define WORD_OWNER(owner) ((uint64_t)(owner) << 32)
 #define WORD_DIRTY        BIT(48)
+#define WORD_COUNT_SHIFT 49 /* of the core's pages allocated together */
 #define REFS_MAX          0x7fffffffu
 
 /* Guards: chunks, the lists, free_frames, and words of free frames. */
@@ -289,8 +290,15 @@ void chunk_mark(struct chunk *c, unsigned int first, unsigned int n, bool used)
             mark_free(i, 0);
         }
     }
+    if (used)
+        words[mfn] |= (uint64_t)n << WORD_COUNT_SHIFT;
     core_frames += used ? n : -(uint64_t)n;
     spin_unlock(&frames_lock);
+}
+
+unsigned int chunk_run(uint64_t mfn)
+{
+    return words[mfn] >> WORD_COUNT_SHIFT;
 }
 
 struct chunk *chunk_from_mfn(uint64_t mfn)

@@ -138,7 +138,7 @@ void core_free_pages(void *p, unsigned int count)
     c = chunk_from_mfn(mfn);
     memset(p, 0, count * PAGE_SIZE);
     spin_lock(&pages_lock);
-    ASSERT(c->core);
+    ASSERT(c->core && chunk_run(mfn) == count);
     chunk_mark(c, mfn % CHUNK_FRAMES, count, false);
     if (c->free_count == CHUNK_FRAMES && ++empty_chunks > 1) {
         /* One empty chunk is enough in reserve. */
@@ -230,7 +230,11 @@ void core_free(void *p)
 
     if (!p)
         return;
-    ASSERT(p != (void *)s && s->magic == SLAB_MAGIC);
+    if (p == (void *)s) {
+        core_free_pages(p, chunk_run(core_to_mfn(p)));
+        return;
+    }
+    ASSERT(s->magic == SLAB_MAGIC);
     memset(p, 0, 1ul << (s->class + SMALLEST));
     spin_lock(&slab_lock);
     if (!s->free)
