@@ -86,8 +86,20 @@ void fpu_set_xcr0(uint64_t v)
     write_xcr0(v);
 }
 
+/* Not every emulator lets the core see XSETBV: ask the processor. */
+void fpu_read_xcr0(struct vcpu *v)
+{
+    uint32_t lo, hi;
+
+    if (!fpu_host_xcr0)
+        return;
+    __asm__ volatile("xgetbv" : "=a"(lo), "=d"(hi) : "c"(0));
+    this_cpu()->xcr0 = v->xcr0 = (uint64_t)hi << 32 | lo;
+}
+
 void fpu_save(struct vcpu *v)
 {
+    fpu_read_xcr0(v);
     /* All of it, whatever the guest has turned on. */
     write_xcr0(fpu_host_xcr0);
     if (fpu_host_xcr0)

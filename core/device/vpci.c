@@ -361,6 +361,13 @@ static uint32_t access(uint16_t bdf, unsigned int reg, unsigned int size,
 
     if (!p)
         return ~0u;
+    /* A capability's first four bytes: its control word is the upper half. */
+    if (write && size == 4 && ((p->msi && reg == p->msi) ||
+                               (p->msix && reg == p->msix))) {
+        reg += 2;
+        size = 2;
+        v >>= 16;
+    }
     shadow = msi_shadow(p, reg, size);
     if (shadow && write) {
         msi_write(p, shadow, size, v);

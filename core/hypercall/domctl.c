@@ -381,12 +381,12 @@ long hc_domctl(struct vcpu *v, const struct hc_args *args)
     struct xen_domctl op;
     int rc;
 
-    if (!v->domain->privileged)
-        return -XEN_EPERM;
     if (copy_from_guest(&op, args->a[0], sizeof(op)))
         return -XEN_EFAULT;
     if (op.interface_version != XEN_DOMCTL_INTERFACE_VERSION)
         return -XEN_EACCES;
+    if (!v->domain->privileged)
+        return -XEN_EPERM;
     e = find_entry(op.cmd);
     rc = -XEN_ENOSYS;
     if (e) {

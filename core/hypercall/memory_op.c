@@ -69,6 +69,23 @@ static unsigned int populate(struct domain *d, const uint64_t *gfn,
     return n;
 }
 
+/* A large extent that is not mapped by one leaf: page by page.  What is no
+ * RAM of the domain's stays. */
+static unsigned int decrease_small(struct domain *d, uint64_t gfn,
+                                   unsigned int order)
+{
+    struct p2m_entry old;
+    unsigned int n = 0;
+
+    for (uint64_t i = gfn; i < gfn + (1ull << order); i++) {
+        if (p2m_remove(d, i, MFN_INVALID, P2M_RAM, &old))
+            continue;
+        p2m_drop_entry(&old);
+        n++;
+    }
+    return n == 1u << order;
+}
+
 /* One flush for all of them; only then the frames may go. */
 static unsigned int decrease(struct domain *d, const uint64_t *gfn,
                              unsigned int n, unsigned int order)
@@ -77,10 +94,12 @@ static unsigned int decrease(struct domain *d, const uint64_t *gfn,
     unsigned int i;
 
     if (order) {
-        if (p2m_lookup(d, gfn[0]).type != P2M_RAM ||
-            p2m_remove_leaf(d, gfn[0], order, &old[0]))
+        if (p2m_lookup(d, gfn[0]).type != P2M_RAM)
             return 0;
-        p2m_drop_entry(&old[0]);
+        if (!p2m_remove_leaf(d, gfn[0], order, &old[0]))
+            p2m_drop_entry(&old[0]);
+        else
+            return decrease_small(d, gfn[0], order);
         return 1;
     }
     for (i = 0; i < n; i++)

@@ -293,12 +293,12 @@ long hc_sysctl(struct vcpu *v, const struct hc_args *args)
     sysctl_fn *fn = NULL;
     int rc = -XEN_ENOSYS;
 
-    if (!v->domain->privileged)
-        return -XEN_EPERM;
     if (copy_from_guest(&op, args->a[0], sizeof(op)))
         return -XEN_EFAULT;
     if (op.interface_version != XEN_SYSCTL_INTERFACE_VERSION)
         return -XEN_EACCES;
+    if (!v->domain->privileged)
+        return -XEN_EPERM;
     if (op.cmd < ARRAY_SIZE(table))
         fn = table[index_nospec(op.cmd, ARRAY_SIZE(table))];
     if (fn) {

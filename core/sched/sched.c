@@ -431,6 +431,13 @@ void schedule(struct cpu *c)
     } else {
         next = c->idle;
     }
+    /* Who waits on may be let run elsewhere at once. */
+    if (prev != next && prev->sched.queued) {
+        struct cpu *other = choose_cpu(rq, prev);
+
+        if (other && other != c && other->current == other->idle)
+            cpu_ask(other, WORK_SCHEDULE);
+    }
     next->sched.slice_start = t;
     end = is_idle(next) ? TIME_NEVER : slice_end(rq, next, t);
     WRITE_ONCE(c->current, next);

@@ -294,11 +294,11 @@ static void svm_run(struct vcpu *v, struct vm_exit *exit)
     svm_decode(v, exit);
 }
 
-static bool svm_can_inject(struct vcpu *v)
+static bool svm_can_inject(struct vcpu *v, bool nmi)
 {
     struct vmcb *b = ((struct svm_vcpu *)v->vendor)->vmcb;
 
-    return v->regs.rflags & RFLAGS_IF && !(b->interrupt_shadow & 1) &&
+    return (nmi || v->regs.rflags & RFLAGS_IF) && !(b->interrupt_shadow & 1) &&
            !(b->event_inject & EVENT_VALID);
 }
 

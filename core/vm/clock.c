@@ -29,9 +29,11 @@ static void write_record(struct vcpu_time_info *t,
 
 void clock_update_vcpu(struct vcpu *v)
 {
+    /* The same point for all vCPUs, so that rounding is the same, too. */
+    static const uint64_t base = 1ull << 20;
     struct vcpu_time_info t = {
-        .tsc_timestamp = time_boot_tsc() + v->tsc_offset,
-        .system_time = 0,
+        .tsc_timestamp = time_boot_tsc() + base + v->tsc_offset,
+        .system_time = tsc_to_ns(base),
         .tsc_to_system_mul = tsc_scale.mul,
         .tsc_shift = tsc_scale.shift,
         .flags = XEN_PVCLOCK_TSC_STABLE_BIT,

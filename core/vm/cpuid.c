@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* CPUID as a guest sees it: its policy, and what changes while it runs. */
+#include "cpu/arch.h"
 #include "cpu/time.h"
 #include "vm/cpu_policy.h"
 #include "vm/domain.h"
@@ -56,13 +57,14 @@ static void xen_leaf(struct vcpu *v, uint32_t leaf, uint32_t sub,
 }
 
 /* Extended state: sizes for what XCR0 enables now (SDM vol. 1, 13.2). */
-static void xstate_leaf(const struct vcpu *v, uint32_t sub,
+static void xstate_leaf(struct vcpu *v, uint32_t sub,
                         struct cpuid_regs *r)
 {
     const struct cpu_policy *p = v->domain->policy;
 
     if (!p->xcr0)
         return;
+    fpu_read_xcr0(v);
     if (sub == 0)
         r->b = cpu_policy_xsave_size(p, v->xcr0, false);
     else if (sub == 1 && r->a & BIT(1)) /* XSAVEC */

@@ -72,7 +72,7 @@ static void deliver(struct vcpu *v)
 
     if (unlikely(v->sipi))
         vlapic_start(v);
-    if (unlikely(v->nmi_pending) && vendor->can_inject(v)) {
+    if (unlikely(v->nmi_pending) && vendor->can_inject(v, true)) {
         v->nmi_pending = false;
         vendor->inject_nmi(v);
         return;
@@ -81,7 +81,7 @@ static void deliver(struct vcpu *v)
         vector = v->domain->upcall_vector;
     else if ((vector = vlapic_pending(v)) < 0)
         return;
-    if (!vendor->can_inject(v)) {
+    if (!vendor->can_inject(v, false)) {
         vendor->want_window(v, true);
         return;
     }

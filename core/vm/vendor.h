@@ -87,8 +87,8 @@ struct vendor_ops {
     void (*get_segment)(struct vcpu *v, enum segment_name n, struct segment *s);
 
     /* False while the guest blocks maskable interrupts (IF, shadow, an event
-     * being delivered). */
-    bool (*can_inject)(struct vcpu *v);
+     * being delivered); for an NMI, whatever IF says. */
+    bool (*can_inject)(struct vcpu *v, bool nmi);
     void (*inject_interrupt)(struct vcpu *v, uint8_t vector);
     void (*inject_nmi)(struct vcpu *v);
     void (*inject_exception)(struct vcpu *v, uint8_t vector, int error_code);
