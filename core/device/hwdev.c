@@ -2,7 +2,6 @@
 /* dom0's platform: putting it together, I/O ports, holes with device memory. */
 #include "device/hwdev.h"
 #include "boot/acpi.h"
-#include "boot/boot.h"
 #include "cpu/cpu.h"
 #include "device/console.h"
 #include "device/hwdev_parts.h"
@@ -76,22 +75,13 @@ void handle_io(struct vcpu *v, const struct vm_exit *e)
 }
 
 /*
- * Device memory is mapped one to one when dom0 first touches it: a page that
- * the machine's memory map does not mention, and that is no device of the
- * core's.  True: mapped, try again.
+ * Device memory is mapped one to one when dom0 first touches it: a page of a
+ * BAR, but not of an MSI-X table.  True: mapped, try again.
  */
 bool hwdev_map_hole(struct domain *d, uint64_t gpa)
 {
     uint64_t gfn = gpa >> PAGE_SHIFT;
 
-    if (gfn == 0xfee00 || vioapic_covers(d, gpa) || vpci_mmcfg_covers(d, gpa) ||
-        vpci_msix_covers(d, gpa))
-        return false;
-    for (unsigned int i = 0; i < boot.map.count; i++) {
-        struct e820_entry *e = &boot.map.entry[i];
-
-        if (gpa >= (e->addr & PAGE_MASK) && gpa < e->addr + e->size)
-            return false;
-    }
-    return !p2m_add(d, gfn, gfn, ORDER_4K, P2M_MMIO);
+    return vpci_bar_covers(gpa) && !vpci_msix_covers(d, gpa) &&
+           !p2m_add(d, gfn, gfn, ORDER_4K, P2M_MMIO);
 }

@@ -17,5 +17,6 @@ struct pin {
 
 int vioapic_init(void);
 int vpci_init(void);
+bool vpci_bar_covers(uint64_t gpa);
 
 #endif

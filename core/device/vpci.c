@@ -17,7 +17,9 @@
 #include "vm/domain.h"
 #include <xen/errno.h>
 
+#define CFG_COMMAND 0x04
 #define CFG_BAR0    0x10
+#define COMMAND_MEMORY BIT(1)
 #define CFG_CAPS    0x34
 #define CAP_MSI     0x05
 #define CAP_MSIX    0x11
@@ -43,6 +45,7 @@ struct device {
     unsigned int entries;
     uint8_t bir;
     uint32_t table_offset;
+    uint64_t bar_size[6]; /* bytes of memory, 0: none */
     uint64_t table_base; /* of the table, when `table` was mapped  */
     volatile uint32_t *table;
 };
@@ -116,6 +119,57 @@ static void init_msix(struct device *p)
         p->entry[i].control = MSIX_MASKED;
 }
 
+/* How much memory each BAR decodes (PCI 3.0, 6.2.5.1); decoding is off
+ * meanwhile. */
+static void size_bars(struct device *p)
+{
+    uint16_t command = cfg_read(p->bdf, CFG_COMMAND, 2);
+    unsigned int n = (cfg_read(p->bdf, 0x0e, 1) & 0x7f) == 0 ? 6 : 2;
+
+    cfg_write(p->bdf, CFG_COMMAND, 2, command & ~3);
+    for (unsigned int i = 0; i < n; i++) {
+        unsigned int reg = CFG_BAR0 + 4 * i;
+        uint32_t low = cfg_read(p->bdf, reg, 4), high = 0;
+        bool wide = (low & 7) == 4 && i + 1 < n;
+        uint64_t mask;
+
+        if (low & 1)
+            continue;
+        cfg_write(p->bdf, reg, 4, ~0u);
+        mask = 0xffffffff00000000ull | (cfg_read(p->bdf, reg, 4) & ~15u);
+        cfg_write(p->bdf, reg, 4, low);
+        if (wide) {
+            high = cfg_read(p->bdf, reg + 4, 4);
+            cfg_write(p->bdf, reg + 4, 4, ~0u);
+            mask = (uint32_t)mask | (uint64_t)cfg_read(p->bdf, reg + 4, 4) << 32;
+            cfg_write(p->bdf, reg + 4, 4, high);
+        }
+        p->bar_size[i] = (uint32_t)mask || wide ? -mask : 0;
+        i += wide;
+    }
+    cfg_write(p->bdf, CFG_COMMAND, 2, command);
+}
+
+/* True when some device decodes memory at gpa now. */
+bool vpci_bar_covers(uint64_t gpa)
+{
+    bool yes = false;
+
+    spin_lock(&pci_lock);
+    for (unsigned int i = 0; i < device_count && !yes; i++) {
+        struct device *p = devices[i];
+
+        for (unsigned int b = 0; b < 6 && !yes; b++) {
+            uint64_t size = p->bar_size[b];
+
+            yes = size && gpa - bar_address(p->bdf, b) < size &&
+                  cfg_read(p->bdf, CFG_COMMAND, 2) & COMMAND_MEMORY;
+        }
+    }
+    spin_unlock(&pci_lock);
+    return yes;
+}
+
 /* The device, known from its first access on; NULL when there is none. */
 static struct device *get_device(uint16_t bdf)
 {
@@ -130,6 +184,7 @@ static struct device *get_device(uint16_t bdf)
     if (!p)
         return NULL;
     p->bdf = bdf;
+    size_bars(p);
     find_capabilities(p);
     if (p->msi) /* one message only: no multiple message capability */
         p->msi_control = cfg_read(bdf, p->msi + 2, 2) & ~(MSI_ENABLE | 0x7e);
