@@ -94,7 +94,6 @@ static struct range next_hole(const struct memory *m, uint64_t from)
         struct range k = m->keep[i].range;
 
         k.start = page_down(k.start);
-        k.end = page_up(k.end);
         if (k.start <= hole.start && hole.start < k.end) {
             hole = next_ram(m, k.end);
             i = 0; /* a new start: look at all of them again */

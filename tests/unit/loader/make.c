@@ -127,7 +127,7 @@ struct image make_elf(const struct elf_spec *spec)
     if (spec->older_entry)
         at = note(at, "Xen", 18, spec->older_entry, spec);
     at = note(at, spec->owner, spec->note_type, spec->entry, spec);
-    notes.file_size = notes.memory_size = at - (f.data + 2048);
+    notes.file_size = notes.memory_size = at - (f.data + 2048) - spec->note_cut;
     program_header(&f, spec, 0, PT_NOTE, 2048, notes);
 
     for (unsigned int n = 0; n < spec->nr_loads; n++) {

@@ -33,13 +33,7 @@ static struct hvm_memmap_table_entry *const map = (void *)MEMMAP;
 static struct loaded loaded;
 static int failures;
 
-/* The loader's own allocator, for what the decompressors ask. */
-void *arena_malloc(size_t size);
-void *arena_calloc(size_t count, size_t size);
-void arena_free(void *block);
-void *loader_memcpy(void *to, const void *from, size_t n);
-void *loader_memmove(void *to, const void *from, size_t n);
-void *loader_memset(void *to, int c, size_t n);
+/* The decompressors get the loader's own allocator. */
 void *__real_malloc(size_t size);
 void *__real_calloc(size_t count, size_t size);
 void __real_free(void *block);
@@ -64,7 +58,7 @@ void __wrap_free(void *block)
     in_loader ? arena_free(block) : __real_free(block);
 }
 
-static void result(const char *name, const char *why, ...)
+void result(const char *name, const char *why, ...)
 {
     va_list args;
 
@@ -335,6 +329,9 @@ static void notes(void)
     s.value_size = 6;
     refuse_spec("note_of_odd_size", &s, "has no PVH entry (Xen note 18)");
     s = good;
+    s.note_cut = 1;
+    refuse_spec("note_cut", &s, "has no PVH entry (Xen note 18)");
+    s = good;
     s.entry = 0x1000000 + 300000;
     refuse_spec("entry_behind_segment", &s, "is outside the kernel");
     s.entry = 0xffffff;
@@ -468,6 +465,86 @@ static void truncation(void)
     free(elf.data);
 }
 
+/* A payload that is too short, with a header that says so too. */
+static const char *short_payloads(struct image packed)
+{
+    const char *why = NULL, *error;
+
+    for (size_t n = 0; n < packed.size && !why;
+         n += n < 40 || n + 10 > packed.size ? 1 : 1801) {
+        struct image bz = make_bzimage((struct image){packed.data, n});
+
+        bz.size -= 300; /* what follows is not to be touched */
+        set_module(bz);
+        why = run_checked(&error);
+        if (!error)
+            why = "a payload that was cut off was accepted";
+        free(bz.data);
+    }
+    return why;
+}
+
+/* The size behind the payload says one byte too much or too little. */
+static const char *wrong_sizes(struct image packed)
+{
+    const char *why = NULL, *error;
+
+    for (int by = -1; by <= 1 && !why; by += 2) {
+        struct image bz = make_bzimage(packed);
+        uint32_t size;
+
+        bz.size -= 300;
+        memcpy(&size, bz.data + bz.size - 4, 4);
+        size += by;
+        memcpy(bz.data + bz.size - 4, &size, 4);
+        set_module(bz);
+        why = run_checked(&error);
+        if (!error || !strstr(error, "data is corrupt"))
+            why = "a wrong size was not found";
+        free(bz.data);
+    }
+    return why;
+}
+
+/* Four bytes too many between the packed data and the size. */
+static const char *extra_bytes(struct image packed)
+{
+    struct image longer = {malloc(packed.size + 4), packed.size + 4}, bz;
+    const char *why, *error;
+
+    memcpy(longer.data, packed.data, packed.size);
+    memcpy(longer.data + packed.size, packed.data + packed.size - 4, 4);
+    bz = make_bzimage(longer);
+    set_module(bz);
+    why = run_checked(&error);
+    if (!error)
+        why = "extra bytes were not found";
+    free(longer.data);
+    free(bz.data);
+    return why;
+}
+
+static void payloads(void)
+{
+    struct elf_spec spec = elf_spec(true);
+    struct image elf = make_elf(&spec);
+
+    set_machine(elf);
+    for (enum packer p = GZIP; p < PACKERS; p++) {
+        struct image packed = make_packed(p, elf);
+        char name[40];
+
+        snprintf(name, sizeof(name), "payload_short_%s", packer_name(p));
+        result(name, short_payloads(packed));
+        snprintf(name, sizeof(name), "payload_size_%s", packer_name(p));
+        result(name, wrong_sizes(packed));
+        snprintf(name, sizeof(name), "payload_extra_%s", packer_name(p));
+        result(name, extra_bytes(packed));
+        free(packed.data);
+    }
+    free(elf.data);
+}
+
 /* One wrong bit: found, or without effect. LZ4's frame has no checksum. */
 static void bit_flips(void)
 {
@@ -591,117 +668,12 @@ static void fuzz(void)
         result("fuzz", why);
 }
 
-/* memory.c against a plain table of pages, on random maps. */
-static const char *memory_round(void)
-{
-    static uint8_t page[512]; /* from 1 MiB: 1 RAM, 2 kept */
-    struct hvm_memmap_table_entry e[8];
-    struct memory m = {e, 8, 0, {}};
-    uint64_t size = 1 + random32() % 0x20000, room = 0, most = 0;
-    struct range largest;
-
-    memset(page, 0, sizeof(page));
-    for (int i = 0; i < 8; i++) { /* in slots of their own, some touching */
-        uint64_t from = 0x100000 + i * 0x40000 + random32() % 3 * 0x800;
-        uint64_t end = 0x100000 + (i + 1) * 0x40000 - random32() % 3 * 0x800;
-        uint32_t type = 1 + random32() % 4 / 3;
-
-        e[i] = (struct hvm_memmap_table_entry){from, end - from, type, 0};
-        for (uint64_t a = 0; a < 512; a++)
-            if (type == 1 && 0x100000 + a * 4096 >= from &&
-                0x101000 + a * 4096 <= end)
-                page[a] = 1;
-    }
-    for (int i = random32() % 20; i; i--) {
-        uint64_t from = 0x100000 + random32() % 0x200000;
-        uint64_t length = 1 + random32() % 0x8000;
-
-        if (memory_keep(&m, "x", from, length))
-            return "keep failed";
-        for (uint64_t a = (from - 0x100000) / 4096;
-             a <= (from + length - 1 - 0x100000) / 4096 && a < 512; a++)
-            page[a] = 2;
-    }
-    for (uint64_t a = 0, n = 0; a < 512; a++) {
-        bool edge = a % 64 == 0 && a; /* the loader does not join entries */
-
-        n = page[a] != 1 ? 0 : edge ? 1 : n + 1;
-        if (n > most)
-            most = n;
-        if (n * 4096 >= size)
-            room = 0x101000 + a * 4096 - ((size + 4095) & -4096);
-    }
-    largest = memory_largest(&m);
-    if (memory_room(&m, size) != room)
-        return "memory_room() is wrong";
-    return largest.end - largest.start == most * 4096
-               ? NULL
-               : "memory_largest() is wrong";
-}
-
-static void libc(void)
-{
-    static uint8_t a[600], b[600];
-    const char *why = NULL;
-
-    for (int i = 0; i < 20000 && !why; i++) {
-        size_t n = random32() % 200, to = random32() % 400;
-        size_t from = random32() % 400, c = random32();
-
-        for (size_t j = 0; j < sizeof(a); j++)
-            a[j] = b[j] = random32();
-        memmove(a + to, a + from, n);
-        loader_memmove(b + to, b + from, n);
-        memset(a + from / 2, c, n);
-        loader_memset(b + from / 2, c, n);
-        memcpy(a, a + 300, n);
-        loader_memcpy(b, b + 300, n);
-        if (memcmp(a, b, sizeof(a)))
-            why = "a byte differs";
-    }
-    result("mem_functions", why);
-
-    arena_set((struct range){0x1000001, 0x1001000});
-    uint8_t *x = arena_malloc(100), *y = arena_calloc(10, 10);
-    why = NULL;
-    if (!x || !y || y < x + 100 || (uintptr_t)x % 64 || (uintptr_t)y % 64)
-        why = "blocks are wrong";
-    arena_free(y);
-    if (arena_malloc(1) != y)
-        why = "the newest block was not reclaimed";
-    if (arena_malloc(4000) || arena_malloc(SIZE_MAX) ||
-        arena_calloc(SIZE_MAX / 2, 4))
-        why = "too much was given out";
-    result("arena", why);
-}
-
-static void text(void)
-{
-    char line[80], small[6];
-    const char *why = NULL;
-
-    text_format(line, sizeof(line), "%s %u %lu %x %02x %lx%c %s", "a", 0,
-                18446744073709551615UL, 0xbeefu, 7, 0x1000000000UL, '!', "end");
-    if (strcmp(line, "a 0 18446744073709551615 beef 07 1000000000! end"))
-        why = line;
-    if (text_format(small, sizeof(small), "%s", "overlong") != 5 ||
-        strcmp(small, "overl"))
-        why = "does not cut";
-    result("text", why);
-}
-
 int main(void)
 {
-    const char *why = NULL;
-
     setbuf(stdout, NULL);
     map_memory(RAM_START, RAM_END);
     map_memory(MODULES, MODULES_END);
-    text();
-    libc();
-    for (int i = 0; i < 3000 && !why; i++)
-        why = memory_round();
-    result("memory", why);
+    test_pieces();
     good_images();
     overlapping_images();
     notes();
@@ -709,6 +681,7 @@ int main(void)
     small_memory();
     odd_modules();
     truncation();
+    payloads();
     bit_flips();
     fuzz();
     return failures != 0;

@@ -33,9 +33,10 @@ struct elf_spec {
     const char *owner; /* of the entry's note; 4 bytes with the final zero */
     uint32_t note_type;
     unsigned int value_size;
-    unsigned int align;   /* of the notes */
-    unsigned int decoys;  /* notes of others before it */
-    uint64_t older_entry; /* if not 0: an entry note that comes before */
+    unsigned int note_cut; /* bytes by which its segment is too short */
+    unsigned int align;    /* of the notes */
+    unsigned int decoys;   /* notes of others before it */
+    uint64_t older_entry;  /* if not 0: an entry note that comes before */
     uint64_t entry;
 };
 
@@ -51,5 +52,16 @@ struct image make_bzimage(struct image payload);
 const char *packer_name(enum packer packer);
 
 uint32_t random32(void);
+
+/* Prints "ok loader_NAME", or "not ok" and why, formatted. */
+void result(const char *name, const char *why, ...);
+
+/* pieces.c */
+void test_pieces(void);
+
+/* loader/libc.c under other names. */
+void *arena_malloc(size_t size);
+void *arena_calloc(size_t count, size_t size);
+void arena_free(void *block);
 
 #endif
