@@ -54,6 +54,8 @@ void guest_main(const char *role)
     }
     if (strncmp(role, "paging", 6) == 0)
         set_cr0(0x11); /* long mode without paging: #GP, then what it likes */
+    if (strncmp(role, "cr4", 3) == 0)
+        asm volatile("mov %0, %%cr4" ::"r"(1ull << 50 | 0x620));
     if (strncmp(role, "vmrun", 5) == 0)
         asm volatile("vmrun" ::"a"(tables));
     if (strncmp(role, "halt", 4) == 0)
@@ -91,8 +93,8 @@ static long run(const char *role, uint64_t ns, struct guest *friend)
 
 void test_main(void)
 {
-    static const char *const roles[] = {"hole", "device", "tables",
-                                        "far",  "paging", "vmrun"};
+    static const char *const roles[] = {"hole", "device", "tables", "far",
+                                        "vmrun"};
     struct guest friend;
     uint64_t before;
     char role[32];
@@ -105,6 +107,10 @@ void test_main(void)
         check(run(roles[i], 3 * NS_PER_S, &friend) > 0, "it ended");
     check(run("halt", NS_PER_S / 2, &friend) <= SHUTDOWN_poweroff,
           "halted for ever, or off");
+    /* Where the processor does not refuse it (QEMU's), it is the guest's
+     * loss: it ends, or goes wrong by itself. */
+    run("paging", NS_PER_S, &friend);
+    run("cr4", NS_PER_S, &friend);
     for (unsigned int i = 1; i <= 5; i++) {
         format(role, sizeof(role), "garbage seed=%u", i);
         run(role, NS_PER_S, &friend);

@@ -55,7 +55,8 @@ static void one_call(void)
         buffer[i] = value();
     if (nr == __HYPERVISOR_sched_op && first != SCHEDOP_yield)
         return; /* may end or stop it by right */
-    if (nr == __HYPERVISOR_vcpu_op && first == VCPUOP_down)
+    if (nr == __HYPERVISOR_vcpu_op &&
+        (first == VCPUOP_down || first == VCPUOP_send_nmi))
         return;
     if (nr == __HYPERVISOR_domctl || nr == __HYPERVISOR_sysctl) {
         buffer[0] = random() % 90; /* the command; then the version */

