@@ -25,6 +25,7 @@ static void free_tables(struct grant_table *t)
         core_free_pages(t->maps[i], 1);
     core_free(t->entries);
     core_free(t->use);
+    core_free(t->places);
     core_free(t->maps);
     core_free(t);
 }
@@ -66,8 +67,9 @@ int grant_init(struct domain *d, int32_t max_frames, int32_t max_maptrack)
     t->map_free = NO_HANDLE;
     t->entries = core_alloc(max_frames * sizeof(*t->entries));
     t->use = core_alloc(max_frames * sizeof(*t->use));
+    t->places = core_alloc(max_frames * sizeof(*t->places));
     d->grants = t;
-    if (t->entries && t->use && grow(d))
+    if (t->entries && t->use && t->places && grow(d))
         return 0;
     free_tables(t);
     d->grants = NULL;
@@ -96,6 +98,11 @@ uint64_t grant_table_frame(struct domain *d, uint32_t index)
         mfn = core_to_mfn(t->entries[index]);
     spin_unlock(&t->lock);
     return mfn;
+}
+
+uint64_t *grant_table_place(struct domain *d, uint32_t index)
+{
+    return &d->grants->places[index_nospec(index, d->grants->max_frames)];
 }
 
 uint32_t grant_table_frames(struct domain *d)

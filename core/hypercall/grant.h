@@ -22,6 +22,9 @@ void grant_free(struct domain *d);
  * lives as long as d; map it as P2M_SHARED.
  */
 uint64_t grant_table_frame(struct domain *d, uint32_t index);
+/* Where d itself has mapped it last; of a frame that exists.  Guarded by who
+ * maps it (memory_map.c). */
+uint64_t *grant_table_place(struct domain *d, uint32_t index);
 uint32_t grant_table_frames(struct domain *d);     /* now */
 uint32_t grant_table_max_frames(struct domain *d); /* limit */
 void grant_dump(struct domain *d);

@@ -39,6 +39,7 @@ struct grant_table {
     uint32_t frames, max_frames;
     union grant_entry **entries; /* [max_frames] pages shared with the guest */
     struct grant_use **use;      /* [max_frames] pages                       */
+    uint64_t *places;            /* [max_frames] gfns, see grant.h           */
 
     struct spinlock map_lock; /* guards all below and the free maps */
     struct grant_map **maps;  /* pages; the array is made at the first map */

@@ -83,15 +83,17 @@ static int map_page(struct domain *d, uint64_t gfn, uint64_t mfn,
     return rc;
 }
 
-static int add_shared_info(struct domain *d, uint64_t gfn)
+/* A page of d's that the core gives it; it moves from its last place. */
+static int place_page(struct domain *d, uint64_t gfn, uint64_t mfn,
+                      uint64_t *place)
 {
-    uint64_t mfn = core_to_mfn(d->shared_info), before = d->shared_info_gfn;
+    uint64_t before = *place;
     struct p2m_entry old;
     int rc = map_page(d, gfn, mfn, P2M_SHARED);
 
     if (rc)
         return rc;
-    d->shared_info_gfn = gfn;
+    *place = gfn;
     if (before != gfn && p2m_remove(d, before, mfn, P2M_SHARED, &old) == 0)
         p2m_drop_entry(&old);
     return 0;
@@ -122,11 +124,14 @@ static int add_page(struct domain *d, unsigned int space, uint64_t idx,
 
     switch (space) {
     case XENMAPSPACE_shared_info:
-        return idx ? -XEN_EINVAL : add_shared_info(d, gfn);
+        return idx ? -XEN_EINVAL
+                   : place_page(d, gfn, core_to_mfn(d->shared_info),
+                                &d->shared_info_gfn);
     case XENMAPSPACE_grant_table:
         mfn = idx <= UINT32_MAX ? grant_table_frame(d, idx) : MFN_INVALID;
-        return mfn == MFN_INVALID ? -XEN_EINVAL
-                                  : map_page(d, gfn, mfn, P2M_SHARED);
+        return mfn == MFN_INVALID
+                   ? -XEN_EINVAL
+                   : place_page(d, gfn, mfn, grant_table_place(d, idx));
     case XENMAPSPACE_gmfn:
         return move_page(d, idx, gfn);
     default:

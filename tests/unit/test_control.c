@@ -201,6 +201,9 @@ static void test_physmap(void)
     /* Grant frames grow to the index asked for, up to the limit. */
     CHECK_EQ(add(v1, DOMID_SELF, XENMAPSPACE_grant_table, 3, 20), 0);
     CHECK_EQ(grant_table_frames(d1), 4);
+    CHECK_EQ(add(v1, DOMID_SELF, XENMAPSPACE_grant_table, 3, 21), 0);
+    CHECK_EQ(p2m_lookup(d1, 21).mfn, grant_table_frame(d1, 3));
+    CHECK_EQ(p2m_lookup(d1, 20).type, P2M_NONE);
     CHECK_EQ(add(v1, DOMID_SELF, XENMAPSPACE_grant_table, 4, 20), -XEN_EINVAL);
     CHECK_EQ(add(v1, DOMID_SELF, XENMAPSPACE_grant_table, 1u << 31, 20),
              -XEN_EINVAL);
