@@ -221,7 +221,7 @@ static int set_tsc(struct domain *d, struct xen_domctl *op)
 {
     const struct xen_domctl_tsc_info *t = &op->u.tsc_info;
 
-    if (d == current_domain() || t->pad)
+    if (d == current_domain())
         return -XEN_EINVAL;
     if (t->tsc_mode != 0 && t->tsc_mode != 2)
         return -XEN_EOPNOTSUPP;

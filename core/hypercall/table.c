@@ -2,6 +2,7 @@
 /* The table of all hypercalls, and the way to them. */
 #include "hypercall/hypercall.h"
 #include "lib/print.h"
+#include "vm/guest.h"
 #include "vm/vendor.h"
 
 #define CS_LONG BIT(9) /* L, in struct segment */
@@ -21,8 +22,10 @@ static hypercall_fn *const table[] = {
     [__HYPERVISOR_sysctl] = hc_sysctl,
     [__HYPERVISOR_domctl] = hc_domctl,
     [__HYPERVISOR_platform_op] = hc_platform_op,
+    [__HYPERVISOR_multicall] = hc_multicall,
 };
 
+/* The registers carry the arguments. */
 static long call(struct vcpu *v, uint32_t n)
 {
     const struct regs *r = &v->regs;
@@ -33,6 +36,55 @@ static long call(struct vcpu *v, uint32_t n)
         return -XEN_ENOSYS;
     fn = table[index_nospec(n, ARRAY_SIZE(table))];
     return likely(fn != NULL) ? fn(v, &args) : -XEN_ENOSYS;
+}
+
+static void set_args(struct regs *r, const uint64_t *a)
+{
+    r->rdi = a[0];
+    r->rsi = a[1];
+    r->rdx = a[2];
+    r->r10 = a[3];
+    r->r8 = a[4];
+}
+
+/*
+ * multicall(list, n): libxc makes its memory_ops this way, to get results
+ * wider than an int.  Each call finds its arguments in the registers, as if
+ * the guest had made it; where one has to continue, what it left there goes
+ * back into the list.
+ */
+long hc_multicall(struct vcpu *v, const struct hc_args *args)
+{
+    uint64_t at = args->a[0], n = args->a[1];
+    struct regs *r = &v->regs;
+    struct multicall_entry e;
+    long rc = 0;
+
+    for (; n && !rc; at += sizeof(e), n--) {
+        if (hypercall_preempt())
+            rc = HC_CONTINUE;
+        else if (copy_from_guest(&e, at, sizeof(e)))
+            rc = -XEN_EFAULT;
+        if (rc)
+            break;
+        set_args(r, e.args);
+        e.result = e.op == __HYPERVISOR_multicall ? -XEN_EINVAL
+                                                  : call(v, e.op);
+        if ((long)e.result == HC_CONTINUE) {
+            const uint64_t left[] = {r->rdi, r->rsi, r->rdx, r->r10, r->r8};
+
+            rc = copy_to_guest(at + offsetof(struct multicall_entry, args),
+                               left, sizeof(left))
+                     ? -XEN_EFAULT
+                     : HC_CONTINUE;
+            break;
+        }
+        if (copy_to_guest(at + offsetof(struct multicall_entry, result),
+                          &e.result, sizeof(e.result)))
+            rc = -XEN_EFAULT;
+    }
+    set_args(r, (uint64_t[]){at, n, args->a[2], args->a[3], args->a[4]});
+    return rc;
 }
 
 void do_hypercall(struct vcpu *v, unsigned int insn_len)

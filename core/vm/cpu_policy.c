@@ -405,6 +405,7 @@ static bool subleaf_given(const struct cpu_policy *p, uint32_t leaf, uint32_t i)
 static void write_leaves(struct writer *w, const struct cpu_policy *p)
 {
     uint32_t last = MIN(p->extd[0].a & 0xffff, POLICY_EXTD - 1);
+    static const struct cpuid_regs none;
 
     for (uint32_t i = 0; i <= MIN(p->basic[0].a, POLICY_BASIC - 1); i++) {
         if (!has_subleaves(i))
@@ -413,6 +414,10 @@ static void write_leaves(struct writer *w, const struct cpu_policy *p)
             if (subleaf_given(p, i, k))
                 write_leaf(w, i, k, slot((struct cpu_policy *)p, i, k));
     }
+    /* The tools' own form has two more, the limits of the leaves that name a
+     * hypervisor; they write back into a buffer of our length. */
+    write_leaf(w, 0x40000000, XEN_CPUID_NO_SUBLEAF, &none);
+    write_leaf(w, 0x40000100, XEN_CPUID_NO_SUBLEAF, &none);
     for (uint32_t i = 0; i <= last; i++)
         write_leaf(w, 0x80000000 + i, XEN_CPUID_NO_SUBLEAF, &p->extd[i]);
 }
