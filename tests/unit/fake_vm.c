@@ -489,14 +489,12 @@ __attribute__((weak)) long hc_memory_op(struct vcpu *v,
     return absent(v, args);
 }
 
-__attribute__((weak)) long hc_sysctl(struct vcpu *v,
-                                        const struct hc_args *args)
+__attribute__((weak)) long hc_sysctl(struct vcpu *v, const struct hc_args *args)
 {
     return absent(v, args);
 }
 
-__attribute__((weak)) long hc_domctl(struct vcpu *v,
-                                        const struct hc_args *args)
+__attribute__((weak)) long hc_domctl(struct vcpu *v, const struct hc_args *args)
 {
     return absent(v, args);
 }

@@ -77,8 +77,7 @@ static void list_order(void)
     list_add(&head, &a);
     list_add(&head, &b);
     list_add_tail(&head, &c);
-    list_for_each(p, &head)
-    {
+    list_for_each (p, &head) {
         CHECK(i < 3 && p == want[i]);
         i++;
     }

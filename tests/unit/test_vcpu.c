@@ -78,7 +78,7 @@ static void test_dispatch(void)
     for (unsigned int n = 0; n < 256; n++) {
         long rc;
 
-        if (n == __HYPERVISOR_set_timer_op)
+        if (n == __HYPERVISOR_set_timer_op || n == __HYPERVISOR_multicall)
             continue;
         rc = fake_call(v1, n, 0xffffffff, 0xffffffff, 0xffffffff);
         CHECK(rc == -XEN_ENOSYS || rc == -XEN_ENOENT || rc == -XEN_EINVAL ||
@@ -86,6 +86,23 @@ static void test_dispatch(void)
     }
     CHECK_EQ(call(v1, 0xffffffff, 0, NULL), -XEN_ENOSYS);
     CHECK_EQ(call(v1, __HYPERVISOR_mmu_update, 0, NULL), -XEN_ENOSYS);
+    teardown();
+}
+
+static void test_multicall(void)
+{
+    struct multicall_entry e[] = {
+        {.op = __HYPERVISOR_xen_version, .args = {XENVER_version}},
+        {.op = __HYPERVISOR_multicall, .result = 77},
+        {.op = 0xffffffff},
+    };
+
+    setup();
+    CHECK_EQ(fake_call(v1, __HYPERVISOR_multicall, (uintptr_t)e, 3, 0), 0);
+    CHECK_EQ(e[0].result, 0x40011);
+    CHECK_EQ(e[1].result, (unsigned long)-XEN_EINVAL);
+    CHECK_EQ(e[2].result, (unsigned long)-XEN_ENOSYS);
+    CHECK_EQ(call(v1, __HYPERVISOR_multicall, 8, (void *)1), -XEN_EFAULT);
     teardown();
 }
 
@@ -510,6 +527,7 @@ static void test_platform(void)
 int main(void)
 {
     RUN(dispatch);
+    RUN(multicall);
     RUN(version);
     RUN(poll);
     RUN(sched);
