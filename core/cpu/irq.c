@@ -28,7 +28,7 @@ int irq_alloc_vector(irq_handler *fn, void *data)
         next = next == VECTOR_LAST_DEVICE ? VECTOR_FIRST_DEVICE : next + 1;
         if (vectors[v].fn)
             continue;
-        vectors[v].data = data;
+        __atomic_store_n(&vectors[v].data, data, __ATOMIC_RELEASE);
         vectors[v].count = 0;
         __atomic_store_n(&vectors[v].fn, fn, __ATOMIC_RELEASE);
         rc = v;
@@ -45,20 +45,30 @@ void irq_free_vector(unsigned int vector)
     spin_unlock(&irq_lock);
 }
 
-void irq_dispatch(unsigned int vector)
+/* A vector may change hands meanwhile: fn and data must belong together. */
+static void call(unsigned int vector)
 {
     irq_handler *fn;
+    void *data;
+
+    do {
+        fn = __atomic_load_n(&vectors[vector].fn, __ATOMIC_ACQUIRE);
+        data = __atomic_load_n(&vectors[vector].data, __ATOMIC_ACQUIRE);
+    } while (READ_ONCE(vectors[vector].fn) != fn);
+    vectors[vector].count++;
+    if (fn)
+        fn(data);
+}
+
+void irq_dispatch(unsigned int vector)
+{
 
     if (vector == VECTOR_SPURIOUS)
         return;
-    if (vector == VECTOR_TIMER) {
+    if (vector == VECTOR_TIMER)
         timer_interrupt();
-    } else if (vector != VECTOR_KICK) {
-        fn = __atomic_load_n(&vectors[vector].fn, __ATOMIC_ACQUIRE);
-        vectors[vector].count++;
-        if (fn)
-            fn(vectors[vector].data);
-    }
+    else if (vector != VECTOR_KICK)
+        call(vector);
     apic_eoi();
 }
 

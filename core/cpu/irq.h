@@ -21,7 +21,7 @@ typedef void irq_handler(void *data);
 
 /* Gives a free device vector to a handler; -ENOSPC when all are taken. */
 int irq_alloc_vector(irq_handler *fn, void *data) must_use;
-/* Returns when the handler runs nowhere any more.  No lock held. */
+/* The handler may still be running elsewhere: its data lives on. */
 void irq_free_vector(unsigned int vector);
 /* Called by the trap entry for each external interrupt. */
 void irq_dispatch(unsigned int vector);

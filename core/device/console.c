@@ -172,8 +172,12 @@ void console_init(const char *console, const char *com1)
 {
     unsigned int divisor = 115200 / parse_baud(com1);
 
-    if (strncmp(console, "com1", 4))
-        return;
+    /* A list, such as "vga,com1". */
+    while (strncmp(console, "com1", 4)) {
+        console = strchr(console, ',');
+        if (!console++)
+            return;
+    }
     port = 0x3f8;
     outb(port + UART_IER, 0);
     outb(port + UART_LCR, 0x80);

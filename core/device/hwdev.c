@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* dom0's platform: putting it together, I/O ports, holes with device memory. */
+/* dom0's platform: putting it together, and I/O ports. */
 #include "device/hwdev.h"
 #include "boot/acpi.h"
 #include "cpu/cpu.h"
@@ -8,9 +8,6 @@
 #include "lib/print.h"
 #include "vm/domain.h"
 #include "vm/exit.h"
-#include "memory/frame.h"
-#include "vm/p2m.h"
-#include <xen/errno.h>
 
 static struct hwdev hwdev;
 
@@ -19,7 +16,7 @@ int hwdev_init(struct domain *d)
     int rc = vioapic_init();
 
     if (!rc)
-        rc = vpci_init();
+        rc = vpci_init(d);
     d->hwdev = &hwdev;
     return rc;
 }
@@ -72,16 +69,4 @@ void handle_io(struct vcpu *v, const struct vm_exit *e)
         r->rax = e->io.size == 4 ? value
                                  : (r->rax & ~(uint64_t)mask) | (value & mask);
     vendor->skip_insn(v, e->len);
-}
-
-/*
- * Device memory is mapped one to one when dom0 first touches it: a page of a
- * BAR, but not of an MSI-X table.  True: mapped, try again.
- */
-bool hwdev_map_hole(struct domain *d, uint64_t gpa)
-{
-    uint64_t gfn = gpa >> PAGE_SHIFT;
-
-    return vpci_bar_covers(gpa) && !vpci_msix_covers(d, gpa) &&
-           !p2m_add(d, gfn, gfn, ORDER_4K, P2M_MMIO);
 }

@@ -28,14 +28,12 @@ uint32_t vpci_port_access(struct vcpu *v, uint16_t port, unsigned int size,
 bool vpci_mmcfg_covers(struct domain *d, uint64_t gpa);
 uint64_t vpci_mmcfg_access(struct vcpu *v, uint64_t gpa, unsigned int size,
                            bool write, uint64_t value);
-bool vpci_msix_covers(struct domain *d, uint64_t gpa);
-uint64_t vpci_msix_access(struct vcpu *v, uint64_t gpa, unsigned int size,
-                          bool write, uint64_t value);
+/* False when no MSI-X table's page is at gpa. */
+bool vpci_msix_access(struct vcpu *v, uint64_t gpa, unsigned int size,
+                      bool write, uint64_t *value);
 
-/* True when dom0 may use these ports directly (device/ports.c). */
+/* True when dom0 may use these ports directly (device/hwdev.c). */
 bool port_allowed(struct domain *d, uint16_t port, unsigned int size);
-/* Maps the page of device memory at gpa, if it is one; true: try again. */
-bool hwdev_map_hole(struct domain *d, uint64_t gpa);
 void irqs_dump(void);
 
 #endif

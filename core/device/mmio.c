@@ -164,17 +164,18 @@ static bool decode(struct vcpu *v, struct insn *i)
     big = long_mode || cs.attr & BIT(10);
     memset(i, 0, sizeof(*i));
     for (code = fetch(&c, 1); !c.bad; code = fetch(&c, 1)) {
+        bool is_rex = long_mode && (code & 0xf0) == 0x40;
+
         if (code == 0x66)
             op16 = true;
         else if (code == 0x67)
             addr = true;
         else if (code == 0xf2 || code == 0xf3)
             i->rep = true;
-        else if (long_mode && (code & 0xf0) == 0x40)
-            rex = code;
-        else if (code != 0x26 && code != 0x2e && code != 0x36 && code != 0x3e &&
-                 code != 0x64 && code != 0x65 && code != 0xf0)
+        else if (!is_rex && code != 0x26 && code != 0x2e && code != 0x36 &&
+                 code != 0x3e && code != 0x64 && code != 0x65 && code != 0xf0)
             break;
+        rex = is_rex ? code : 0; /* counts only right before the opcode */
     }
     i->byte_regs = !rex;
     i->size = rex & 8 ? 8 : op16 == big ? 2 : 4;
@@ -277,8 +278,8 @@ static uint64_t access(struct vcpu *v, uint64_t gpa, unsigned int size,
         }
         if (vpci_mmcfg_covers(d, gpa))
             return vpci_mmcfg_access(v, gpa, size, write, value);
-        if (vpci_msix_covers(d, gpa))
-            return vpci_msix_access(v, gpa, size, write, value);
+        if (vpci_msix_access(v, gpa, size, write, &value))
+            return value;
     }
     log_guest(LOG_DEBUG, "d%uv%u: %s of nothing at %lx, rip %lx", d->id, v->id,
               write ? "write" : "read", gpa, v->regs.rip);
@@ -353,8 +354,6 @@ void handle_mmio(struct vcpu *v, uint64_t gpa, bool write)
     struct insn i;
     bool again = false;
 
-    if (v->domain->hwdev && hwdev_map_hole(v->domain, gpa))
-        return;
     if (!decode(v, &i)) {
         log_guest(LOG_INFO, "d%uv%u: cannot decode the access to %lx, rip %lx",
                   v->domain->id, v->id, gpa, v->regs.rip);

@@ -18,7 +18,8 @@
 #define RTE_IRR     BIT(14)
 #define RTE_LEVEL   BIT(15)
 #define RTE_MASKED  BIT(16)
-#define RTE_WRITE   (0xff00000000000000ull | 0x1afff)
+#define RTE_DEST    MASK(63, 56)
+#define RTE_WRITE   (RTE_DEST | 0x1afff)
 
 static struct pin *pins;
 static uint32_t pin_count;
@@ -35,6 +36,7 @@ int vioapic_init(void)
         return -XEN_ENOMEM;
     for (uint32_t i = 0; i < pin_count; i++) {
         pins[i].gsi = i;
+        pins[i].routed = ~0ull;
         pins[i].rte = RTE_MASKED;
     }
     return 0;
@@ -65,26 +67,41 @@ static void interrupt(void *data)
     struct pin *p = data;
 
     spin_lock(&vioapic_lock);
-    if (p->rte & RTE_LEVEL) {
+    if (p->rte & RTE_LEVEL)
         ioapic_mask(p->gsi, true);
-        p->rte |= RTE_IRR;
-    }
-    if (!(p->rte & RTE_MASKED))
+    /* One that was on its way as dom0 masked the pin is lost; a level that
+     * still stands comes again when the pin is unmasked. */
+    if (!(p->rte & RTE_MASKED)) {
+        if (p->rte & RTE_LEVEL)
+            p->rte |= RTE_IRR;
         deliver(p);
+    }
     spin_unlock(&vioapic_lock);
 }
 
-/* Points the host's pin where dom0's vCPU of that destination ran last. */
+/* Where the vCPU of that destination ran last. */
+uint32_t hwdev_apic_id(unsigned int dest, bool logical)
+{
+    unsigned int id = dest / 2;
+    struct vcpu *v = NULL;
+
+    if (!logical && id < dom0->max_vcpus)
+        v = dom0->vcpus[index_nospec(id, dom0->max_vcpus)];
+    return v ? v->sched.last_cpu->apic_id : cpus[0]->apic_id;
+}
+
+/* Makes the host's pin as dom0's, masked, unless it is already. */
 static void route(struct pin *p)
 {
-    unsigned int id = (p->rte >> 56) / 2;
-    struct cpu *c = cpus[0];
+    uint64_t wanted = p->rte & (RTE_LEVEL | RTE_LOW | RTE_DEST);
 
-    if (!(p->rte & RTE_LOGICAL) && id < dom0->max_vcpus && dom0->vcpus[id])
-        c = dom0->vcpus[id]->sched.last_cpu;
-    if (ioapic_route(p->gsi, p->vector, c->apic_id, p->rte & RTE_LEVEL,
-                     p->rte & RTE_LOW))
+    if (p->routed == wanted)
+        return;
+    if (ioapic_route(p->gsi, p->vector,
+                     hwdev_apic_id(p->rte >> 56, p->rte & RTE_LOGICAL),
+                     p->rte & RTE_LEVEL, p->rte & RTE_LOW))
         log_guest(LOG_WARN, "d0: no interrupt %u", p->gsi);
+    p->routed = wanted;
 }
 
 static void write_rte(struct pin *p, uint64_t value)
@@ -108,10 +125,8 @@ static void write_rte(struct pin *p, uint64_t value)
             return;
         }
         p->vector = vector;
-        route(p);
-    } else if ((old ^ p->rte) & (RTE_LEVEL | RTE_LOW | MASK(63, 56))) {
-        route(p);
     }
+    route(p);
     ioapic_mask(p->gsi, p->rte & RTE_IRR);
 }
 

@@ -129,7 +129,7 @@ void vlapic_set_irq(struct vcpu *v, uint8_t vector, bool level)
         return;
     if (level)
         set_vector(l, APIC_TMR, vector);
-    else
+    else if (unlikely(test_vector(l, APIC_TMR, vector)))
         clear_vector(l, APIC_TMR, vector);
     set_vector(l, APIC_IRR, vector);
     __atomic_store_n(&l->maybe_pending, true, __ATOMIC_SEQ_CST);
