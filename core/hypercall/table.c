@@ -68,8 +68,7 @@ long hc_multicall(struct vcpu *v, const struct hc_args *args)
         if (rc)
             break;
         set_args(r, e.args);
-        e.result = e.op == __HYPERVISOR_multicall ? -XEN_EINVAL
-                                                  : call(v, e.op);
+        e.result = e.op == __HYPERVISOR_multicall ? -XEN_EINVAL : call(v, e.op);
         if ((long)e.result == HC_CONTINUE) {
             const uint64_t left[] = {r->rdi, r->rsi, r->rdx, r->r10, r->r8};
 

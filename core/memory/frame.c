@@ -19,7 +19,7 @@
 
 #define WORD_OWNER(owner) ((uint64_t)(owner) << 32)
 #define WORD_DIRTY        BIT(48)
-#define WORD_COUNT_SHIFT 49 /* of the core's pages allocated together */
+#define WORD_COUNT_SHIFT  49 /* of the core's pages allocated together */
 #define REFS_MAX          0x7fffffffu
 
 /* Guards: chunks, the lists, free_frames, and words of free frames. */

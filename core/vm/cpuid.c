@@ -57,8 +57,7 @@ static void xen_leaf(struct vcpu *v, uint32_t leaf, uint32_t sub,
 }
 
 /* Extended state: sizes for what XCR0 enables now (SDM vol. 1, 13.2). */
-static void xstate_leaf(struct vcpu *v, uint32_t sub,
-                        struct cpuid_regs *r)
+static void xstate_leaf(struct vcpu *v, uint32_t sub, struct cpuid_regs *r)
 {
     const struct cpu_policy *p = v->domain->policy;
 
