@@ -8,9 +8,10 @@
 #include "test.h"
 #include "toolstack.h"
 
-static uint64_t state;
-static uint64_t buffer[8 * 512] __attribute__((aligned(4096)));
-#define BOX ((volatile uint64_t *)0xfeffe000) /* the mailbox page */
+static uint64_t states[2], buffers[2][8 * 512] __attribute__((aligned(4096)));
+#define state  states[this_cpu()->index]
+#define buffer buffers[this_cpu()->index]
+#define BOX    ((volatile uint64_t *)0xfeffe000) /* the mailbox page */
 
 static uint64_t random(void)
 {
@@ -77,14 +78,27 @@ static void one_call(void)
               random() % 64 ? random() % 4 : value(), value(), value());
 }
 
-void guest_main(const char *role)
+static void many_calls(void *arg)
 {
-    uint64_t calls = argument("calls=", 1000);
+    uint64_t calls = *(uint64_t *)arg;
 
-    (void)role;
-    state = argument("seed=", 1) * 0x9e3779b97f4a7c15ull | 1;
     for (uint64_t i = 0; i < calls; i++)
         one_call(), BOX[9] = i + 1;
+}
+
+void guest_main(const char *role)
+{
+    uint64_t calls = argument("calls=", 1000), seed = argument("seed=", 1);
+
+    (void)role;
+    states[0] = seed * 0x9e3779b97f4a7c15ull | 1;
+    states[1] = seed * 0xc2b2ae3d27d4eb4full | 1;
+    if (argument("cpus=", 1) == 2) {
+        apic_enable(true);
+        if (cpu_start(1))
+            cpu_run_async(1, many_calls, &calls);
+    }
+    many_calls(&calls);
 }
 
 static long answer(long a, long b, long c)
@@ -97,11 +111,14 @@ static void attack(uint64_t seed, uint64_t calls, uint64_t *done)
 {
     struct xen_domctl_getdomaininfo info;
     struct guest g;
-    char line[64];
+    char line[96];
     long reason;
 
-    format(line, sizeof(line), "role=x seed=%lu calls=%lu", seed, calls);
-    guest_create(&g, &(struct guest_config){.cmdline = line, .slot = 1});
+    /* Every second guest does it on two vCPUs at once. */
+    format(line, sizeof(line), "role=x seed=%lu calls=%lu cpus=%lu", seed,
+           calls, seed % 2 + 1);
+    guest_create(
+        &g, &(struct guest_config){.cmdline = line, .vcpus = 2, .slot = 1});
     guest_unpause(&g);
     reason = guest_wait(&g, 30 * NS_PER_S);
     print("seed %lu: %lu calls, ended with %ld; last %lu(%lu)\n", seed,
@@ -113,7 +130,7 @@ static void attack(uint64_t seed, uint64_t calls, uint64_t *done)
 
 void test_main(void)
 {
-    uint64_t rounds = argument("rounds=", 8), calls = argument("calls=", 20000);
+    uint64_t rounds = argument("rounds=", 6), calls = argument("calls=", 20000);
     uint64_t first = argument("seed=", 1), done = 0, before;
     struct guest friend;
 
