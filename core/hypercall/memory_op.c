@@ -3,7 +3,6 @@
 #include "hypercall/access.h"
 #include "hypercall/control.h"
 #include "hypercall/memory.h"
-#include "lib/print.h"
 #include "memory/frame.h"
 #include "memory/heap.h"
 #include "vm/guest.h"
@@ -282,12 +281,7 @@ static memory_fn *const table[MEMOP_MASK + 1] = {
 /* (cmd, argument); the progress of an earlier run stands above the cmd. */
 long hc_memory_op(struct vcpu *v, const struct hc_args *args)
 {
-    unsigned int cmd = args->a[0] & MEMOP_MASK;
-    memory_fn *fn = table[cmd];
-    long rc = fn ? fn(v, args->a[0], args->a[1]) : -XEN_ENOSYS;
+    memory_fn *fn = table[args->a[0] & MEMOP_MASK];
 
-    if (rc < 0 && rc != HC_CONTINUE)
-        log_guest(LOG_DEBUG, "d%uv%u: memory_op %u: %ld", v->domain->id, v->id,
-                  cmd, rc);
-    return rc;
+    return fn ? fn(v, args->a[0], args->a[1]) : -XEN_ENOSYS;
 }
