@@ -235,6 +235,7 @@ def make_ext4(path, size, folder, label):
     subprocess.run(["mke2fs", "-q", "-t", "ext4", "-L", label, "-d", folder,
                     "-E", "root_owner=0:0,hash_seed=" + "0" * 8 +
                     "-0000-0000-0000-" + "0" * 12, "-m", "0", path, size],
+                   stdout=subprocess.DEVNULL,
                    check=True, env={**os.environ,
                                     "PATH": os.environ["PATH"] + ":/sbin"})
 

@@ -37,3 +37,23 @@ class Cpio:
         self.raw("TRAILER!!!", 0, b"")
         self.file.write(bytes(-self.file.tell() % 512))
         self.file.close()
+
+
+def regular_files(path):
+    """The files of an archive: name to bytes."""
+    with open(path, "rb") as file:
+        data = file.read()
+    files, at = {}, 0
+    while True:
+        if data[at:at + 6] != b"070701":
+            raise ValueError(f"{path}: no cpio header at {at}")
+        fields = [int(data[at + 6 + 8 * i:at + 14 + 8 * i], 16)
+                  for i in range(13)]
+        mode, size, length = fields[1], fields[6], fields[11]
+        name = data[at + 110:at + 110 + length - 1].decode()
+        start = (at + 110 + length + 3) & ~3
+        if name == "TRAILER!!!":
+            return files
+        if mode & 0o170000 == 0o100000:
+            files[name] = data[start:start + size]
+        at = (start + size + 3) & ~3

@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: Apache-2.0
+# make setup     packages that everything needs (root or sudo)
+# make run       the main job, on this terminal
+# make demo      the same without a terminal; fetches both pages
+# make install   the core for GRUB
+
+setup:
+	@scripts/setup
+
+run demo:
+	@echo "== the packages that are needed"
+	@scripts/setup
+	@echo "== the core"
+	@$(MAKE) --no-print-directory all
+	@echo "== the images"
+	@$(MAKE) --no-print-directory images
+	@echo "== the machine"
+	@scripts/demo $(if $(filter run,$@),--terminal)
+
+install: $(B)/insula.gz
+	@scripts/install $< "$(DESTDIR)"
+
+.PHONY: setup run demo install
