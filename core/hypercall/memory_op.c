@@ -184,6 +184,14 @@ static long memory_no_sharing(maybe_unused struct vcpu *v,
     return 0;
 }
 
+/* The answer "no virtual NUMA"; another error stops a save. */
+static long memory_no_vnuma(maybe_unused struct vcpu *v,
+                            maybe_unused uint64_t word,
+                            maybe_unused uint64_t arg)
+{
+    return -XEN_EOPNOTSUPP;
+}
+
 /* There is no populate on demand: any target is met. */
 static long memory_pod_target(struct vcpu *v, maybe_unused uint64_t word,
                               uint64_t arg)
@@ -275,6 +283,7 @@ static memory_fn *const table[MEMOP_MASK + 1] = {
     [XENMEM_get_sharing_freed_pages] = memory_no_sharing,
     [XENMEM_get_sharing_shared_pages] = memory_no_sharing,
     [XENMEM_add_to_physmap_batch] = memory_add_batch,
+    [XENMEM_get_vnumainfo] = memory_no_vnuma,
     [XENMEM_acquire_resource] = memory_acquire,
 };
 
