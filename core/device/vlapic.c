@@ -596,7 +596,7 @@ int vlapic_load(struct vcpu *v, const struct hvm_hw_lapic *hw)
         (base & BASE_EXTD && !(base & BASE_EN)))
         return -XEN_EINVAL;
     v->apic_base = base & (BASE_DEFAULT | BASE_EN | BASE_EXTD | BASE_BSP);
-    set_deadline(v, hw->tdt_msr);
+    v->lapic->deadline = hw->tdt_msr; /* armed with the registers */
     return 0;
 }
 
@@ -611,5 +611,6 @@ int vlapic_load_regs(struct vcpu *v, const struct hvm_hw_lapic_regs *regs)
     REG(l, APIC_TDCR) &= 0xb;
     l->maybe_pending = true;
     start_count(v);
+    set_deadline(v, l->deadline);
     return 0;
 }

@@ -1,0 +1,450 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The virtual local APIC: priorities, messages, timer, mode rules, records. */
+#include "check.h"
+#include "fake_device.h"
+#include "device/vlapic.c"
+
+static struct vcpu *v0, *v1;
+static unsigned int ioapic_eois, ioapic_vector;
+
+void vioapic_eoi(struct domain *d, uint8_t vector)
+{
+    (void)d;
+    ioapic_eois++;
+    ioapic_vector = vector;
+}
+
+static void w(struct vcpu *v, unsigned int offset, uint32_t value)
+{
+    vlapic_mmio_write(v, offset, value);
+}
+
+static uint32_t r(struct vcpu *v, unsigned int offset)
+{
+    return vlapic_mmio_read(v, offset);
+}
+
+static void to_x2apic(struct vcpu *v)
+{
+    CHECK(!vlapic_write_msr(v, 0x1b, v->apic_base | BASE_EXTD));
+}
+
+static void begin(unsigned int vcpus)
+{
+    struct vcpu *v;
+
+    fake_init(vcpus);
+    for_each_vcpu (dom0, v) {
+        CHECK(!vlapic_init(v));
+        w(v, APIC_SVR, 0x1ff);
+    }
+    v0 = dom0->vcpus[0];
+    v1 = dom0->vcpus[1];
+    ioapic_eois = 0;
+}
+
+static void end(void)
+{
+    struct vcpu *v;
+
+    for_each_vcpu (dom0, v)
+        vlapic_free(v);
+    CHECK(fake.objects == 0);
+    CHECK(fake_run_until(~0ull) == 0); /* no timer left behind */
+}
+
+/* IRR, ISR and TPR against a model of three sets. */
+static void vlapic_priorities(void)
+{
+    bool irr[256] = {0}, isr[256] = {0};
+    unsigned int tpr = 0, taken = 0;
+
+    begin(1);
+    for (unsigned int step = 0; step < 200000; step++) {
+        unsigned int n = fake_random() & 255, best = 0, top = 0;
+        int got;
+
+        switch (fake_random() & 7) {
+        case 0 ... 2:
+            vlapic_set_irq(v0, n, false);
+            irr[n] |= n >= 16;
+            break;
+        case 3 ... 4:
+            w(v0, APIC_EOI, 0);
+            for (n = 255; n && !isr[n]; n--)
+                ;
+            isr[n] = false;
+            break;
+        case 5:
+            tpr = n & (fake_random() & 1 ? 0x3f : 0xff);
+            w(v0, APIC_TPR, tpr);
+            break;
+        }
+        for (unsigned int i = 16; i < 256; i++) {
+            best = irr[i] ? i : best;
+            top = isr[i] ? i : top;
+        }
+        got = vlapic_pending(v0);
+        if ((best & 0xf0) > MAX(tpr & 0xf0, top & 0xf0)) {
+            CHECK(got == (int)best);
+            vlapic_accept(v0, best);
+            irr[best] = false;
+            isr[best] = true;
+            taken++;
+        } else {
+            CHECK(got == -1);
+        }
+    }
+    CHECK(taken > 10000);
+    end();
+}
+
+static void vlapic_disabled(void)
+{
+    begin(1);
+    w(v0, APIC_SVR, 0xff);
+    vlapic_set_irq(v0, 0x41, false);
+    CHECK(vlapic_pending(v0) == -1 && fake.notified[0][0] == 0);
+    CHECK(r(v0, APIC_LVTT) & LVT_MASKED);
+    w(v0, APIC_LVTT, 0x41);
+    CHECK(r(v0, APIC_LVTT) == (0x41 | LVT_MASKED));
+    w(v0, APIC_SVR, 0x1ff);
+    vlapic_set_irq(v0, 0x41, false);
+    CHECK(vlapic_pending(v0) == 0x41 && fake.notified[0][0] == 1);
+    vlapic_set_irq(v0, 15, false); /* no such vector */
+    CHECK(r(v0, APIC_IRR) == 0 && fake.notified[0][0] == 1);
+    CHECK(!vlapic_write_msr(v0, 0x1b, BASE_DEFAULT));
+    vlapic_set_irq(v0, 0x42, false);
+    CHECK(vlapic_pending(v0) == -1);
+    end();
+}
+
+static void vlapic_level(void)
+{
+    int hwdev;
+
+    begin(1);
+    for (int with = 0; with < 2; with++) {
+        dom0->hwdev = with ? (void *)&hwdev : NULL;
+        vlapic_set_irq(v0, 0x51, true);
+        vlapic_set_irq(v0, 0x61, false);
+        vlapic_accept(v0, 0x61);
+        vlapic_accept(v0, 0x51);
+        w(v0, APIC_EOI, 0);
+        CHECK(ioapic_eois == 0); /* 0x61 is edge */
+        w(v0, APIC_EOI, 0);
+        CHECK(ioapic_eois == (unsigned int)with);
+    }
+    CHECK(ioapic_vector == 0x51);
+    vlapic_set_irq(v0, 0x51, false); /* the vector is edge now */
+    vlapic_accept(v0, 0x51);
+    w(v0, APIC_EOI, 0);
+    CHECK(ioapic_eois == 1);
+    end();
+}
+
+/* Which vCPUs took vector 0x41; it is withdrawn again. */
+static unsigned int took(void)
+{
+    unsigned int mask = 0;
+    struct vcpu *v;
+
+    for_each_vcpu (dom0, v) {
+        if (test_vector(v->lapic, APIC_IRR, 0x41))
+            mask |= 1u << v->id;
+        clear_vector(v->lapic, APIC_IRR, 0x41);
+    }
+    return mask;
+}
+
+static unsigned int sent(uint32_t dest, bool logical, uint8_t mode)
+{
+    unsigned int n = vlapic_deliver(dom0, dest, logical, mode, 0x41, false);
+    unsigned int mask = took();
+
+    CHECK(n == (unsigned int)__builtin_popcount(mask));
+    return mask;
+}
+
+static void vlapic_destinations(void)
+{
+    struct vcpu *v;
+
+    begin(8);
+    CHECK(sent(0, false, MODE_FIXED) == 1);
+    CHECK(sent(6, false, MODE_FIXED) == 8);
+    CHECK(sent(7, false, MODE_FIXED) == 0); /* ids are even */
+    CHECK(sent(16, false, MODE_FIXED) == 0);
+    CHECK(sent(0xff, false, MODE_FIXED) == 0xff);
+    for_each_vcpu (dom0, v)
+        w(v, APIC_LDR, 1u << (24 + v->id));
+    CHECK(sent(0x81, true, MODE_FIXED) == 0x81); /* flat */
+    CHECK(sent(0x06, true, MODE_LOWEST) == 2);   /* one of them */
+    CHECK(sent(0, true, MODE_FIXED) == 0);
+    for_each_vcpu (dom0, v) {
+        w(v, APIC_DFR, 0x0fffffff); /* cluster */
+        w(v, APIC_LDR, (v->id / 4) << 28 | 1u << (24 + v->id % 4));
+    }
+    CHECK(sent(0x13, true, MODE_FIXED) == 0x30);
+    CHECK(sent(0x05, true, MODE_FIXED) == 0x05);
+    for_each_vcpu (dom0, v)
+        to_x2apic(v);
+    CHECK(r(dom0->vcpus[3], APIC_ID) == 6);
+    CHECK(r(dom0->vcpus[3], APIC_LDR) == 1u << 6);
+    CHECK(sent(6, false, MODE_FIXED) == 8);
+    CHECK(sent(0x41, true, MODE_FIXED) == 9); /* ids 0 and 6 of cluster 0 */
+    CHECK(sent(0x100, true, MODE_FIXED) == 0x10);
+    CHECK(sent(0x10041, true, MODE_FIXED) == 0);
+    dom0->vcpus[7]->id = 9; /* id 18: cluster 1, bit 2 */
+    CHECK(vlapic_deliver(dom0, 0x10004, true, MODE_FIXED, 0x41, false) == 1);
+    dom0->vcpus[7]->id = 7;
+    CHECK(took() == 0x80);
+    CHECK(sent(0xffffffff, false, MODE_FIXED) == 0xff);
+    end();
+}
+
+static void vlapic_shorthands(void)
+{
+    begin(4);
+    w(v1, APIC_ICR, 0x40041);
+    CHECK(took() == 2);
+    w(v1, APIC_ICR, 0x80041);
+    CHECK(took() == 0xf);
+    w(v1, APIC_ICR, 0xc0041);
+    CHECK(took() == 0xd);
+    w(v1, APIC_ICR_HI, 4u << 24);
+    w(v1, APIC_ICR, 0x41);
+    CHECK(took() == 4);
+    to_x2apic(v0);
+    CHECK(!vlapic_write_msr(v0, 0x83f, 0x41));
+    CHECK(took() == 1);
+    CHECK(!vlapic_write_msr(v0, 0x830, 6ull << 32 | 0x41));
+    CHECK(took() == 8);
+    CHECK(!vlapic_write_msr(v0, 0x830, 6ull << 32 | 0x400));
+    CHECK(dom0->vcpus[3]->nmi_pending && fake.notified[0][3]);
+    end();
+}
+
+static void vlapic_startup(void)
+{
+    begin(2);
+    v1->holds = HOLD_DOWN;
+    w(v0, APIC_ICR_HI, 2u << 24);
+    w(v0, APIC_ICR, 0x4612); /* SIPI before INIT: nothing */
+    CHECK(!v1->sipi && v1->holds == HOLD_DOWN);
+    w(v0, APIC_ICR, 0xc500); /* INIT, level assert */
+    CHECK(v1->wait_sipi && v1->holds == HOLD_DOWN);
+    w(v0, APIC_ICR, 0x8500); /* de-assert: nothing */
+    CHECK(v1->wait_sipi);
+    w(v0, APIC_ICR, 0x4612);
+    CHECK(v1->sipi == 0x112 && !v1->holds && v1->initialised);
+    w(v0, APIC_ICR, 0x4634); /* the second is ignored */
+    CHECK(v1->sipi == 0x112);
+    w(v1, APIC_TPR, 0x20);
+    v1->nmi_pending = true;
+    v1->regs.rip = 0x1234;
+    vlapic_start(v1);
+    CHECK(!v1->sipi && !v1->nmi_pending && v1->regs.rip == 0);
+    CHECK(fake.state.seg[SEG_CS].selector == 0x1200);
+    CHECK(fake.state.seg[SEG_CS].base == 0x12000);
+    CHECK(r(v1, APIC_TPR) == 0 && r(v1, APIC_SVR) == 0xff);
+    w(v0, APIC_ICR, 0xc500); /* takes a running one down */
+    CHECK(v1->holds == HOLD_DOWN && v1->wait_sipi);
+    end();
+}
+
+static void vlapic_timer(void)
+{
+    static const struct {
+        uint8_t tdcr, divisor;
+    } dividers[] = {{0, 2},  {1, 4},  {2, 8},    {3, 16},
+                    {8, 32}, {9, 64}, {10, 128}, {11, 1}};
+    uint64_t start;
+
+    begin(1);
+    w(v0, APIC_LVTT, 0x41);
+    for (unsigned int i = 0; i < ARRAY_SIZE(dividers); i++) {
+        w(v0, APIC_TDCR, dividers[i].tdcr);
+        CHECK(r(v0, APIC_TDCR) == dividers[i].tdcr);
+        w(v0, APIC_TMICT, 1000);
+        start = fake.now;
+        CHECK(r(v0, APIC_TMCCT) == 1000);
+        CHECK(fake_run_until(start + 5000ull * dividers[i].divisor) == 0);
+        CHECK(r(v0, APIC_TMCCT) == 500);
+        CHECK(fake_run_until(start + 10000ull * dividers[i].divisor) == 1);
+        CHECK(r(v0, APIC_TMCCT) == 0 && took() == 1);
+    }
+    CHECK(fake_run_until(fake.now + NS_PER_SEC) == 0);
+    w(v0, APIC_LVTT, 0x41 | LVT_PERIODIC);
+    w(v0, APIC_TMICT, 100000); /* 1 ms */
+    start = fake.now;
+    CHECK(fake_run_until(start + 10 * NS_PER_MS) == 10 && took() == 1);
+    CHECK(fake_run_until(start + 10 * NS_PER_MS + NS_PER_MS / 4) == 0);
+    CHECK(r(v0, APIC_TMCCT) == 75000);
+    w(v0, APIC_LVTT, 0x41 | LVT_PERIODIC | LVT_MASKED);
+    CHECK(fake_run_until(fake.now + 2 * NS_PER_MS) == 2 && took() == 0);
+    w(v0, APIC_TMICT, 0);
+    CHECK(fake_run_until(fake.now + NS_PER_SEC) == 0);
+    /* A period that no guest could serve does not occupy the core. */
+    w(v0, APIC_LVTT, 0x41 | LVT_PERIODIC);
+    w(v0, APIC_TMICT, 1);
+    CHECK(fake_run_until(fake.now + NS_PER_MS) <= 51);
+    w(v0, APIC_LVTT, 0x41); /* a change of mode stops it */
+    CHECK(fake_run_until(fake.now + NS_PER_SEC) == 0);
+    took();
+    end();
+}
+
+static void vlapic_deadline(void)
+{
+    uint64_t value;
+
+    begin(1);
+    v0->tsc_offset = -500ull;                   /* guest TSC = now - 500 */
+    CHECK(!vlapic_write_msr(v0, 0x6e0, 12345)); /* not in that mode: lost */
+    CHECK(fake_run_until(fake.now + NS_PER_SEC) == 0);
+    w(v0, APIC_LVTT, 0x41 | LVT_DEADLINE);
+    w(v0, APIC_TMICT, 1000); /* no effect */
+    CHECK(r(v0, APIC_TMCCT) == 0);
+    CHECK(!vlapic_write_msr(v0, 0x6e0, fake.now - 500 + 7000));
+    CHECK(fake_run_until(fake.now + 6999) == 0);
+    CHECK(!vlapic_read_msr(v0, 0x6e0, &value) && value == fake.now - 499);
+    CHECK(fake_run_until(fake.now + 1) == 1 && took() == 1);
+    CHECK(!vlapic_read_msr(v0, 0x6e0, &value) && value == 0);
+    CHECK(!vlapic_write_msr(v0, 0x6e0, 1)); /* long past: at once */
+    CHECK(fake_run_until(fake.now) == 1 && took() == 1);
+    CHECK(!vlapic_write_msr(v0, 0x6e0, fake.now + 1000));
+    CHECK(!vlapic_write_msr(v0, 0x6e0, 0));
+    CHECK(fake_run_until(fake.now + NS_PER_SEC) == 0);
+    end();
+}
+
+static void vlapic_mode_rules(void)
+{
+    uint64_t value;
+
+    begin(1);
+    CHECK(vlapic_read_msr(v0, 0x802, &value) == -1);
+    CHECK(vlapic_write_msr(v0, 0x1b, BASE_DEFAULT | BASE_EXTD) == -1);
+    CHECK(vlapic_write_msr(v0, 0x1b, 0xfed00000 | BASE_EN) == -1);
+    CHECK(vlapic_write_msr(v0, 0x1b, BASE_DEFAULT | BASE_EN | BIT(9)) == -1);
+    CHECK(vlapic_write_msr(v0, 0x1b, 1ull << 40 | BASE_EN) == -1);
+    to_x2apic(v0);
+    CHECK(vlapic_write_msr(v0, 0x1b, BASE_DEFAULT | BASE_EN) == -1);
+    CHECK(!vlapic_read_msr(v0, 0x1b, &value) &&
+          value == (BASE_DEFAULT | BASE_EN | BASE_EXTD | BASE_BSP));
+    CHECK(!vlapic_write_msr(v0, 0x1b, BASE_DEFAULT));
+    CHECK(vlapic_write_msr(v0, 0x1b, BASE_DEFAULT | BASE_EN | BASE_EXTD) == -1);
+    CHECK(!vlapic_write_msr(v0, 0x1b, BASE_DEFAULT | BASE_EN));
+    to_x2apic(v0);
+    CHECK(vlapic_write_msr(v0, 0x80b, 1) == -1);     /* EOI */
+    CHECK(vlapic_write_msr(v0, 0x828, 1) == -1);     /* ESR */
+    CHECK(vlapic_write_msr(v0, 0x802, 0) == -1);     /* id */
+    CHECK(vlapic_write_msr(v0, 0x808, 0x100) == -1); /* TPR */
+    CHECK(vlapic_write_msr(v0, 0x80f, 0x2000) == -1);
+    CHECK(vlapic_write_msr(v0, 0x83f, 0x100) == -1);
+    CHECK(vlapic_write_msr(v0, 0x838, BIT(32)) == -1);
+    CHECK(vlapic_write_msr(v0, 0x830, BIT(13)) == -1);
+    CHECK(vlapic_read_msr(v0, 0x80b, &value) == -1);
+    CHECK(vlapic_read_msr(v0, 0x831, &value) == -1);
+    CHECK(vlapic_read_msr(v0, 0x83f, &value) == -1);
+    CHECK(vlapic_read_msr(v0, 0x8ff, &value) == -1);
+    end();
+}
+
+/* Save and load: the same APIC, and its timer goes on. */
+static void vlapic_records(void)
+{
+    struct hvm_hw_lapic hw = {0};
+    struct hvm_hw_lapic_regs regs;
+
+    begin(2);
+    to_x2apic(v0);
+    vlapic_set_irq(v0, 0x41, true);
+    vlapic_set_irq(v0, 0x91, false);
+    vlapic_accept(v0, 0x91);
+    CHECK(!vlapic_write_msr(v0, 0x832, 0x51 | LVT_DEADLINE));
+    CHECK(!vlapic_write_msr(v0, 0x6e0, fake.now + 5000));
+    vlapic_save(v0, &hw, &regs);
+    vlapic_reset(v0);
+    CHECK(fake_run_until(fake.now + 4000) == 0);
+    CHECK(!vlapic_load(v0, &hw) && !vlapic_load_regs(v0, &regs));
+    CHECK(x2apic(v0) && test_vector(v0->lapic, APIC_TMR, 0x41));
+    CHECK(vlapic_pending(v0) == -1); /* 0x91 is in service */
+    CHECK(!vlapic_write_msr(v0, 0x80b, 0) && vlapic_pending(v0) == 0x41);
+    CHECK(fake_run_until(fake.now + 1000) == 1 && vlapic_pending(v0) == 0x51);
+    hw.apic_base_msr = 0xfed00000;
+    CHECK(vlapic_load(v0, &hw) < 0);
+    hw.apic_base_msr = BASE_DEFAULT | BASE_EXTD;
+    CHECK(vlapic_load(v0, &hw) < 0);
+    end();
+}
+
+/* Anything a guest, or a record, can put in: nothing is indexed wrongly (the
+ * sanitizers look), and what is pending is a legal vector. */
+static void vlapic_noise(void)
+{
+    struct hvm_hw_lapic_regs regs;
+    uint64_t value;
+
+    begin(4);
+    for (unsigned int step = 0; step < 200000; step++) {
+        struct vcpu *v = dom0->vcpus[fake_random() & 3];
+        uint64_t any = (uint64_t)fake_random() << 32 | fake_random();
+        unsigned int n = fake_random();
+
+        switch (n >> 8 & 7) {
+        case 0:
+            (void)!vlapic_write_msr(v, 0x800 + (n & 255),
+                                    any & MASK(n >> 16 & 63, 0));
+            break;
+        case 1:
+            CHECK(vlapic_read_msr(v, 0x800 + (n & 255), &value) <= 0);
+            break;
+        case 2:
+            w(v, (n & 255) * 16, any);
+            break;
+        case 3:
+            (void)r(v, any & 0xfff);
+            break;
+        case 4:
+            vlapic_deliver(dom0, any, n & 1, n >> 4 & 7, n >> 16, n & 2);
+            break;
+        case 5:
+            (void)!vlapic_write_msr(v, n & 1 ? 0x1b : 0x6e0,
+                                    n & 2 ? any : BASE_DEFAULT | (any & 0xc00));
+            break;
+        case 6:
+            if (n & 0xf0000)
+                break;
+            for (unsigned int i = 0; i < sizeof(regs.data); i++)
+                regs.data[i] = fake_random();
+            CHECK(!vlapic_load_regs(v, &regs));
+            break;
+        default:
+            fake_run_until(fake.now + (n >> 16));
+            break;
+        }
+        CHECK(vlapic_pending(v) == -1 || vlapic_pending(v) >= 16);
+        v->holds = 0;
+    }
+    for (unsigned int i = 0; i < 4; i++)
+        vlapic_reset(dom0->vcpus[i]);
+    end();
+}
+
+int main(void)
+{
+    RUN(vlapic_priorities);
+    RUN(vlapic_disabled);
+    RUN(vlapic_level);
+    RUN(vlapic_destinations);
+    RUN(vlapic_shorthands);
+    RUN(vlapic_startup);
+    RUN(vlapic_timer);
+    RUN(vlapic_deadline);
+    RUN(vlapic_mode_rules);
+    RUN(vlapic_records);
+    RUN(vlapic_noise);
+    return CHECK_RESULT();
+}
