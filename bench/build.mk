@@ -1,0 +1,13 @@
+# SPDX-License-Identifier: Apache-2.0
+# make bench     Insula beside Debian's Xen 4.17: see bench/run
+
+$(B)/bench/count.so: bench/count.c
+	@mkdir -p $(@D)
+	@echo '  CC  $<'
+	@$(CC) -std=gnu11 -O2 -fPIC -shared -fvisibility=hidden $(WARN) \
+		-o $@ $<
+
+bench: $(B)/bench/count.so $(B)/insula.elf images
+	@bench/run
+
+.PHONY: bench
