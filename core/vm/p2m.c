@@ -136,7 +136,8 @@ static bool type_ok(enum p2m_type t, bool write, bool any)
 
 uint64_t p2m_get_frame(struct domain *d, uint64_t gfn, bool write, bool any)
 {
-    for (;;) {
+    /* Who changes the entry all the time loses; the core does not wait. */
+    for (unsigned int tries = 0; tries < 16; tries++) {
         struct p2m_entry e = p2m_lookup(d, gfn), again;
         uint16_t owner = d->id;
 
@@ -157,6 +158,7 @@ uint64_t p2m_get_frame(struct domain *d, uint64_t gfn, bool write, bool any)
         if (again.mfn == e.mfn && again.type == e.type)
             return MFN_INVALID;
     }
+    return MFN_INVALID;
 }
 
 /* --- changes; the lock is held in all of the following --- */
