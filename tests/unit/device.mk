@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 # dom0's platform, the local APIC, the console, ACPI.  Each test includes the
 # file that it tests, with the host's I/O ports replaced.
-unit_device_fakes := tests/unit/fake_device.c core/cpu/lock.c
+unit_device_fakes := tests/unit/fake_device.c core/cpu/lock.c core/lib/print.c
 define UNIT_DEVICE
 unit_$(1) := tests/unit/test_$(1).c $(unit_device_fakes)
 endef
-unit_device_names := vlapic mmio vpci
+unit_device_names := vlapic mmio vpci vioapic console
 $(foreach t,$(unit_device_names),$(eval $(call UNIT_DEVICE,$(t))))
 UNIT_SIMPLE += $(unit_device_names)
-$(unit_device_names:%=$(B)/tests/unit/test_%): $(wildcard core/device/*.c core/boot/*.c)
+$(unit_device_names:%=$(B)/tests/unit/test_%): $(wildcard core/device/*.c \
+	core/boot/acpi.c core/boot/dom0_acpi.c core/cpu/irq.c)
