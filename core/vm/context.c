@@ -489,6 +489,7 @@ int context_load(struct domain *d, const uint8_t *buf, size_t size)
     size_t at =
         sizeof(struct hvm_save_descriptor) + sizeof(struct hvm_save_header);
     struct body b = {.tsc = read_tsc()};
+    bool restored = false;
     struct vcpu *v;
 
     if (!header_valid(buf, size))
@@ -503,13 +504,20 @@ int context_load(struct domain *d, const uint8_t *buf, size_t size)
             return -XEN_ENODATA;
         memcpy(&h, buf + at, sizeof(h));
         at += sizeof(h);
-        if (h.typecode == HVM_SAVE_CODE(END) && !h.length)
+        if (h.typecode == HVM_SAVE_CODE(END) && !h.length) {
+            /* Who ran before expects its new event channels to be masked, as
+             * they are where it comes from: Linux unmasks what it uses. */
+            if (restored)
+                memset(d->shared_info->evtchn_mask, 0xff,
+                       sizeof(d->shared_info->evtchn_mask));
             return 0;
+        }
         if (h.length > size - at)
             return -XEN_ENODATA;
         b.p = (void *)(buf + at);
         b.len = h.length;
         rc = load_record(d, &h, &b);
+        restored |= h.typecode == HVM_SAVE_CODE(LAPIC);
         if (rc) {
             log_guest(LOG_WARN, "d%u: context record %u of %u, length %u: %d",
                       d->id, h.typecode, h.instance, h.length, rc);

@@ -147,6 +147,7 @@ static void test_round_trip(void)
     CHECK_EQ(((uint8_t *)v->fpu)[32], 0x5a);
     CHECK_EQ(control.lapic[1][17], 3);
     CHECK(v->initialised && !v->holds);
+    CHECK_EQ(d1->shared_info->evtchn_mask[63], ~0ull); /* a restore */
     CHECK(d1->vcpus[1]->holds & HOLD_DOWN); /* it has no CPU record */
     /* The guest's TSC stood still meanwhile. */
     CHECK(v->tsc_offset < offset && offset - v->tsc_offset < 1ull << 34);
