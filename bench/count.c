@@ -72,7 +72,7 @@ struct block {
 struct vcpu {
     bool in_guest;
     struct place behind_vmrun;
-    uint64_t host, guest, entries;
+    uint64_t host, guest, entries, exits;
 } __attribute__((aligned(128)));
 
 static struct vcpu vcpus[MAX_VCPUS];
@@ -90,8 +90,10 @@ static void block_begins(unsigned int index, void *data)
     const struct block *block = data;
 
     if (vcpu->in_guest && block->start.linear == vcpu->behind_vmrun.linear &&
-        block->start.byte == vcpu->behind_vmrun.byte)
+        block->start.byte == vcpu->behind_vmrun.byte) {
         vcpu->in_guest = false;
+        vcpu->exits++;
+    }
     if (vcpu->in_guest)
         vcpu->guest += block->instructions;
     else
@@ -152,7 +154,7 @@ static void block_translated(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
 
 static void run_ends(qemu_plugin_id_t id, void *data)
 {
-    uint64_t host = 0, guest = 0, entries = 0;
+    uint64_t host = 0, guest = 0, entries = 0, exits = 0;
     FILE *out = fopen(out_path, "w");
 
     (void)id, (void)data;
@@ -160,16 +162,17 @@ static void run_ends(qemu_plugin_id_t id, void *data)
         host += vcpus[i].host;
         guest += vcpus[i].guest;
         entries += vcpus[i].entries;
+        exits += vcpus[i].exits;
     }
     if (!out) {
         perror(out_path);
         return;
     }
     fprintf(out,
-            "{\"host\": %llu, \"guest\": %llu, "
-            "\"entries\": %llu}\n",
+            "{\"host\": %llu, \"guest\": %llu, \"entries\": %llu, "
+            "\"exits\": %llu}\n",
             (unsigned long long)host, (unsigned long long)guest,
-            (unsigned long long)entries);
+            (unsigned long long)entries, (unsigned long long)exits);
     fclose(out);
 }
 
