@@ -5,7 +5,7 @@ unit_device_fakes := tests/unit/fake_device.c core/cpu/lock.c core/lib/print.c
 define UNIT_DEVICE
 unit_$(1) := tests/unit/test_$(1).c $(unit_device_fakes)
 endef
-unit_device_names := vlapic mmio vpci vioapic console
+unit_device_names := vlapic mmio vpci vioapic console acpi
 $(foreach t,$(unit_device_names),$(eval $(call UNIT_DEVICE,$(t))))
 UNIT_SIMPLE += $(unit_device_names)
 $(unit_device_names:%=$(B)/tests/unit/test_%): $(wildcard core/device/*.c \
