@@ -21,3 +21,13 @@ install: $(B)/insula.gz
 	@scripts/install $< "$(DESTDIR)"
 
 .PHONY: setup run demo install
+
+# The demo as a test: both pages come, dom0 powers off.
+test-demo: all images
+	@if scripts/demo; then echo "ok demo"; \
+	else echo "not ok demo: see build/demo.log"; exit 1; fi
+
+test-install: $(B)/insula.gz
+	@scripts/test-install $<
+
+.PHONY: test-demo test-install
