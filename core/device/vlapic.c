@@ -294,6 +294,8 @@ static void timer_fired(void *data)
     struct vlapic *l = v->lapic;
     uint32_t lvt = REG(l, APIC_LVTT);
 
+    if (v->domain->dying)
+        return; /* what is set again would outlive v */
     if (!(lvt & LVT_MASKED))
         vlapic_set_irq(v, lvt, false);
     l->deadline = 0;
@@ -565,10 +567,15 @@ int vlapic_init(struct vcpu *v)
     return 0;
 }
 
-void vlapic_free(struct vcpu *v)
+void vlapic_stop(struct vcpu *v)
 {
     if (v->lapic)
         timer_stop(&v->lapic->timer);
+}
+
+void vlapic_free(struct vcpu *v)
+{
+    vlapic_stop(v);
     core_free(v->lapic);
     v->lapic = NULL;
 }

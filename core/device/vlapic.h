@@ -10,6 +10,7 @@ struct domain;
 
 int vlapic_init(struct vcpu *v) must_use;
 void vlapic_free(struct vcpu *v);
+void vlapic_stop(struct vcpu *v); /* its timer */
 void vlapic_reset(struct vcpu *v);
 /* Carries out v->sipi, in v's own run loop: reset, then real mode. */
 void vlapic_start(struct vcpu *v);

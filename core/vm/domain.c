@@ -124,12 +124,17 @@ void domains_reclaim(void)
 {
     struct domain *d = __atomic_exchange_n(&dead, NULL, __ATOMIC_SEQ_CST);
     struct domain *next;
+    struct vcpu *v;
 
     if (!d)
         return;
-    for (next = d; next; next = next->reclaim)
+    for (next = d; next; next = next->reclaim) {
         unlink(next);
-    wait_quiescent();
+        timer_stop(&next->cap_timer);
+        for_each_vcpu (next, v)
+            vcpu_stop_timers(v);
+    }
+    wait_quiescent(); /* also for timers that fire just now */
     for (; d; d = next) {
         next = d->reclaim;
         free_domain(d);

@@ -82,12 +82,18 @@ int vcpu_create(struct domain *d, unsigned int id)
     return 0;
 }
 
+void vcpu_stop_timers(struct vcpu *v)
+{
+    timer_stop(&v->oneshot);
+    timer_stop(&v->poll_timer);
+    vlapic_stop(v);
+}
+
 void vcpu_free(struct vcpu *v)
 {
     struct cpu *c;
 
-    timer_stop(&v->oneshot);
-    timer_stop(&v->poll_timer);
+    vcpu_stop_timers(v);
     sched_remove_vcpu(v);
     for_each_cpu (c)
         if (c->fpu_owner == v)

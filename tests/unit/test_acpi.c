@@ -223,6 +223,42 @@ static void acpi_noise(void)
     CHECK(good > 1000 && good < 20000);
 }
 
+/* More of everything than there is room for; a FADT without reset. */
+static void acpi_many(void)
+{
+    static uint8_t body[8 + 300 * 16 + 40 * 10 + 12];
+    uint8_t *p = body + 8, list[60 * 8];
+    uint64_t v;
+
+    machine(true);
+    for (unsigned int i = 0; i < 300; i++, p += 16)
+        memcpy(p, (uint8_t[]){9, 16, 0, 0, i, i >> 8, 0, 0, 1, 0, 0, 0}, 12);
+    for (unsigned int i = 0; i < 40; i++, p += 10)
+        memcpy(p, (uint8_t[]){2, 10, 0, i, i}, 5);
+    memcpy(p, (uint8_t[]){1, 12}, 2);
+    v = madt_at = table("APIC", body, sizeof(body));
+    memcpy(list, &v, 8);
+    ram[fadt_at + 113] = 0; /* RESET_REG_SUP */
+    seal(fadt_at);
+    v = fadt_at;
+    memcpy(list + 8, &v, 8);
+    for (unsigned int i = 2; i < 60; i++) {
+        v = table("SSDT", list, 1);
+        memcpy(list + 8 * i, &v, 8);
+    }
+    ((struct acpi_rsdp *)(ram + 0xf5000))->xsdt =
+        table("XSDT", list, sizeof(list));
+    CHECK(parses(0));
+    CHECK(acpi.cpus == MIN(300, MAX_CPUS) && ioapic_count == 1);
+    CHECK(acpi.override_count == ARRAY_SIZE(acpi.overrides));
+    CHECK(acpi.passed_count == ARRAY_SIZE(acpi.passed));
+    CHECK(acpi.madt == madt_at && acpi.reset_type == 0);
+    ((struct acpi_header *)(ram + fadt_at))->length = 100; /* cut short */
+    seal(fadt_at);
+    memset(&acpi, 0, sizeof(acpi));
+    CHECK(parses(0) && acpi.pm_timer == 0);
+}
+
 static void acpi_for_dom0(void)
 {
     static uint8_t buf[4 * PAGE_SIZE];
@@ -274,6 +310,7 @@ int main(void)
     RUN(acpi_found);
     RUN(acpi_broken);
     RUN(acpi_noise);
+    RUN(acpi_many);
     RUN(acpi_for_dom0);
     return CHECK_RESULT();
 }
