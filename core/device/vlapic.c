@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The virtual local APIC (APM vol. 2, chapter 16).  IRR bits are set from any
- * CPU, atomically; everything else belongs to the CPU that runs the vCPU.
+ * CPU, atomically; the timer has a lock; everything else belongs to the CPU
+ * that runs the vCPU.
  */
 #include "device/vlapic.h"
 #include "cpu/time.h"
@@ -38,22 +39,25 @@
 #define APIC_TDCR    0x3e0
 #define APIC_SELF    0x3f0
 
-#define BASE_BSP     BIT(8)
-#define BASE_EXTD    BIT(10)
-#define BASE_EN      BIT(11)
-#define BASE_DEFAULT 0xfee00000u
-#define SVR_ENABLED  BIT(8)
-#define LVT_MASKED   BIT(16)
-#define LVT_MODE     MASK(18, 17)
-#define LVT_PERIODIC BIT(17)
-#define LVT_DEADLINE BIT(18)
-#define BUS_CYCLE_NS 10u
+#define BASE_BSP      BIT(8)
+#define BASE_EXTD     BIT(10)
+#define BASE_EN       BIT(11)
+#define BASE_DEFAULT  0xfee00000u
+#define SVR_ENABLED   BIT(8)
+#define LVT_MASKED    BIT(16)
+#define LVT_MODE      MASK(18, 17)
+#define LVT_PERIODIC  BIT(17)
+#define LVT_DEADLINE  BIT(18)
+#define BUS_CYCLE_NS  10u
+#define MIN_PERIOD_NS 20000ul
 
 enum { MODE_FIXED = 0, MODE_LOWEST = 1, MODE_NMI = 4, MODE_INIT, MODE_SIPI };
 
 struct vlapic {
     uint32_t reg[256];  /* by offset / 4 */
     bool maybe_pending; /* some IRR bit may be set */
+    /* Guards what follows: a timer can fire on a CPU that v has left. */
+    struct spinlock lock;
     struct timer timer;
     uint64_t timer_start; /* ns, when the count began   */
     uint64_t period;      /* ns, of the whole count     */
@@ -298,29 +302,44 @@ static void timer_fired(void *data)
         return; /* what is set again would outlive v */
     if (!(lvt & LVT_MASKED))
         vlapic_set_irq(v, lvt, false);
-    l->deadline = 0;
-    if ((lvt & LVT_MODE) == LVT_PERIODIC && l->period) {
+    spin_lock(&l->lock);
+    if (timer_is_set(&l->timer)) {
+        /* v was faster and set it anew. */
+    } else if ((lvt & LVT_MODE) == LVT_PERIODIC && l->period) {
         uint64_t t = now();
 
         l->timer_start += l->period;
         /* A guest that asks for more than it can take loses ticks. */
         if (l->timer_start + l->period < t)
             l->timer_start = t;
-        timer_set(&l->timer, l->timer_start + MAX(l->period, 20000ul));
+        timer_set(&l->timer, l->timer_start + MAX(l->period, MIN_PERIOD_NS));
+    } else {
+        l->deadline = 0;
     }
+    spin_unlock(&l->lock);
 }
 
 static void start_count(struct vcpu *v)
 {
     struct vlapic *l = v->lapic;
 
-    timer_stop(&l->timer);
     if ((REG(l, APIC_LVTT) & LVT_MODE) == LVT_DEADLINE)
         return;
+    spin_lock(&l->lock);
+    timer_stop(&l->timer);
     l->period = REG(l, APIC_TMICT) * tick_ns(l);
     l->timer_start = now();
     if (l->period)
         timer_set(&l->timer, l->timer_start + l->period);
+    spin_unlock(&l->lock);
+}
+
+static void stop_count(struct vlapic *l)
+{
+    spin_lock(&l->lock);
+    timer_stop(&l->timer);
+    l->period = l->deadline = 0;
+    spin_unlock(&l->lock);
 }
 
 static uint32_t current_count(struct vlapic *l)
@@ -341,12 +360,14 @@ static void set_deadline(struct vcpu *v, uint64_t tsc)
 
     if ((REG(l, APIC_LVTT) & LVT_MODE) != LVT_DEADLINE)
         return;
+    spin_lock(&l->lock);
     timer_stop(&l->timer);
     l->deadline = tsc;
     if (tsc)
         timer_set(&l->timer, host > time_boot_tsc()
                                  ? tsc_to_ns(host - time_boot_tsc())
                                  : 0);
+    spin_unlock(&l->lock);
 }
 
 /* --- registers --- */
@@ -387,10 +408,8 @@ static void write_lvt(struct vcpu *v, unsigned int offset, uint32_t value)
     if (!(REG(l, APIC_SVR) & SVR_ENABLED))
         value |= LVT_MASKED;
     REG(l, offset) = value;
-    if (offset == APIC_LVTT && (old ^ value) & LVT_MODE) {
-        timer_stop(&l->timer);
-        l->period = l->deadline = 0;
-    }
+    if (offset == APIC_LVTT && (old ^ value) & LVT_MODE)
+        stop_count(l);
 }
 
 /* Registers of both modes; ICR is handled by the callers. */
@@ -546,9 +565,8 @@ void vlapic_reset(struct vcpu *v)
 {
     struct vlapic *l = v->lapic;
 
-    timer_stop(&l->timer);
+    stop_count(l);
     memset(l->reg, 0, sizeof(l->reg));
-    l->period = l->deadline = 0;
     REG(l, APIC_VERSION) = 0x50014;
     REG(l, APIC_DFR) = 0xffffffff;
     REG(l, APIC_SVR) = 0xff;
@@ -561,6 +579,7 @@ int vlapic_init(struct vcpu *v)
     v->lapic = core_alloc(sizeof(*v->lapic));
     if (!v->lapic)
         return -XEN_ENOMEM;
+    spin_init(&v->lapic->lock, RANK_VLAPIC);
     timer_init(&v->lapic->timer, timer_fired, v);
     v->apic_base = BASE_DEFAULT | BASE_EN | (v->id ? 0 : BASE_BSP);
     vlapic_reset(v);

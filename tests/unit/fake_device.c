@@ -108,7 +108,12 @@ void core_free(void *p)
 
 void vcpu_notify(struct vcpu *v)
 {
+    void (*fn)(void) = fake.on_notify;
+
     fake.notified[v->domain->id][v->id]++;
+    fake.on_notify = NULL;
+    if (fn)
+        fn();
 }
 
 void vcpu_set_down(struct vcpu *v, bool down)

@@ -16,6 +16,7 @@ struct fake_device {
     unsigned int logged;          /* lines                                 */
     int exception;                /* injected last; -1: none               */
     unsigned int skipped;         /* bytes of instructions                 */
+    void (*on_notify)(void);      /* once, at the next vcpu_notify         */
     struct arch_state state;      /* of every vCPU                         */
 };
 

@@ -295,6 +295,44 @@ static void vlapic_timer(void)
     end();
 }
 
+static void set_5_ms(void)
+{
+    w(v0, APIC_TMICT, 500000);
+}
+
+static void set_deadline_5_ms(void)
+{
+    CHECK(!vlapic_write_msr(v0, 0x6e0, fake.now + 5 * NS_PER_MS));
+}
+
+/* The vCPU, on another CPU, sets the timer while it fires: that counts. */
+static void vlapic_timer_set_while_firing(void)
+{
+    uint64_t value;
+
+    begin(1);
+    w(v0, APIC_TDCR, 11);
+    w(v0, APIC_LVTT, 0x41 | LVT_PERIODIC);
+    w(v0, APIC_TMICT, 100000);
+    fake.on_notify = set_5_ms;
+    CHECK(fake_run_until(fake.now + NS_PER_MS) == 1 && !fake.on_notify);
+    CHECK(fake_run_until(fake.now + 5 * NS_PER_MS - 1) == 0);
+    CHECK(fake_run_until(fake.now + 1) == 1);
+    CHECK(fake_run_until(fake.now + 10 * NS_PER_MS) == 2);
+    w(v0, APIC_LVTT, 0x41 | LVT_DEADLINE);
+    CHECK(!vlapic_write_msr(v0, 0x6e0, fake.now + NS_PER_MS));
+    fake.on_notify = set_deadline_5_ms;
+    CHECK(fake_run_until(fake.now + NS_PER_MS) == 1);
+    CHECK(!vlapic_read_msr(v0, 0x6e0, &value));
+    CHECK(value == fake.now + 5 * NS_PER_MS);
+    CHECK(fake_run_until(fake.now + 5 * NS_PER_MS) == 1);
+    dom0->dying = DYING; /* nothing is set again for the dead */
+    w(v0, APIC_LVTT, 0x41 | LVT_PERIODIC);
+    w(v0, APIC_TMICT, 100000);
+    CHECK(fake_run_until(fake.now + NS_PER_SEC) == 1);
+    end();
+}
+
 static void vlapic_deadline(void)
 {
     uint64_t value;
@@ -442,6 +480,7 @@ int main(void)
     RUN(vlapic_shorthands);
     RUN(vlapic_startup);
     RUN(vlapic_timer);
+    RUN(vlapic_timer_set_while_firing);
     RUN(vlapic_deadline);
     RUN(vlapic_mode_rules);
     RUN(vlapic_records);
