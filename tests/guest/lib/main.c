@@ -63,9 +63,13 @@ void shutdown(unsigned int reason)
 
 void fatal(const char *fmt, ...)
 {
+    static volatile bool again;
     char why[256];
     va_list ap;
 
+    if (again) /* the way to say so is broken, too */
+        shutdown(SHUTDOWN_crash);
+    again = true;
     va_start(ap, fmt);
     vformat(why, sizeof(why), fmt, ap);
     va_end(ap);

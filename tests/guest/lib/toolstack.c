@@ -334,10 +334,13 @@ static void take_line(struct guest *g)
 
 void guest_drain(struct guest *g)
 {
-    while (g->ring->out_cons != g->ring->out_prod) {
+    /* At most a ring's worth: a guest may write without end. */
+    for (unsigned int n = 0; n < sizeof(g->ring->out); n++) {
         uint32_t cons = g->ring->out_cons;
         char c = g->ring->out[MASK_XENCONS_IDX(cons, g->ring->out)];
 
+        if (cons == g->ring->out_prod)
+            break;
         g->ring->out_cons = cons + 1;
         if (c == '\n')
             take_line(g);

@@ -95,6 +95,7 @@ void test_main(void)
     long used;
 
     for (uint64_t i = first; i < first + 11; i++) {
+        used = -1; /* it died of it */
         servant_start(&g, 0);
         for (unsigned int k = 0; k < 4; k++)
             grant_access(40 + k, g.id, lent[k], false);
