@@ -239,6 +239,25 @@ static void preempt(struct cpu *c, const struct vcpu *v, uint64_t t)
         cpu_ask(c, WORK_SCHEDULE);
 }
 
+/* With nobody waiting the running ones have no slice, and what they have had
+ * since they began counts only now: else who wakes would be that far ahead. */
+static void advance_min(struct runq *rq, uint64_t t)
+{
+    uint64_t least = TIME_NEVER;
+
+    for (unsigned int i = 0; i < rq->cpus && list_empty(&rq->queue); i++) {
+        const struct vcpu *v = rq->cpu[i]->current;
+        uint64_t ran = t - v->sched.slice_start;
+
+        if (!is_idle(v) && t > v->sched.slice_start)
+            least = MIN(least, v->sched.vtime +
+                                   ran * SCHED_DEFAULT_WEIGHT /
+                                       v->domain->weight);
+    }
+    if (least != TIME_NEVER)
+        rq->min_vtime = MAX(rq->min_vtime, least);
+}
+
 void sched_wake(struct vcpu *v)
 {
     struct runq *rq = lock_runq(v);
@@ -250,6 +269,7 @@ void sched_wake(struct vcpu *v)
         t = now();
         v->sched.parked = false;
         set_runstate(v, RUNSTATE_runnable, t);
+        advance_min(rq, t);
         if (v->sched.vtime + WAKE_CREDIT < rq->min_vtime)
             v->sched.vtime = rq->min_vtime - WAKE_CREDIT;
         enqueue(rq, v);
