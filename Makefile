@@ -58,7 +58,8 @@ clean:
 
 # --- tests: the fastest first ---
 
-SUITES ?= lint test-unit test-loader test-guest test-system
+SUITES ?= lint test-unit test-loader test-install test-image test-guest \
+	test-demo $(if $(wildcard tests/system/build.mk),test-system)
 
 test:
 	@scripts/setup
