@@ -304,7 +304,7 @@ void dom0_build(void)
 
     if (rc)
         panic("cannot create dom0: error %d", rc);
-    dom0->max_pages = ~0ull;
+    dom0->max_pages = ~0u; /* "no limit", for the tools */
     for (unsigned int i = 0; i < config.max_vcpus; i++)
         if ((rc = vcpu_create(dom0, i)) != 0)
             panic("cannot create dom0's vCPU %u: error %d", i, rc);
