@@ -47,6 +47,18 @@ bool port_allowed(struct domain *d, uint16_t port, unsigned int size)
     return !acpi.pm_timer || port >= acpi.pm_timer + 4 || end < acpi.pm_timer;
 }
 
+/*
+ * A port that is not the guest's reads all ones, but for the PIT's channel 2,
+ * a counter that stands at 0: at ~0 Linux reads it 100,000 times to see it
+ * move before it finds that it does not (quick_pit_calibrate).
+ */
+static uint32_t refuse_port(struct vcpu *v, uint16_t port)
+{
+    log_guest(LOG_DEBUG, "d%uv%u: port %x refused, rip %lx", v->domain->id,
+              v->id, port, v->regs.rip);
+    return port == 0x42 ? 0 : ~0u;
+}
+
 void handle_io(struct vcpu *v, const struct vm_exit *e)
 {
     struct regs *r = &v->regs;
@@ -65,6 +77,8 @@ void handle_io(struct vcpu *v, const struct vm_exit *e)
              port_allowed(v->domain, e->io.port, e->io.size))
         value = e->io.in ? port_in(e->io.port, e->io.size)
                          : (port_out(e->io.port, e->io.size, r->rax), 0);
+    else
+        value = refuse_port(v, e->io.port);
     if (e->io.in)
         r->rax = e->io.size == 4 ? value
                                  : (r->rax & ~(uint64_t)mask) | (value & mask);
