@@ -19,21 +19,15 @@
 /* Pages translated since the last exit: good for one hypercall. */
 struct translation_cache {
     struct {
-        uint64_t va, gpa; /* of the page; va is odd when the entry is empty */
+        uint64_t va, gpa; /* of the page */
         bool write;
     } entry[CACHE_SIZE];
-    unsigned int next;
+    unsigned int next; /* entries filled, ever: the first `next` count */
 };
 
 void guest_access_reset(struct vcpu *v)
 {
-    struct translation_cache *t = v->tcache;
-
-    if (t->next) {
-        for (unsigned int i = 0; i < CACHE_SIZE; i++)
-            t->entry[i].va = 1;
-        t->next = 0;
-    }
+    v->tcache->next = 0;
 }
 
 /* One access within a page.  Caller holds no window that it needs above. */
@@ -149,7 +143,7 @@ uint64_t guest_va_to_gpa(struct vcpu *v, uint64_t va, bool write)
     uint64_t page = va & PAGE_MASK, gpa;
     unsigned int slot;
 
-    for (unsigned int i = 0; t->next && i < CACHE_SIZE; i++)
+    for (unsigned int i = 0; i < MIN(t->next, CACHE_SIZE); i++)
         if (t->entry[i].va == page && (t->entry[i].write || !write))
             return t->entry[i].gpa | (va & (PAGE_SIZE - 1));
     gpa = walk(v, page, write);
