@@ -250,9 +250,8 @@ static void advance_min(struct runq *rq, uint64_t t)
         uint64_t ran = t - v->sched.slice_start;
 
         if (!is_idle(v) && t > v->sched.slice_start)
-            least = MIN(least, v->sched.vtime +
-                                   ran * SCHED_DEFAULT_WEIGHT /
-                                       v->domain->weight);
+            least = MIN(least, v->sched.vtime + ran * SCHED_DEFAULT_WEIGHT /
+                                                    v->domain->weight);
     }
     if (least != TIME_NEVER)
         rq->min_vtime = MAX(rq->min_vtime, least);
