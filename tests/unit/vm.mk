@@ -2,3 +2,7 @@
 # The guest-physical map, over the fake machine of the hypercalls.
 unit_p2m = tests/unit/test_p2m.c $(unit_guest_calls)
 UNIT_SIMPLE += p2m
+# Access to guest memory; the test includes the file.
+unit_guest := tests/unit/test_guest.c
+UNIT_SIMPLE += guest
+$(B)/tests/unit/test_guest: core/vm/guest.c
