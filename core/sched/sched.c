@@ -138,14 +138,19 @@ static void cap_refill(void *data)
 {
     struct domain *d = data;
     struct vcpu *v;
-    int64_t full = CAP_PERIOD * d->cap / 100, left;
+    uint64_t t = now();
+    int64_t full, left;
 
     if (!d->cap)
         return;
+    /* A late timer makes up for the periods that it missed; what a domain did
+     * not use is lost. */
+    full = CAP_PERIOD * d->cap / 100 * (1 + (t - d->cap_refill) / CAP_PERIOD);
+    d->cap_refill += CAP_PERIOD * (1 + (t - d->cap_refill) / CAP_PERIOD);
     left = __atomic_add_fetch(&d->cap_budget, full, __ATOMIC_SEQ_CST);
     if (left > full)
         __atomic_store_n(&d->cap_budget, full, __ATOMIC_SEQ_CST);
-    timer_set(&d->cap_timer, now() + CAP_PERIOD);
+    timer_set(&d->cap_timer, d->cap_refill);
     for_each_vcpu (d, v)
         if (READ_ONCE(v->sched.parked))
             sched_wake(v);
@@ -538,7 +543,8 @@ int sched_set_params(struct domain *d, uint16_t weight, uint16_t cap)
     if (cap) {
         __atomic_store_n(&d->cap_budget, CAP_PERIOD * cap / 100,
                          __ATOMIC_SEQ_CST);
-        timer_set(&d->cap_timer, now() + CAP_PERIOD);
+        d->cap_refill = now() + CAP_PERIOD;
+        timer_set(&d->cap_timer, d->cap_refill);
     } else {
         struct vcpu *v;
 
