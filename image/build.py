@@ -251,6 +251,10 @@ def make_disk(out):
             file.write(name + "\n")
         with open(f"{folder}/www/index.html", "wb") as file:
             file.write(read(f"{HERE}/pages/{name}.html"))
+        # 256 KiB without a pattern: full frames, whose bytes can be compared.
+        with open(f"{folder}/www/data", "wb") as file:
+            for i in range(8192):
+                file.write(hashlib.sha256(f"{name} {i}".encode()).digest())
         make_ext4(f"{top}/{name}.img", "16M", folder, name)
     make_ext4(f"{out}/disk.img", "48M", top, "insula")
 
