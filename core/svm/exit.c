@@ -21,7 +21,7 @@ static const struct opcode opcodes[] = {
     {VMEXIT_XSETBV, 3, {0x0f, 0x01, 0xd1}},
     {VMEXIT_INVD, 2, {0x0f, 0x08}},
     {VMEXIT_WBINVD, 2, {0x0f, 0x09}},
-    {VMEXIT_PAUSE, 2, {0xf3, 0x90}},
+    {VMEXIT_PAUSE, 1, {0x90}}, /* F3 is stepped over as a prefix */
     {VMEXIT_RDTSC, 2, {0x0f, 0x31}},
     {VMEXIT_RDTSCP, 3, {0x0f, 0x01, 0xf9}},
 };

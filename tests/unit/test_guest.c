@@ -110,7 +110,7 @@ static void long_mode(void)
     put64(3, 0, 0x4003);
     put64(4, 0, 0x5003);
     put64(4, 1, 0x8000000000006001ull); /* read-only, NX */
-    put64(3, 7, 0x12345600083ull);
+    put64(3, 7, 0x12345601083ull);
     put64(2, 9, 0x7fc0000083ull);
     CHECK(gpa_of(va + 0x123, true) == 0x5123);
     CHECK(gpa_of(va + 0x1fff, false) == 0x6fff);
@@ -118,8 +118,8 @@ static void long_mode(void)
     cr0 &= ~CR0_WP;
     CHECK(gpa_of(va + 0x1fff, true) == 0x6fff);
     CHECK(gpa_of(va + 0x2000, true) == BAD_GPA);
-    CHECK(gpa_of(va + (7ul << 21) + 0x1abcde, false) ==
-          0x12345600000ull + 0x1abcde);
+    CHECK(gpa_of(va + (7ul << 21) + 0x1aacde, false) ==
+          0x12345600000ull + 0x1aacde);
     CHECK(gpa_of(va + (9ul << 30) + 0x3fffffff, false) ==
           0x7fc0000000ull + 0x3fffffff);
     CHECK(gpa_of(va & MASK(47, 0), false) == BAD_GPA); /* not canonical */

@@ -137,7 +137,9 @@ static void test_limit(void)
 static void test_undo(void)
 {
     struct p2m_entry old;
-    unsigned int filled = 0;
+    unsigned int filled = 0, left = 0;
+    const struct vendor_ops *usual = vendor;
+    struct vendor_ops small = *vendor;
 
     for (uint64_t g = 0; g < PAGES_1G; g += PAGES_2M) {
         CHECK_EQ(p2m_add(d, g, 1, 0, P2M_MMIO), 0);
@@ -154,6 +156,15 @@ static void test_undo(void)
     for (uint64_t i = 0; i < 2 * PAGES_2M; i++)
         filled += at(PAGES_1G + i).type != P2M_NONE;
     CHECK_EQ(filled, PAGES_2M);
+    /* Hardware without large leaves: the tables are used up on the way. */
+    small.max_level = 1;
+    vendor = &small;
+    d->pool_pages = d->p2m->tables + 5;
+    CHECK_EQ(p2m_add(d, 2 * PAGES_1G, 0, ORDER_1G, P2M_MMIO), -XEN_ENOMEM);
+    vendor = usual;
+    for (uint64_t i = 0; i < PAGES_1G; i++)
+        left += at(2 * PAGES_1G + i).type != P2M_NONE;
+    CHECK_EQ(left, 0);
 }
 
 static void test_replace(void)

@@ -6,3 +6,7 @@ UNIT_SIMPLE += p2m
 unit_guest := tests/unit/test_guest.c
 UNIT_SIMPLE += guest
 $(B)/tests/unit/test_guest: core/vm/guest.c
+# SVM's exits; the test includes the file.
+unit_svm := tests/unit/test_svm.c
+UNIT_SIMPLE += svm
+$(B)/tests/unit/test_svm: core/svm/exit.c

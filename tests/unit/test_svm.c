@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Lengths of intercepted instructions where the hardware does not tell. */
+#include "check.h"
+#include "svm/exit.c"
+#include "lib/string.h"
+
+bool svm_has_nrip;
+static struct vmcb b __attribute__((aligned(4096)));
+static struct svm_vcpu s = {.vmcb = &b};
+static struct vcpu v = {.vendor = &s};
+static uint8_t code[15];
+static unsigned int readable, fetches;
+
+unsigned int guest_fetch_insn(struct vcpu *of, uint8_t buf[15])
+{
+    (void)of;
+    fetches++;
+    memcpy(buf, code, readable);
+    return readable;
+}
+
+/* The length found at a new address. */
+static unsigned int len(uint64_t exit, const char *bytes, unsigned int n)
+{
+    b.rip += 0x1001;
+    b.exit_code = exit;
+    memset(code, 0xcc, sizeof(code));
+    memcpy(code, bytes, n);
+    readable = n;
+    return svm_insn_len(&v, exit);
+}
+
+static void lengths(void)
+{
+    b.efer = EFER_LMA;
+    b.cs.attr = 0x200;
+    CHECK(len(VMEXIT_CPUID, "\x0f\xa2", 2) == 2);
+    CHECK(len(VMEXIT_CPUID, "\x66\x48\x0f\xa2", 4) == 4);
+    CHECK(len(VMEXIT_CPUID, "\x0f", 1) == 0);
+    CHECK(len(VMEXIT_CPUID, "\x0f\xa3", 2) == 0);
+    CHECK(len(VMEXIT_CPUID, "", 0) == 0);
+    CHECK(len(VMEXIT_HLT, "\xf4", 1) == 1);
+    CHECK(len(VMEXIT_VMMCALL, "\x0f\x01\xd9", 3) == 3);
+    CHECK(len(VMEXIT_XSETBV, "\x0f\x01\xd1", 3) == 3);
+    CHECK(len(VMEXIT_RDTSCP, "\x0f\x01\xf9", 3) == 3);
+    CHECK(len(VMEXIT_WBINVD, "\xf3\x0f\x09", 3) == 3);
+    CHECK(len(VMEXIT_HLT, "ffffffffffffff\x66", 15) == 0);
+    b.cs.attr = 0; /* 48 is DEC there */
+    CHECK(len(VMEXIT_CPUID, "\x48\x0f\xa2", 3) == 0);
+    b.exit_info1 = 0;
+    CHECK(len(VMEXIT_MSR, "\x0f\x32", 2) == 2);
+    CHECK(len(VMEXIT_MSR, "\x0f\x30", 2) == 0);
+    b.exit_info1 = 1;
+    CHECK(len(VMEXIT_MSR, "\x0f\x30", 2) == 2);
+    CHECK(len(VMEXIT_SHUTDOWN, "\x0f\x30", 2) == 0);
+}
+
+static void pauses(void)
+{
+    b.cs.attr = 0x200;
+    CHECK(len(VMEXIT_PAUSE, "\xf3\x90", 2) == 2);
+    CHECK(len(VMEXIT_PAUSE, "\x66\xf3\x90", 3) == 3);
+    CHECK(len(VMEXIT_PAUSE, "\xf3\xf3\x90", 3) == 3);
+    CHECK(len(VMEXIT_PAUSE, "\xf3\x48\x90", 3) == 3);
+}
+
+/* A length is remembered for its place and instruction only. */
+static void remembered(void)
+{
+    unsigned int before;
+
+    CHECK(len(VMEXIT_CPUID, "\x0f\xa2", 2) == 2);
+    before = fetches;
+    CHECK(svm_insn_len(&v, VMEXIT_CPUID) == 2 && fetches == before);
+    b.cr3 = 0x5000;
+    CHECK(svm_insn_len(&v, VMEXIT_CPUID) == 2 && fetches == before + 1);
+    b.exit_code = VMEXIT_HLT;
+    CHECK(svm_insn_len(&v, VMEXIT_HLT) == 0);
+    svm_has_nrip = true;
+    b.next_rip = b.rip + 7;
+    CHECK(svm_insn_len(&v, VMEXIT_HLT) == 7);
+    svm_has_nrip = false;
+}
+
+int main(void)
+{
+    RUN(lengths);
+    RUN(pauses);
+    RUN(remembered);
+    return CHECK_RESULT();
+}
