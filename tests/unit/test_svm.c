@@ -15,7 +15,7 @@ unsigned int guest_fetch_insn(struct vcpu *of, uint8_t buf[15])
 {
     (void)of;
     fetches++;
-    memcpy(buf, code, readable);
+    memcpy(buf, code, sizeof(code)); /* stale bytes beyond */
     return readable;
 }
 
@@ -39,6 +39,11 @@ static void lengths(void)
     CHECK(len(VMEXIT_CPUID, "\x0f", 1) == 0);
     CHECK(len(VMEXIT_CPUID, "\x0f\xa3", 2) == 0);
     CHECK(len(VMEXIT_CPUID, "", 0) == 0);
+    readable = 1;
+    b.rip += 0x1001;
+    b.exit_code = VMEXIT_CPUID;
+    memcpy(code, "\x0f\xa2", 2);
+    CHECK(svm_insn_len(&v, VMEXIT_CPUID) == 0); /* the rest is unreadable */
     CHECK(len(VMEXIT_HLT, "\xf4", 1) == 1);
     CHECK(len(VMEXIT_VMMCALL, "\x0f\x01\xd9", 3) == 3);
     CHECK(len(VMEXIT_XSETBV, "\x0f\x01\xd1", 3) == 3);
