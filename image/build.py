@@ -270,6 +270,9 @@ def stock_xen(out, packages):
 def main():
     out = os.path.abspath(sys.argv[1])
     packages = Packages(out)
+    # The manifest is written last: without it the images are not complete.
+    if os.path.exists(f"{out}/manifest"):
+        os.remove(f"{out}/manifest")
     kernel = packages.kernel()
     wanted = {kernel, "xen-hypervisor-4.17-amd64"}
     for image in ("dom0", "guest"):
