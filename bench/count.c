@@ -31,26 +31,21 @@ typedef void block_translated_fn(qemu_plugin_id_t, struct qemu_plugin_tb *);
 typedef void executed_fn(unsigned int vcpu, void *data);
 typedef void exit_fn(qemu_plugin_id_t, void *data);
 
-void qemu_plugin_register_vcpu_tb_trans_cb(qemu_plugin_id_t,
-                                           block_translated_fn *);
-void qemu_plugin_register_vcpu_tb_exec_cb(struct qemu_plugin_tb *,
-                                          executed_fn *,
+void qemu_plugin_register_vcpu_tb_trans_cb(qemu_plugin_id_t, block_translated_fn *);
+void qemu_plugin_register_vcpu_tb_exec_cb(struct qemu_plugin_tb *, executed_fn *,
                                           enum qemu_plugin_cb_flags, void *);
-void qemu_plugin_register_vcpu_insn_exec_cb(struct qemu_plugin_insn *,
-                                            executed_fn *,
+void qemu_plugin_register_vcpu_insn_exec_cb(struct qemu_plugin_insn *, executed_fn *,
                                             enum qemu_plugin_cb_flags, void *);
 void qemu_plugin_register_atexit_cb(qemu_plugin_id_t, exit_fn *, void *);
 size_t qemu_plugin_tb_n_insns(const struct qemu_plugin_tb *);
-struct qemu_plugin_insn *qemu_plugin_tb_get_insn(const struct qemu_plugin_tb *,
-                                                 size_t);
+struct qemu_plugin_insn *qemu_plugin_tb_get_insn(const struct qemu_plugin_tb *, size_t);
 const void *qemu_plugin_insn_data(const struct qemu_plugin_insn *);
 size_t qemu_plugin_insn_size(const struct qemu_plugin_insn *);
 uint64_t qemu_plugin_insn_vaddr(const struct qemu_plugin_insn *);
 void *qemu_plugin_insn_haddr(const struct qemu_plugin_insn *);
 
 EXPORT int qemu_plugin_version = 1;
-EXPORT int qemu_plugin_install(qemu_plugin_id_t id,
-                               const struct qemu_info *info, int argc,
+EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const struct qemu_info *info, int argc,
                                char **argv);
 
 /* --- what is counted --- */
@@ -80,8 +75,7 @@ static const char *out_path;
 
 static struct place place_of(const struct qemu_plugin_insn *insn)
 {
-    return (struct place){qemu_plugin_insn_vaddr(insn),
-                          (uintptr_t)qemu_plugin_insn_haddr(insn)};
+    return (struct place){qemu_plugin_insn_vaddr(insn), (uintptr_t)qemu_plugin_insn_haddr(insn)};
 }
 
 static void block_begins(unsigned int index, void *data)
@@ -121,8 +115,7 @@ static void *must_allocate(size_t size)
 {
     void *memory = malloc(size);
 
-    if (!memory)
-        abort();
+    if (!memory) abort();
     return memory;
 }
 
@@ -135,20 +128,17 @@ static void block_translated(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
     (void)id;
     block->start = place_of(qemu_plugin_tb_get_insn(tb, 0));
     block->instructions = count;
-    qemu_plugin_register_vcpu_tb_exec_cb(tb, block_begins, CB_NO_REGISTERS,
-                                         block);
+    qemu_plugin_register_vcpu_tb_exec_cb(tb, block_begins, CB_NO_REGISTERS, block);
     for (size_t i = 0; i < count; i++) {
         struct qemu_plugin_insn *insn = qemu_plugin_tb_get_insn(tb, i);
         struct place *behind;
 
-        if (!is_vmrun(insn))
-            continue;
+        if (!is_vmrun(insn)) continue;
         behind = must_allocate(sizeof(*behind));
         *behind = place_of(insn);
         behind->linear += VMRUN_BYTES;
         behind->byte += VMRUN_BYTES;
-        qemu_plugin_register_vcpu_insn_exec_cb(insn, vmrun_begins,
-                                               CB_NO_REGISTERS, behind);
+        qemu_plugin_register_vcpu_insn_exec_cb(insn, vmrun_begins, CB_NO_REGISTERS, behind);
     }
 }
 
@@ -171,14 +161,13 @@ static void run_ends(qemu_plugin_id_t id, void *data)
     fprintf(out,
             "{\"host\": %llu, \"guest\": %llu, \"entries\": %llu, "
             "\"exits\": %llu}\n",
-            (unsigned long long)host, (unsigned long long)guest,
-            (unsigned long long)entries, (unsigned long long)exits);
+            (unsigned long long)host, (unsigned long long)guest, (unsigned long long)entries,
+            (unsigned long long)exits);
     fclose(out);
 }
 
 /* QEMU calls this once; `out=FILE` is the only argument. */
-int qemu_plugin_install(qemu_plugin_id_t id, const struct qemu_info *info,
-                        int argc, char **argv)
+int qemu_plugin_install(qemu_plugin_id_t id, const struct qemu_info *info, int argc, char **argv)
 {
     (void)info;
     if (argc != 1 || strncmp(argv[0], "out=", 4) != 0) {

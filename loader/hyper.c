@@ -24,8 +24,7 @@ static bool find_xen(void)
         uint32_t max, id[3];
 
         __cpuid(leaf, max, id[0], id[1], id[2]);
-        if (!memcmp(id, "XenVMMXenVMM", 12) && max - leaf >= 2)
-            return true;
+        if (!memcmp(id, "XenVMMXenVMM", 12) && max - leaf >= 2) return true;
     }
     return false;
 }
@@ -35,8 +34,7 @@ void hyper_init(void)
     uint32_t max, id[3];
 
     __cpuid(0, max, id[0], id[2], id[1]);
-    use_vmmcall =
-        !memcmp(id, "AuthenticAMD", 12) || !memcmp(id, "HygonGenuine", 12);
+    use_vmmcall = !memcmp(id, "AuthenticAMD", 12) || !memcmp(id, "HygonGenuine", 12);
     on_xen = find_xen();
 }
 
@@ -44,11 +42,9 @@ void hyper_init(void)
 static long hypercall(long number, uint64_t a, uint64_t b, uint64_t c)
 {
     if (use_vmmcall)
-        asm volatile("vmmcall"
-                     : "+a"(number), "+D"(a), "+S"(b), "+d"(c)::"memory");
+        asm volatile("vmmcall" : "+a"(number), "+D"(a), "+S"(b), "+d"(c)::"memory");
     else
-        asm volatile("vmcall"
-                     : "+a"(number), "+D"(a), "+S"(b), "+d"(c)::"memory");
+        asm volatile("vmcall" : "+a"(number), "+D"(a), "+S"(b), "+d"(c)::"memory");
     return number;
 }
 
@@ -75,13 +71,11 @@ static void serial_put(char c)
 void console_write(const char *text, size_t length)
 {
     if (on_xen) {
-        hypercall(__HYPERVISOR_console_io, CONSOLEIO_write, length,
-                  (uintptr_t)text);
+        hypercall(__HYPERVISOR_console_io, CONSOLEIO_write, length, (uintptr_t)text);
         return;
     }
     for (size_t i = 0; i < length; i++) {
-        if (text[i] == '\n')
-            serial_put('\r');
+        if (text[i] == '\n') serial_put('\r');
         serial_put(text[i]);
     }
 }
@@ -90,8 +84,6 @@ _Noreturn void crash(void)
 {
     struct sched_shutdown arg = {SHUTDOWN_crash};
 
-    if (on_xen)
-        hypercall(__HYPERVISOR_sched_op, SCHEDOP_shutdown, (uintptr_t)&arg, 0);
-    for (;;)
-        asm volatile("cli; hlt");
+    if (on_xen) hypercall(__HYPERVISOR_sched_op, SCHEDOP_shutdown, (uintptr_t)&arg, 0);
+    for (;;) asm volatile("cli; hlt");
 }

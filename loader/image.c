@@ -46,17 +46,14 @@ const char *bzimage_payload(struct bytes image, struct bytes *payload)
     uint64_t offset, length;
 
     if (get16(image, BZ_VERSION) < 0x208)
-        return error(
-            "dom0 kernel: boot protocol %x.%02x is too old (2.08 is needed)",
-            image.data[BZ_VERSION + 1], image.data[BZ_VERSION]);
-    if (!sectors)
-        sectors = 4;
+        return error("dom0 kernel: boot protocol %x.%02x is too old (2.08 is needed)",
+                     image.data[BZ_VERSION + 1], image.data[BZ_VERSION]);
+    if (!sectors) sectors = 4;
     offset = (sectors + 1) * 512 + get32(image, BZ_PAYLOAD_OFFSET);
     length = get32(image, BZ_PAYLOAD_LENGTH);
     if (!inside(image, offset, length))
-        return error(
-            "dom0 kernel: the image is cut off (%lu bytes, %lu needed)",
-            image.size, offset + length);
+        return error("dom0 kernel: the image is cut off (%lu bytes, %lu needed)", image.size,
+                     offset + length);
     *payload = (struct bytes){image.data + offset, length};
     return NULL;
 }
@@ -93,11 +90,9 @@ static const char *read_header(struct elf *elf)
     const uint8_t *ident = elf->file.data;
     unsigned int machine, entry_size, want;
 
-    if (elf->file.size < sizeof(Elf64_Ehdr))
-        return error("dom0 kernel: the ELF file is cut off");
+    if (elf->file.size < sizeof(Elf64_Ehdr)) return error("dom0 kernel: the ELF file is cut off");
     elf->is64 = ident[EI_CLASS] == ELFCLASS64;
-    if ((!elf->is64 && ident[EI_CLASS] != ELFCLASS32) ||
-        ident[EI_DATA] != ELFDATA2LSB)
+    if ((!elf->is64 && ident[EI_CLASS] != ELFCLASS32) || ident[EI_DATA] != ELFDATA2LSB)
         return error("dom0 kernel: the ELF file is of an unknown class");
     if (elf->is64) {
         Elf64_Ehdr h;
@@ -119,8 +114,7 @@ static const char *read_header(struct elf *elf)
         want = sizeof(Elf32_Phdr);
     }
     if (machine != EM_X86_64 && machine != EM_386)
-        return error("dom0 kernel: the ELF file is for another processor (%u)",
-                     machine);
+        return error("dom0 kernel: the ELF file is for another processor (%u)", machine);
     if (entry_size != want || !elf->nr_headers ||
         !inside(elf->file, elf->headers, (uint64_t)elf->nr_headers * want))
         return error("dom0 kernel: the ELF program headers are broken");
@@ -128,8 +122,7 @@ static const char *read_header(struct elf *elf)
 }
 
 /* Looks for the PVH entry among the notes; the last one counts. */
-static bool find_entry(const struct elf *elf, const struct segment *s,
-                       uint64_t *entry)
+static bool find_entry(const struct elf *elf, const struct segment *s, uint64_t *entry)
 {
     struct bytes notes = {elf->file.data + s->offset, s->file_size};
     uint64_t mask = s->align == 8 ? 7 : 3;
@@ -143,12 +136,9 @@ static bool find_entry(const struct elf *elf, const struct segment *s,
         uint64_t name = at + sizeof(Elf32_Nhdr);
         uint64_t value = (name + name_size + mask) & ~mask;
 
-        if (!inside(notes, name, name_size) ||
-            !inside(notes, value, value_size))
-            break;
+        if (!inside(notes, name, name_size) || !inside(notes, value, value_size)) break;
         if (type == XEN_ELFNOTE_PHYS32_ENTRY && name_size == 4 &&
-            !memcmp(notes.data + name, "Xen", 4) &&
-            (value_size == 4 || value_size == 8)) {
+            !memcmp(notes.data + name, "Xen", 4) && (value_size == 4 || value_size == 8)) {
             *entry = 0;
             memcpy(entry, notes.data + value, value_size);
             found = true;
@@ -164,8 +154,7 @@ static bool entry_is_loaded(const struct elf *elf, uint64_t entry)
     for (unsigned int i = 0; i < elf->nr_headers; i++) {
         struct segment s = elf_segment(elf, i);
 
-        if (s.type == PT_LOAD && entry >= s.to.start &&
-            entry - s.to.start < s.file_size)
+        if (s.type == PT_LOAD && entry >= s.to.start && entry - s.to.start < s.file_size)
             return true;
     }
     return false;
@@ -179,32 +168,27 @@ const char *elf_open(struct bytes file, struct elf *elf)
 
     elf->file = file;
     why = read_header(elf);
-    if (why)
-        return why;
+    if (why) return why;
 
     for (unsigned int i = 0; i < elf->nr_headers; i++) {
         struct segment s = elf_segment(elf, i);
 
-        if (s.type != PT_LOAD && s.type != PT_NOTE)
-            continue;
+        if (s.type != PT_LOAD && s.type != PT_NOTE) continue;
         if (!inside(file, s.offset, s.file_size))
-            return error("dom0 kernel: the ELF file is cut off (segment %u)",
-                         i);
+            return error("dom0 kernel: the ELF file is cut off (segment %u)", i);
         if (s.type == PT_NOTE) {
             found |= find_entry(elf, &s, &entry);
             continue;
         }
         if (s.file_size > s.memory_size || s.to.start >= LIMIT_4G ||
             s.memory_size > LIMIT_4G - s.to.start)
-            return error("dom0 kernel: ELF segment %u does not fit below 4 GiB",
-                         i);
+            return error("dom0 kernel: ELF segment %u does not fit below 4 GiB", i);
     }
     if (!found)
         return error("dom0 kernel has no PVH entry (Xen note 18); "
                      "use a kernel built with CONFIG_PVH");
     if (!entry_is_loaded(elf, entry))
-        return error("dom0 kernel: the PVH entry 0x%lx is outside the kernel",
-                     entry);
+        return error("dom0 kernel: the PVH entry 0x%lx is outside the kernel", entry);
     elf->entry = entry;
     return NULL;
 }

@@ -9,7 +9,7 @@
 
 #define HEADER_MAGIC_AT 8
 #define HEADER_MAGIC    0x444c4e49 /* "INLD" */
-#define HEADER_SIZE_AT  12 /* 32 bits: bytes of memory, a multiple of 4096 */
+#define HEADER_SIZE_AT  12         /* 32 bits: bytes of memory, a multiple of 4096 */
 
 #define STACK_SIZE 0x20000
 #define STUB_SIZE  16 /* of a fault's entry */

@@ -22,8 +22,7 @@ void *malloc(size_t size)
 {
     uint64_t start = (arena.start + ALIGNMENT - 1) & -(uint64_t)ALIGNMENT;
 
-    if (start > arena.end || size > arena.end - start)
-        return NULL;
+    if (start > arena.end || size > arena.end - start) return NULL;
     last = start;
     arena.start = start + size;
     return phys(start);
@@ -34,8 +33,7 @@ void *calloc(size_t count, size_t size)
     size_t bytes;
     void *block;
 
-    if (__builtin_mul_overflow(count, size, &bytes))
-        return NULL;
+    if (__builtin_mul_overflow(count, size, &bytes)) return NULL;
     block = malloc(bytes);
     return block ? memset(block, 0, bytes) : NULL;
 }
@@ -64,8 +62,7 @@ void *memmove(void *to, const void *from, size_t n)
     uint8_t *d = (uint8_t *)to + n - 1;
     const uint8_t *s = (const uint8_t *)from + n - 1;
 
-    if ((uintptr_t)to - (uintptr_t)from >= n)
-        return memcpy(to, from, n);
+    if ((uintptr_t)to - (uintptr_t)from >= n) return memcpy(to, from, n);
     asm volatile("std; rep movsb; cld" : "+D"(d), "+S"(s), "+c"(n)::"memory");
     return to;
 }
@@ -89,8 +86,7 @@ int memcmp(const void *a, const void *b, size_t n)
     const uint8_t *x = a, *y = b;
 
     for (; n; n--, x++, y++)
-        if (*x != *y)
-            return *x - *y;
+        if (*x != *y) return *x - *y;
     return 0;
 }
 
@@ -98,7 +94,6 @@ size_t strnlen(const char *s, size_t most)
 {
     size_t n = 0;
 
-    while (n < most && s[n])
-        n++;
+    while (n < most && s[n]) n++;
     return n;
 }

@@ -13,12 +13,9 @@
 
 static const char *keep_string(struct memory *m, uint64_t address)
 {
-    if (!address)
-        return NULL;
-    if (address > LIMIT_4G - MAX_CMDLINE)
-        return error("the command line is not below 4 GiB");
-    return memory_keep(m, "command line", address,
-                       strnlen(phys(address), MAX_CMDLINE) + 1);
+    if (!address) return NULL;
+    if (address > LIMIT_4G - MAX_CMDLINE) return error("the command line is not below 4 GiB");
+    return memory_keep(m, "command line", address, strnlen(phys(address), MAX_CMDLINE) + 1);
 }
 
 /* Notes everything that the kernel must still find after it was placed. */
@@ -33,10 +30,8 @@ static const char *keep_boot_data(struct memory *m, struct range self,
     } fixed[] = {
         {"loader", self.start, self.end - self.start},
         {"start info", (uintptr_t)info, sizeof(*info)},
-        {"list of modules", info->modlist_paddr,
-         info->nr_modules * sizeof(*modules)},
-        {"memory map", info->memmap_paddr,
-         info->memmap_entries * sizeof(*m->map)},
+        {"list of modules", info->modlist_paddr, info->nr_modules * sizeof(*modules)},
+        {"memory map", info->memmap_paddr, info->memmap_entries * sizeof(*m->map)},
         {"ACPI root pointer", info->rsdp_paddr, info->rsdp_paddr ? 36 : 0},
     };
     const char *why = keep_string(m, info->cmdline_paddr);
@@ -44,31 +39,26 @@ static const char *keep_boot_data(struct memory *m, struct range self,
     for (size_t i = 0; !why && i < sizeof(fixed) / sizeof(fixed[0]); i++)
         why = memory_keep(m, fixed[i].name, fixed[i].start, fixed[i].size);
     for (uint32_t i = 1; !why && i < info->nr_modules; i++) {
-        why = memory_keep(m, i == 1 ? "initrd" : "module", modules[i].paddr,
-                          modules[i].size);
-        if (!why)
-            why = keep_string(m, modules[i].cmdline_paddr);
+        why = memory_keep(m, i == 1 ? "initrd" : "module", modules[i].paddr, modules[i].size);
+        if (!why) why = keep_string(m, modules[i].cmdline_paddr);
     }
     return why;
 }
 
 /* Unpacks into free memory; file is what to unpack, and then the result. */
-static const char *unpack_to_room(struct memory *m, const struct packing *p,
-                                  struct bytes *file)
+static const char *unpack_to_room(struct memory *m, const struct packing *p, struct bytes *file)
 {
     uint32_t size = unpacked_size(*file);
     uint64_t room = memory_room(m, size);
     const char *why;
 
-    if (!size)
-        return error("dom0 kernel: %s data is corrupt", packing_name(p));
+    if (!size) return error("dom0 kernel: %s data is corrupt", packing_name(p));
     if (!room)
         return error("dom0 kernel: no room for %lu MiB of unpacked kernel; "
                      "raise dom0_mem",
                      ((uint64_t)size >> 20) + 1);
     why = memory_keep(m, "unpacked kernel", room, size);
-    if (why)
-        return why;
+    if (why) return why;
     arena_set(memory_largest(m));
     why = unpack(p, *file, phys(room), size);
     *file = (struct bytes){phys(room), size};
@@ -79,8 +69,7 @@ static const char *unpack_to_room(struct memory *m, const struct packing *p,
  * Unwraps the file until it is ELF: a whole file in gzip, then a bzImage, then
  * its payload. Any of the three may be missing.
  */
-static const char *unwrap(struct memory *m, struct bytes *file,
-                          const char **packed)
+static const char *unwrap(struct memory *m, struct bytes *file, const char **packed)
 {
     const struct packing *p = packing_of(*file);
     const char *why = NULL;
@@ -89,25 +78,19 @@ static const char *unwrap(struct memory *m, struct bytes *file,
         *packed = packing_name(p);
         why = unpack_to_room(m, p, file);
     }
-    if (why || is_elf(*file))
-        return why;
-    if (!is_bzimage(*file))
-        return error("dom0 kernel is neither a bzImage nor ELF");
+    if (why || is_elf(*file)) return why;
+    if (!is_bzimage(*file)) return error("dom0 kernel is neither a bzImage nor ELF");
     why = bzimage_payload(*file, file);
-    if (why || is_elf(*file))
-        return why;
+    if (why || is_elf(*file)) return why;
     p = packing_of(*file);
-    if (!p && file->size < 4)
-        return error("dom0 kernel: the payload is empty");
+    if (!p && file->size < 4) return error("dom0 kernel: the payload is empty");
     if (!p)
-        return error(
-            "dom0 kernel: unknown compression (magic %02x %02x %02x %02x); "
-            "gzip, xz, zstd and lz4 are known",
-            file->data[0], file->data[1], file->data[2], file->data[3]);
+        return error("dom0 kernel: unknown compression (magic %02x %02x %02x %02x); "
+                     "gzip, xz, zstd and lz4 are known",
+                     file->data[0], file->data[1], file->data[2], file->data[3]);
     *packed = packing_name(p);
     why = unpack_to_room(m, p, file);
-    if (!why && !is_elf(*file))
-        why = error("dom0 kernel: the payload is not ELF");
+    if (!why && !is_elf(*file)) why = error("dom0 kernel: the payload is not ELF");
     return why;
 }
 
@@ -126,15 +109,13 @@ static const char *check_targets(const struct memory *m, const struct elf *elf)
     for (unsigned int i = 0; i < elf->nr_headers; i++) {
         const char *victim;
 
-        if (!to_place(elf, i, &s))
-            continue;
+        if (!to_place(elf, i, &s)) continue;
         if (!memory_is_ram(m, s.to))
-            return error("dom0 kernel: its place 0x%lx-0x%lx is not RAM",
-                         s.to.start, s.to.end);
+            return error("dom0 kernel: its place 0x%lx-0x%lx is not RAM", s.to.start, s.to.end);
         victim = memory_clash(m, s.to);
         if (victim)
-            return error("dom0 kernel: its place 0x%lx-0x%lx holds the %s",
-                         s.to.start, s.to.end, victim);
+            return error("dom0 kernel: its place 0x%lx-0x%lx holds the %s", s.to.start, s.to.end,
+                         victim);
     }
     return NULL;
 }
@@ -150,13 +131,10 @@ static const char *clear_targets(struct memory *m, struct elf *elf)
 
     for (unsigned int i = 0; i < elf->nr_headers; i++)
         covered |= to_place(elf, i, &s) && overlaps(file, s.to);
-    if (!covered)
-        return NULL;
+    if (!covered) return NULL;
     for (unsigned int i = 0; !why && i < elf->nr_headers; i++)
-        if (to_place(elf, i, &s))
-            why = memory_keep(m, "kernel", s.to.start, s.memory_size);
-    if (why)
-        return why;
+        if (to_place(elf, i, &s)) why = memory_keep(m, "kernel", s.to.start, s.memory_size);
+    if (why) return why;
     room = memory_room(m, elf->file.size);
     if (!room)
         return error("dom0 kernel: no room beside the kernel's place; "
@@ -174,16 +152,14 @@ static void place_segments(const struct elf *elf)
     for (unsigned int i = 0; i < elf->nr_headers; i++) {
         uint8_t *to;
 
-        if (!to_place(elf, i, &s))
-            continue;
+        if (!to_place(elf, i, &s)) continue;
         to = phys(s.to.start);
         memcpy(to, elf->file.data + s.offset, s.file_size);
         memset(to + s.file_size, 0, s.memory_size - s.file_size);
     }
 }
 
-const char *load_kernel(struct hvm_start_info *info, struct range self,
-                        struct loaded *loaded)
+const char *load_kernel(struct hvm_start_info *info, struct range self, struct loaded *loaded)
 {
     struct memory m = {phys(info->memmap_paddr), info->memmap_entries, 0, {}};
     const struct hvm_modlist_entry *module = phys(info->modlist_paddr);
@@ -193,31 +169,23 @@ const char *load_kernel(struct hvm_start_info *info, struct range self,
     const char *why;
 
     *loaded = (struct loaded){0};
-    if (!info->nr_modules)
-        return error("dom0 kernel is missing: give it as the first module");
-    if (info->nr_modules > MAX_MODULES)
-        return error("too many modules (%u)", info->nr_modules);
+    if (!info->nr_modules) return error("dom0 kernel is missing: give it as the first module");
+    if (info->nr_modules > MAX_MODULES) return error("too many modules (%u)", info->nr_modules);
     why = keep_boot_data(&m, self, info);
-    if (why)
-        return why;
+    if (why) return why;
 
     nr_lasting = m.nr_keep;
     why = memory_keep(&m, "kernel module", module->paddr, module->size);
-    if (why)
-        return why;
+    if (why) return why;
     file = (struct bytes){phys(module->paddr), module->size};
     why = unwrap(&m, &file, &loaded->packed);
-    if (!why)
-        why = elf_open(file, &elf);
-    if (why)
-        return why;
+    if (!why) why = elf_open(file, &elf);
+    if (why) return why;
 
     m.nr_keep = nr_lasting; /* what is left is the ELF file alone */
     why = check_targets(&m, &elf);
-    if (!why)
-        why = clear_targets(&m, &elf);
-    if (why)
-        return why;
+    if (!why) why = clear_targets(&m, &elf);
+    if (why) return why;
     place_segments(&elf);
     info->modlist_paddr += sizeof(*module);
     info->nr_modules--;

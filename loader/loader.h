@@ -69,8 +69,7 @@ struct memory {
 };
 
 /* Adds a range to be kept; an error if it is not below 4 GiB. */
-const char *memory_keep(struct memory *m, const char *name, uint64_t start,
-                        uint64_t size) MUST_USE;
+const char *memory_keep(struct memory *m, const char *name, uint64_t start, uint64_t size) MUST_USE;
 
 /* Is all of the range RAM? */
 bool memory_is_ram(const struct memory *m, struct range r);

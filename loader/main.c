@@ -43,20 +43,16 @@ uint32_t loader_main(struct hvm_start_info *info, uint64_t base, uint32_t size)
     size_t length;
     uint64_t tenths;
 
-    for (void (*const *init)(void) = init_start; init < init_end; init++)
-        (*init)();
+    for (void (*const *init)(void) = init_start; init < init_end; init++) (*init)();
     hyper_init();
     if (info->magic != XEN_HVM_START_MAGIC_VALUE || !info->version)
         die("the start info is not of version 1");
     why = load_kernel(info, self, &loaded);
-    if (why)
-        die(why);
+    if (why) die(why);
     tenths = loaded.size * 10 / 0x100000;
     length = text_format(
-        line, sizeof(line),
-        "loader: dom0 kernel: %s, %lu.%lu MiB unpacked, entry 0x%x\n",
-        loaded.packed ? loaded.packed : "not packed", tenths / 10, tenths % 10,
-        loaded.entry);
+        line, sizeof(line), "loader: dom0 kernel: %s, %lu.%lu MiB unpacked, entry 0x%x\n",
+        loaded.packed ? loaded.packed : "not packed", tenths / 10, tenths % 10, loaded.entry);
     console_write(line, length);
     return loaded.entry;
 }

@@ -23,22 +23,18 @@ static struct range ram_entry(const struct memory *m, uint32_t i)
     const struct hvm_memmap_table_entry *e = &m->map[i];
     struct range r = {0, 0};
 
-    if (e->type != XEN_HVM_MEMMAP_TYPE_RAM || e->addr >= LIMIT_4G)
-        return r;
+    if (e->type != XEN_HVM_MEMMAP_TYPE_RAM || e->addr >= LIMIT_4G) return r;
     r.start = e->addr;
     r.end = e->size < LIMIT_4G - e->addr ? e->addr + e->size : LIMIT_4G;
     return r;
 }
 
-const char *memory_keep(struct memory *m, const char *name, uint64_t start,
-                        uint64_t size)
+const char *memory_keep(struct memory *m, const char *name, uint64_t start, uint64_t size)
 {
     if (start > LIMIT_4G || size > LIMIT_4G - start)
         return error("the %s is not below 4 GiB", name);
-    if (m->nr_keep == MAX_KEEP)
-        return error("too many modules or kernel segments");
-    if (size)
-        m->keep[m->nr_keep++] = (struct keep){{start, start + size}, name};
+    if (m->nr_keep == MAX_KEEP) return error("too many modules or kernel segments");
+    if (size) m->keep[m->nr_keep++] = (struct keep){{start, start + size}, name};
     return NULL;
 }
 
@@ -63,8 +59,7 @@ bool memory_is_ram(const struct memory *m, struct range r)
 const char *memory_clash(const struct memory *m, struct range r)
 {
     for (unsigned int i = 0; i < m->nr_keep; i++)
-        if (overlaps(m->keep[i].range, r))
-            return m->keep[i].name;
+        if (overlaps(m->keep[i].range, r)) return m->keep[i].name;
     return NULL;
 }
 
@@ -78,8 +73,7 @@ static struct range next_ram(const struct memory *m, uint64_t from)
         uint64_t start = page_up(e.start > from ? e.start : from);
         uint64_t end = page_down(e.end);
 
-        if (start < end && start < best.start)
-            best = (struct range){start, end};
+        if (start < end && start < best.start) best = (struct range){start, end};
     }
     return best;
 }
@@ -99,8 +93,7 @@ static struct range next_hole(const struct memory *m, uint64_t from)
             i = 0; /* a new start: look at all of them again */
             continue;
         }
-        if (k.start > hole.start && k.start < hole.end)
-            hole.end = k.start;
+        if (k.start > hole.start && k.start < hole.end) hole.end = k.start;
         i++;
     }
     return hole;
@@ -111,13 +104,10 @@ uint64_t memory_room(const struct memory *m, uint64_t size)
     uint64_t found = 0;
     struct range hole;
 
-    if (size > LIMIT_4G)
-        return 0;
+    if (size > LIMIT_4G) return 0;
     size = page_up(size);
-    for (hole = next_hole(m, LOWEST); hole.start < hole.end;
-         hole = next_hole(m, hole.end))
-        if (hole.end - hole.start >= size)
-            found = hole.end - size;
+    for (hole = next_hole(m, LOWEST); hole.start < hole.end; hole = next_hole(m, hole.end))
+        if (hole.end - hole.start >= size) found = hole.end - size;
     return found;
 }
 
@@ -126,9 +116,7 @@ struct range memory_largest(const struct memory *m)
     struct range largest = {0, 0};
     struct range hole;
 
-    for (hole = next_hole(m, LOWEST); hole.start < hole.end;
-         hole = next_hole(m, hole.end))
-        if (hole.end - hole.start > largest.end - largest.start)
-            largest = hole;
+    for (hole = next_hole(m, LOWEST); hole.start < hole.end; hole = next_hole(m, hole.end))
+        if (hole.end - hole.start > largest.end - largest.start) largest = hole;
     return largest;
 }

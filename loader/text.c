@@ -13,12 +13,10 @@ struct text {
 
 static void add(struct text *t, char c)
 {
-    if (t->length + 1 < t->room)
-        t->to[t->length++] = c;
+    if (t->length + 1 < t->room) t->to[t->length++] = c;
 }
 
-static void add_number(struct text *t, uint64_t value, unsigned int base,
-                       unsigned int width)
+static void add_number(struct text *t, uint64_t value, unsigned int base, unsigned int width)
 {
     char digits[20];
     unsigned int n = 0;
@@ -27,10 +25,8 @@ static void add_number(struct text *t, uint64_t value, unsigned int base,
         digits[n++] = "0123456789abcdef"[value % base];
         value /= base;
     } while (value);
-    for (; width > n; width--)
-        add(t, '0');
-    while (n)
-        add(t, digits[--n]);
+    for (; width > n; width--) add(t, '0');
+    while (n) add(t, digits[--n]);
 }
 
 static void add_format(struct text *t, const char *f, va_list args)
@@ -43,20 +39,17 @@ static void add_format(struct text *t, const char *f, va_list args)
             add(t, *f);
             continue;
         }
-        for (f++; *f >= '0' && *f <= '9'; f++)
-            width = width * 10 + (*f - '0');
+        for (f++; *f >= '0' && *f <= '9'; f++) width = width * 10 + (*f - '0');
         if (*f == 'l') {
             is_long = true;
             f++;
         }
         if (*f == 's') {
-            for (const char *s = va_arg(args, const char *); *s; s++)
-                add(t, *s);
+            for (const char *s = va_arg(args, const char *); *s; s++) add(t, *s);
         } else if (*f == 'c') {
             add(t, va_arg(args, int));
         } else {
-            uint64_t v = is_long ? va_arg(args, unsigned long)
-                                 : va_arg(args, unsigned int);
+            uint64_t v = is_long ? va_arg(args, unsigned long) : va_arg(args, unsigned int);
 
             add_number(t, v, *f == 'x' ? 16 : 10, width);
         }

@@ -30,33 +30,27 @@ struct packing {
 
 static enum result run_gzip(struct bytes in, uint8_t *out, uint32_t size)
 {
-    z_stream z = {.next_in = (Bytef *)in.data,
-                  .avail_in = in.size,
-                  .next_out = out,
-                  .avail_out = size};
+    z_stream z = {
+        .next_in = (Bytef *)in.data, .avail_in = in.size, .next_out = out, .avail_out = size};
     int status = inflateInit2(&z, 16 + MAX_WBITS); /* 16: a gzip header */
 
     if (status == Z_OK) {
         status = inflate(&z, Z_FINISH);
         inflateEnd(&z);
     }
-    if (status == Z_MEM_ERROR)
-        return NO_MEMORY;
-    return status == Z_STREAM_END && !z.avail_in && !z.avail_out ? GOOD
-                                                                 : CORRUPT;
+    if (status == Z_MEM_ERROR) return NO_MEMORY;
+    return status == Z_STREAM_END && !z.avail_in && !z.avail_out ? GOOD : CORRUPT;
 }
 
 static enum result run_xz(struct bytes in, uint8_t *out, uint32_t size)
 {
     uint64_t limit = UINT64_MAX;
     size_t in_at = 0, out_at = 0;
-    lzma_ret status = lzma_stream_buffer_decode(
-        &limit, 0, NULL, in.data, &in_at, in.size, out, &out_at, size);
+    lzma_ret status =
+        lzma_stream_buffer_decode(&limit, 0, NULL, in.data, &in_at, in.size, out, &out_at, size);
 
-    if (status == LZMA_MEM_ERROR)
-        return NO_MEMORY;
-    return status == LZMA_OK && in_at == in.size && out_at == size ? GOOD
-                                                                   : CORRUPT;
+    if (status == LZMA_MEM_ERROR) return NO_MEMORY;
+    return status == LZMA_OK && in_at == in.size && out_at == size ? GOOD : CORRUPT;
 }
 
 static enum result run_zstd(struct bytes in, uint8_t *out, uint32_t size)
@@ -64,12 +58,10 @@ static enum result run_zstd(struct bytes in, uint8_t *out, uint32_t size)
     ZSTD_DCtx *context = ZSTD_createDCtx();
     size_t status;
 
-    if (!context)
-        return NO_MEMORY;
+    if (!context) return NO_MEMORY;
     status = ZSTD_decompressDCtx(context, out, size, in.data, in.size);
     ZSTD_freeDCtx(context);
-    if (ZSTD_getErrorCode(status) == ZSTD_error_memory_allocation)
-        return NO_MEMORY;
+    if (ZSTD_getErrorCode(status) == ZSTD_error_memory_allocation) return NO_MEMORY;
     return status == size ? GOOD : CORRUPT;
 }
 
@@ -85,14 +77,11 @@ static enum result run_lz4(struct bytes in, uint8_t *out, uint32_t size)
 
         memcpy(&length, in.data + at, 4);
         at += 4;
-        if (length > (uint32_t)LZ4_compressBound(LZ4_BLOCK) ||
-            !inside(in, at, length))
+        if (length > (uint32_t)LZ4_compressBound(LZ4_BLOCK) || !inside(in, at, length))
             return CORRUPT;
-        made =
-            LZ4_decompress_safe((const char *)in.data + at, (char *)out + done,
-                                length, room < LZ4_BLOCK ? room : LZ4_BLOCK);
-        if (made < 0)
-            return CORRUPT;
+        made = LZ4_decompress_safe((const char *)in.data + at, (char *)out + done, length,
+                                   room < LZ4_BLOCK ? room : LZ4_BLOCK);
+        if (made < 0) return CORRUPT;
         done += made;
         at += length;
     }
@@ -111,8 +100,7 @@ const struct packing *packing_of(struct bytes packed)
     for (size_t i = 0; i < sizeof(packings) / sizeof(packings[0]); i++) {
         const struct packing *p = &packings[i];
 
-        if (packed.size >= p->magic_size + 4u &&
-            !memcmp(packed.data, p->magic, p->magic_size))
+        if (packed.size >= p->magic_size + 4u && !memcmp(packed.data, p->magic, p->magic_size))
             return p;
     }
     return NULL;
@@ -136,18 +124,13 @@ uint32_t unpacked_size(struct bytes packed)
     return size;
 }
 
-const char *unpack(const struct packing *p, struct bytes packed, uint8_t *out,
-                   uint32_t size)
+const char *unpack(const struct packing *p, struct bytes packed, uint8_t *out, uint32_t size)
 {
     packed.size -= p->trailer;
     switch (p->run(packed, out, size)) {
-    case GOOD:
-        return NULL;
+    case GOOD: return NULL;
     case NO_MEMORY:
-        return error(
-            "dom0 kernel: too little memory to unpack %s; raise dom0_mem",
-            p->name);
-    default:
-        return error("dom0 kernel: %s data is corrupt", p->name);
+        return error("dom0 kernel: too little memory to unpack %s; raise dom0_mem", p->name);
+    default: return error("dom0 kernel: %s data is corrupt", p->name);
     }
 }

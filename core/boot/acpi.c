@@ -33,8 +33,7 @@ uint8_t acpi_sum(const void *p, size_t len)
     const uint8_t *b = p;
     uint8_t sum = 0;
 
-    while (len--)
-        sum += *b++;
+    while (len--) sum += *b++;
     return sum;
 }
 
@@ -50,8 +49,7 @@ static struct acpi_header *load(uint64_t phys)
     }
     acpi_read(phys, h, h->length);
     if (acpi_sum(h, h->length)) {
-        log_warn("ACPI: %.4s at %lx has a wrong checksum, ignored",
-                 h->signature, phys);
+        log_warn("ACPI: %.4s at %lx has a wrong checksum, ignored", h->signature, phys);
         return NULL;
     }
     return h;
@@ -63,8 +61,7 @@ static uint64_t search(uint64_t from, uint64_t to)
 
     for (uint64_t at = from; at < to; at += 16) {
         acpi_read(at, &r, 20);
-        if (!memcmp(r.signature, "RSD PTR ", 8) && !acpi_sum(&r, 20))
-            return at;
+        if (!memcmp(r.signature, "RSD PTR ", 8) && !acpi_sum(&r, 20)) return at;
     }
     return 0;
 }
@@ -81,11 +78,9 @@ static uint64_t find_rsdp(void)
 
 static void add_cpu(uint32_t id, uint32_t flags)
 {
-    if (!(flags & 1) || acpi.cpus == MAX_CPUS)
-        return;
+    if (!(flags & 1) || acpi.cpus == MAX_CPUS) return;
     for (unsigned int i = 0; i < acpi.cpus; i++)
-        if (acpi.cpu_apic_ids[i] == id)
-            return;
+        if (acpi.cpu_apic_ids[i] == id) return;
     acpi.cpu_apic_ids[acpi.cpus++] = id;
 }
 
@@ -98,8 +93,7 @@ static void parse_madt_entry(const uint8_t *e, uint8_t len)
     } else if (e[0] == 1 && len >= 12) {
         ioapic_add(e[2], get32(e + 4), get32(e + 8));
     } else if (e[0] == 2 && len >= 10) {
-        if (acpi.override_count == ARRAY_SIZE(acpi.overrides))
-            return;
+        if (acpi.override_count == ARRAY_SIZE(acpi.overrides)) return;
         acpi.overrides[acpi.override_count].source = e[3];
         acpi.overrides[acpi.override_count].gsi = get32(e + 4);
         acpi.overrides[acpi.override_count++].flags = get16(e + 8);
@@ -121,8 +115,7 @@ static void parse_fadt(const struct acpi_header *h)
 {
     const uint8_t *f = (const uint8_t *)h;
 
-    if (h->length < 116)
-        return;
+    if (h->length < 116) return;
     acpi.pm1a_cnt = get32(f + 64);
     acpi.pm1b_cnt = get32(f + 68);
     acpi.pm_timer = get32(f + 76);
@@ -137,8 +130,7 @@ static void parse_mcfg(const struct acpi_header *h)
 {
     const uint8_t *m = (const uint8_t *)h;
 
-    if (h->length < 60 || get16(m + 52) != 0)
-        return;
+    if (h->length < 60 || get16(m + 52) != 0) return;
     acpi.mmcfg_base = get64(m + 44);
     acpi.mmcfg_start_bus = m[54];
     acpi.mmcfg_end_bus = m[55];
@@ -150,8 +142,7 @@ static bool allowed(const char *signature)
     static const char names[] = "FACPMCFGSSDTPSDTSLICMSDMWDATFPDTS3PTSBST";
 
     for (unsigned int i = 0; i + 4 < sizeof(names); i += 4)
-        if (!memcmp(signature, names + i, 4))
-            return true;
+        if (!memcmp(signature, names + i, 4)) return true;
     return false;
 }
 
@@ -159,8 +150,7 @@ static void parse_table(uint64_t phys, bool *madt, bool *fadt)
 {
     struct acpi_header *h = load(phys);
 
-    if (!h)
-        return;
+    if (!h) return;
     if (!memcmp(h->signature, "APIC", 4)) {
         parse_madt(h);
         *madt = true;
@@ -184,23 +174,17 @@ void acpi_parse(uint64_t rsdp)
     unsigned int n, size;
 
     acpi.rsdp = rsdp ? rsdp : find_rsdp();
-    if (!acpi.rsdp)
-        panic("no ACPI tables found (RSDP); Insula needs a PC with ACPI");
+    if (!acpi.rsdp) panic("no ACPI tables found (RSDP); Insula needs a PC with ACPI");
     acpi_read(acpi.rsdp, &r, sizeof(r));
     wide = r.revision >= 2 && r.xsdt;
     size = wide ? 8 : 4;
     h = load(wide ? r.xsdt : r.rsdt);
-    if (!h)
-        panic("ACPI: the %s is broken", wide ? "XSDT" : "RSDT");
+    if (!h) panic("ACPI: the %s is broken", wide ? "XSDT" : "RSDT");
     n = MIN((h->length - sizeof(*h)) / size, ARRAY_SIZE(tables));
-    for (unsigned int i = 0; i < n; i++)
-        memcpy(&tables[i], buffer + sizeof(*h) + i * size, size);
-    for (unsigned int i = 0; i < n; i++)
-        parse_table(tables[i], &madt, &fadt);
-    if (!madt || !fadt)
-        panic("ACPI: the %s is missing or broken", madt ? "FADT" : "MADT");
-    if (!ioapic_count)
-        panic("ACPI: no IO-APIC");
-    log_info("ACPI: %u CPUs, %u IO-APICs, %u interrupts, MMCFG at %lx",
-             acpi.cpus, ioapic_count, ioapic_gsi_count(), acpi.mmcfg_base);
+    for (unsigned int i = 0; i < n; i++) memcpy(&tables[i], buffer + sizeof(*h) + i * size, size);
+    for (unsigned int i = 0; i < n; i++) parse_table(tables[i], &madt, &fadt);
+    if (!madt || !fadt) panic("ACPI: the %s is missing or broken", madt ? "FADT" : "MADT");
+    if (!ioapic_count) panic("ACPI: no IO-APIC");
+    log_info("ACPI: %u CPUs, %u IO-APICs, %u interrupts, MMCFG at %lx", acpi.cpus, ioapic_count,
+             ioapic_gsi_count(), acpi.mmcfg_base);
 }

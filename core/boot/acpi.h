@@ -13,7 +13,7 @@ struct acpi_info {
     uint64_t mmcfg_base; /* segment 0, 0: none                 */
     uint8_t mmcfg_start_bus, mmcfg_end_bus;
     uint16_t pm1a_cnt, pm1b_cnt, pm_timer; /* ports, 0: none               */
-    uint8_t reset_type; /* FADT reset register: address space */
+    uint8_t reset_type;                    /* FADT reset register: address space */
     uint64_t reset_address;
     uint8_t reset_value;
     struct {
@@ -39,8 +39,7 @@ void acpi_parse(uint64_t rsdp);
  * that dom0 will see at gpa; the other allowed tables stay where they are.
  * `vcpus` local APICs.  Returns the size used; the RSDP is at gpa.
  */
-size_t acpi_build_dom0(uint8_t *buf, size_t size, uint64_t gpa,
-                       unsigned int vcpus);
+size_t acpi_build_dom0(uint8_t *buf, size_t size, uint64_t gpa, unsigned int vcpus);
 
 /* boot/power.c: both never return. */
 _Noreturn void machine_reset(void);

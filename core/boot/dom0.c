@@ -37,8 +37,7 @@ static void add_run(uint64_t mfn, uint64_t count)
         runs[run_count - 1].end += count;
         return;
     }
-    if (run_count == ARRAY_SIZE(runs))
-        panic("dom0's memory is in too many pieces");
+    if (run_count == ARRAY_SIZE(runs)) panic("dom0's memory is in too many pieces");
     runs[run_count].start = mfn;
     runs[run_count++].end = mfn + count;
 }
@@ -46,17 +45,14 @@ static void add_run(uint64_t mfn, uint64_t count)
 /* Gives [mfn, mfn + 2^order) to dom0 at the same address. */
 static bool take(struct domain *d, uint64_t mfn, unsigned int order)
 {
-    if (!frames_claim(d, mfn, 1ull << order))
-        return false;
-    if (p2m_add(d, mfn, mfn, order, P2M_RAM))
-        panic("no memory for dom0's page tables");
+    if (!frames_claim(d, mfn, 1ull << order)) return false;
+    if (p2m_add(d, mfn, mfn, order, P2M_RAM)) panic("no memory for dom0's page tables");
     add_run(mfn, 1ull << order);
     return true;
 }
 
 /* Takes up to `limit` frames of a range that are free; returns how many. */
-static uint64_t take_range(struct domain *d, uint64_t mfn, uint64_t end,
-                           uint64_t limit)
+static uint64_t take_range(struct domain *d, uint64_t mfn, uint64_t end, uint64_t limit)
 {
     uint64_t got = 0;
 
@@ -81,16 +77,14 @@ static uint64_t wanted_frames(void)
     uint64_t n = options.dom0_mem >> PAGE_SHIFT;
 
     if (!n || n > most) {
-        if (n)
-            log_warn("dom0_mem: only %lu MiB can be given", most >> 8);
+        if (n) log_warn("dom0_mem: only %lu MiB can be given", most >> 8);
         n = most;
     }
     n = MAX(n, options.dom0_mem_min >> PAGE_SHIFT);
-    if (options.dom0_mem_max)
-        n = MIN(n, options.dom0_mem_max >> PAGE_SHIFT);
+    if (options.dom0_mem_max) n = MIN(n, options.dom0_mem_max >> PAGE_SHIFT);
     if (n < MIN_DOM0 >> PAGE_SHIFT)
-        panic("dom0 would have %lu MiB; it needs %llu at least (dom0_mem=)",
-              n >> 8, MIN_DOM0 >> 20);
+        panic("dom0 would have %lu MiB; it needs %llu at least (dom0_mem=)", n >> 8,
+              MIN_DOM0 >> 20);
     return n;
 }
 
@@ -109,10 +103,8 @@ static void give_memory(struct domain *d)
         uint64_t start = ROUND_UP(e->addr, PAGE_SIZE) >> PAGE_SHIFT;
         uint64_t end = (e->addr + e->size) >> PAGE_SHIFT;
 
-        if (e->type != E820_RAM || start >= end)
-            continue;
-        if (e->addr < LOW_MEMORY)
-            frames_add_ram(e->addr, MIN(e->addr + e->size, LOW_MEMORY));
+        if (e->type != E820_RAM || start >= end) continue;
+        if (e->addr < LOW_MEMORY) frames_add_ram(e->addr, MIN(e->addr + e->size, LOW_MEMORY));
         if (start <= block && block < end) {
             got += take_range(d, start, block, limit - got);
             if (take_range(d, block, block_end, ~0ull) != block_end - block)
@@ -131,8 +123,7 @@ static void map_identity(struct domain *d, uint64_t from, uint64_t to)
         bool large = !(gfn & 511) && gfn + 512 <= to >> PAGE_SHIFT;
         uint64_t gpa = gfn << PAGE_SHIFT;
 
-        if (vioapic_covers(d, gpa) || gpa == 0xfee00000 ||
-            vpci_mmcfg_covers(d, gpa)) {
+        if (vioapic_covers(d, gpa) || gpa == 0xfee00000 || vpci_mmcfg_covers(d, gpa)) {
             gfn++;
             continue;
         }
@@ -153,21 +144,15 @@ static void map_firmware(struct domain *d)
     for (unsigned int i = 0; i < boot.map.count; i++) {
         struct e820_entry *e = &boot.map.entry[i];
 
-        if (e->type == E820_RAM || e->type == E820_UNUSABLE ||
-            e->addr >= 1ull << 32)
-            continue;
-        map_identity(d, e->addr & PAGE_MASK,
-                     ROUND_UP(e->addr + e->size, PAGE_SIZE));
+        if (e->type == E820_RAM || e->type == E820_UNUSABLE || e->addr >= 1ull << 32) continue;
+        map_identity(d, e->addr & PAGE_MASK, ROUND_UP(e->addr + e->size, PAGE_SIZE));
     }
 }
 
-static void add_entry(struct e820_map *m, uint64_t start, uint64_t end,
-                      uint32_t type)
+static void add_entry(struct e820_map *m, uint64_t start, uint64_t end, uint32_t type)
 {
-    if (start >= end)
-        return;
-    if (m->count == E820_MAX)
-        panic("dom0's memory map has too many entries");
+    if (start >= end) return;
+    if (m->count == E820_MAX) panic("dom0's memory map has too many entries");
     m->entry[m->count++] = (struct e820_entry){start, end - start, type};
 }
 
@@ -182,8 +167,7 @@ static void add_ram_entries(struct e820_map *m, const struct e820_entry *e)
         uint64_t start = runs[i].start << PAGE_SHIFT;
         uint64_t stop = runs[i].end << PAGE_SHIFT;
 
-        if (stop <= at || start >= end)
-            continue;
+        if (stop <= at || start >= end) continue;
         add_entry(m, at, start, E820_UNUSABLE);
         if (start <= boot.block && boot.block < stop) {
             add_entry(m, start, boot.block, E820_RAM);
@@ -200,8 +184,7 @@ static void add_ram_entries(struct e820_map *m, const struct e820_entry *e)
 static void make_map(struct domain *d)
 {
     d->e820 = core_alloc(sizeof(*d->e820));
-    if (!d->e820)
-        panic("no memory for dom0's memory map");
+    if (!d->e820) panic("no memory for dom0's memory map");
     for (unsigned int i = 0; i < boot.map.count; i++) {
         struct e820_entry *e = &boot.map.entry[i];
 
@@ -214,8 +197,7 @@ static void make_map(struct domain *d)
 
 static void put(struct domain *d, uint64_t gpa, const void *data, size_t len)
 {
-    if (copy_to_gpa(d, gpa, data, len))
-        panic("cannot write dom0's memory at %lx", gpa);
+    if (copy_to_gpa(d, gpa, data, len)) panic("cannot write dom0's memory at %lx", gpa);
 }
 
 static void write_acpi(struct domain *d)
@@ -223,8 +205,7 @@ static void write_acpi(struct domain *d)
     uint8_t *buf = core_alloc_pages(4);
     size_t size;
 
-    if (!buf)
-        panic("no memory for dom0's ACPI tables");
+    if (!buf) panic("no memory for dom0's ACPI tables");
     size = acpi_build_dom0(buf, 4 * PAGE_SIZE, boot.block, d->max_vcpus);
     put(d, boot.block, buf, size);
     core_free_pages(buf, 4);
@@ -249,28 +230,24 @@ static uint64_t write_start_info(struct domain *d)
 
     put(d, at, &info, sizeof(info));
     for (unsigned int i = 0; i < modules; i++) {
-        struct hvm_modlist_entry m = {.paddr = boot.module[i].start,
-                                      .size = boot.module[i].size};
+        struct hvm_modlist_entry m = {.paddr = boot.module[i].start, .size = boot.module[i].size};
 
         put(d, info.modlist_paddr + i * sizeof(m), &m, sizeof(m));
     }
     for (unsigned int i = 0; i < d->e820->count; i++) {
         struct e820_entry *e = &d->e820->entry[i];
-        struct hvm_memmap_table_entry m = {
-            .addr = e->addr, .size = e->size, .type = e->type};
+        struct hvm_memmap_table_entry m = {.addr = e->addr, .size = e->size, .type = e->type};
 
         put(d, info.memmap_paddr + i * sizeof(m), &m, sizeof(m));
     }
-    put(d, info.cmdline_paddr, boot.module[0].args,
-        strlen(boot.module[0].args) + 1);
+    put(d, info.cmdline_paddr, boot.module[0].args, strlen(boot.module[0].args) + 1);
     return at;
 }
 
 /* The state of abi.md 1.3, for the loader at `entry`. */
 static void start_vcpu(struct vcpu *v, uint64_t entry, uint64_t info)
 {
-    struct arch_state s = {
-        .cr0 = CR0_PE | CR0_ET, .dr6 = 0xffff0ff0, .dr7 = 0x400};
+    struct arch_state s = {.cr0 = CR0_PE | CR0_ET, .dr6 = 0xffff0ff0, .dr7 = 0x400};
 
     for (unsigned int i = 0; i < SEG_COUNT; i++)
         s.seg[i] = (struct segment){.attr = 0xc93, .limit = ~0u};
@@ -289,35 +266,31 @@ static void start_vcpu(struct vcpu *v, uint64_t entry, uint64_t info)
 void dom0_build(void)
 {
     struct domain_config config = {
-        .max_vcpus =
-            MIN(options.dom0_max_vcpus ? options.dom0_max_vcpus : cpu_count,
-                (unsigned int)MAX_VCPUS),
+        .max_vcpus = MIN(options.dom0_max_vcpus ? options.dom0_max_vcpus : cpu_count,
+                         (unsigned int)MAX_VCPUS),
         .max_evtchn_port = ~0u,
         .max_grant_frames = -1,
         .max_maptrack_frames = -1,
-        .emulation_flags =
-            XEN_X86_EMU_LAPIC | XEN_X86_EMU_IOAPIC | XEN_X86_EMU_VPCI,
+        .emulation_flags = XEN_X86_EMU_LAPIC | XEN_X86_EMU_IOAPIC | XEN_X86_EMU_VPCI,
         .privileged = true,
     };
     uint64_t loader = boot.block + BLOCK_LOADER;
     int rc = domain_create(0, &config, &dom0);
 
-    if (rc)
-        panic("cannot create dom0: error %d", rc);
+    if (rc) panic("cannot create dom0: error %d", rc);
     dom0->max_pages = ~0u; /* "no limit", for the tools */
     for (unsigned int i = 0; i < config.max_vcpus; i++)
         if ((rc = vcpu_create(dom0, i)) != 0)
             panic("cannot create dom0's vCPU %u: error %d", i, rc);
     give_memory(dom0);
     if (options.dom0_mem_max)
-        dom0->max_pages =
-            MAX(options.dom0_mem_max >> PAGE_SHIFT, dom0->tot_pages);
+        dom0->max_pages = MAX(options.dom0_mem_max >> PAGE_SHIFT, dom0->tot_pages);
     map_firmware(dom0);
     make_map(dom0);
     write_acpi(dom0);
     put(dom0, loader, loader_image, loader_image_end - loader_image);
-    log_info("dom0: %lu MiB, %u vCPUs; the core uses %lu KiB",
-             dom0->tot_pages >> 8, dom0->max_vcpus, frames_core_count() * 4);
+    log_info("dom0: %lu MiB, %u vCPUs; the core uses %lu KiB", dom0->tot_pages >> 8,
+             dom0->max_vcpus, frames_core_count() * 4);
     start_vcpu(dom0->vcpus[0], loader, write_start_info(dom0));
     dom0->ctl_pauses = 0;
     domain_unpause(dom0);
@@ -325,16 +298,11 @@ void dom0_build(void)
 
 void dom0_shutdown(uint8_t reason)
 {
-    static const char *const names[] = {"powered off", "rebooting",
-                                        "suspended",   "crashed",
-                                        "watchdog",    "soft reset"};
+    static const char *const names[] = {"powered off", "rebooting", "suspended",
+                                        "crashed",     "watchdog",  "soft reset"};
 
-    if (reason == SHUTDOWN_suspend)
-        return;
-    log_info("dom0: %s",
-             reason < ARRAY_SIZE(names) ? names[reason] : "shut down");
-    if (reason == SHUTDOWN_poweroff || options.noreboot ||
-        reason == SHUTDOWN_crash)
-        machine_halt();
+    if (reason == SHUTDOWN_suspend) return;
+    log_info("dom0: %s", reason < ARRAY_SIZE(names) ? names[reason] : "shut down");
+    if (reason == SHUTDOWN_poweroff || options.noreboot || reason == SHUTDOWN_crash) machine_halt();
     machine_reset();
 }

@@ -5,8 +5,7 @@
 #include "cpu/irq.h"
 #include "lib/print.h"
 
-static void header(struct acpi_header *h, const char *signature, uint8_t rev,
-                   size_t length)
+static void header(struct acpi_header *h, const char *signature, uint8_t rev, size_t length)
 {
     memcpy(h->signature, signature, 4);
     h->length = length;
@@ -34,8 +33,7 @@ static size_t build_madt(uint8_t *madt, unsigned int vcpus)
         struct {
             uint8_t type, length, id, reserved;
             uint32_t address, gsi;
-        } e = {
-            1, 12, ioapics[i].id, 0, ioapics[i].address, ioapics[i].gsi_base};
+        } e = {1, 12, ioapics[i].id, 0, ioapics[i].address, ioapics[i].gsi_base};
 
         p = put(p, &e, sizeof(e));
     }
@@ -44,12 +42,8 @@ static size_t build_madt(uint8_t *madt, unsigned int vcpus)
             uint8_t type, length, bus, source;
             uint32_t gsi;
             uint16_t flags;
-        } packed e = {2,
-                      10,
-                      0,
-                      acpi.overrides[i].source,
-                      acpi.overrides[i].gsi,
-                      acpi.overrides[i].flags};
+        } packed e = {
+            2, 10, 0, acpi.overrides[i].source, acpi.overrides[i].gsi, acpi.overrides[i].flags};
 
         p = put(p, &e, sizeof(e));
     }
@@ -67,8 +61,7 @@ static size_t build_madt(uint8_t *madt, unsigned int vcpus)
     return p - madt;
 }
 
-size_t acpi_build_dom0(uint8_t *buf, size_t size, uint64_t gpa,
-                       unsigned int vcpus)
+size_t acpi_build_dom0(uint8_t *buf, size_t size, uint64_t gpa, unsigned int vcpus)
 {
     struct acpi_rsdp *r = (void *)buf;
     uint8_t *xsdt = buf + 64, *p = xsdt + sizeof(struct acpi_header);
@@ -78,8 +71,7 @@ size_t acpi_build_dom0(uint8_t *buf, size_t size, uint64_t gpa,
     ASSERT(acpi.passed_count <= ARRAY_SIZE(acpi.passed) &&
            1024 + 44 + 12 * MAX_IOAPICS + 160 + 16 * vcpus < size);
     p = put(p, &madt_gpa, 8);
-    for (unsigned int i = 0; i < acpi.passed_count; i++)
-        p = put(p, &acpi.passed[i], 8);
+    for (unsigned int i = 0; i < acpi.passed_count; i++) p = put(p, &acpi.passed[i], 8);
     header((struct acpi_header *)xsdt, "XSDT", 1, p - xsdt);
     memcpy(r->signature, "RSD PTR ", 8);
     memcpy(r->oem, "Insula", 6);

@@ -29,13 +29,12 @@ static void show_domain(struct domain *d)
     static const char *const dying[] = {"", ", dying", ", dead"};
     struct vcpu *v;
 
-    log_info("d%u: %lu of %lu pages, refs %u, pauses %d%s%s", d->id,
-             d->tot_pages, d->max_pages, d->refs, d->pause_count,
-             dying[d->dying], d->is_shut_down ? ", shut down" : "");
+    log_info("d%u: %lu of %lu pages, refs %u, pauses %d%s%s", d->id, d->tot_pages, d->max_pages,
+             d->refs, d->pause_count, dying[d->dying], d->is_shut_down ? ", shut down" : "");
     for_each_vcpu (d, v)
-        log_info("  v%u: holds %x, pauses %d, %s%u, upcall %u", v->id, v->holds,
-                 v->pause_count, v->running_on ? "on CPU" : "last ",
-                 v->sched.last_cpu->id, v->info->evtchn_upcall_pending);
+        log_info("  v%u: holds %x, pauses %d, %s%u, upcall %u", v->id, v->holds, v->pause_count,
+                 v->running_on ? "on CPU" : "last ", v->sched.last_cpu->id,
+                 v->info->evtchn_upcall_pending);
 }
 
 static void show_registers(struct domain *d)
@@ -44,8 +43,7 @@ static void show_registers(struct domain *d)
 
     /* Exact for those that do not run; the others say it themselves. */
     for_each_vcpu (d, v)
-        if (!v->running_on || v == current_vcpu())
-            show_guest_registers(v);
+        if (!v->running_on || v == current_vcpu()) show_guest_registers(v);
 }
 
 static void key_domains(void)
@@ -59,8 +57,7 @@ static void key_registers(void)
 
     each_domain(show_registers);
     for_each_cpu (c)
-        if (c != this_cpu())
-            cpu_ask(c, WORK_DUMP);
+        if (c != this_cpu()) cpu_ask(c, WORK_DUMP);
 }
 
 static void key_events(void)

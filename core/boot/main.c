@@ -30,14 +30,12 @@ static void note_ram(void)
     for (unsigned int i = 0; i < boot.map.count; i++) {
         struct e820_entry *e = &boot.map.entry[i];
 
-        if (e->type != E820_RAM)
-            continue;
+        if (e->type != E820_RAM) continue;
         sum += e->size;
         frames_note_ram(e->addr, e->addr + e->size);
     }
     if (sum < MIN_RAM)
-        panic("%lu MiB of memory; Insula needs %llu at least", sum >> 20,
-              MIN_RAM >> 20);
+        panic("%lu MiB of memory; Insula needs %llu at least", sum >> 20, MIN_RAM >> 20);
 }
 
 static bool overlaps(uint64_t a, uint64_t a_end, uint64_t b, uint64_t b_end)
@@ -53,8 +51,7 @@ static uint64_t find_room(uint64_t size, uint64_t align, uint64_t below)
         struct e820_entry *e = &boot.map.entry[i];
         uint64_t end = MIN(e->addr + e->size, below), at;
 
-        if (e->type != E820_RAM || e->addr < 1ull << 20 || end < size)
-            continue;
+        if (e->type != E820_RAM || e->addr < 1ull << 20 || end < size) continue;
         at = (end - size) & ~(align - 1);
         for (unsigned int m = 0; m < boot.modules; m++) {
             struct boot_module *b = &boot.module[m];
@@ -64,8 +61,7 @@ static uint64_t find_room(uint64_t size, uint64_t align, uint64_t below)
                 m = -1u; /* look at all again */
             }
         }
-        if (at >= e->addr && at >= (uintptr_t)image_end && at < end)
-            return at;
+        if (at >= e->addr && at >= (uintptr_t)image_end && at < end) return at;
     }
     panic("no %lu KiB of memory in a row below 4 GiB", size >> 10);
 }
@@ -115,15 +111,13 @@ static void add_free_ram(uint64_t table, uint64_t table_end)
         uint64_t at = boot.map.entry[i].addr;
         uint64_t end = at + boot.map.entry[i].size;
 
-        if (boot.map.entry[i].type != E820_RAM)
-            continue;
+        if (boot.map.entry[i].type != E820_RAM) continue;
         while (at < end) {
             uint64_t stop = end, next = end;
 
             /* The first taken range at or above `at`. */
             for (unsigned int k = 0; k < ARRAY_SIZE(taken); k++) {
-                if (overlaps(at, end, taken[k][0], taken[k][1]) &&
-                    MAX(taken[k][0], at) < stop) {
+                if (overlaps(at, end, taken[k][0], taken[k][1]) && MAX(taken[k][0], at) < stop) {
                     stop = MAX(taken[k][0], at);
                     next = taken[k][1];
                 } else if (taken[k][0] <= at && at < taken[k][1]) {
@@ -131,8 +125,7 @@ static void add_free_ram(uint64_t table, uint64_t table_end)
                     next = taken[k][1];
                 }
             }
-            if (stop > at)
-                frames_add_ram(at, stop);
+            if (stop > at) frames_add_ram(at, stop);
             at = MIN(next, end);
         }
     }
@@ -147,14 +140,12 @@ static void memory_boot(void)
     table = find_room(size, LARGE, 1ull << 32);
     move_modules(table);
     map_init();
-    if (!windows_init(&cpu0))
-        panic("no memory for windows");
+    if (!windows_init(&cpu0)) panic("no memory for windows");
     frames_init(table);
     add_free_ram(table, table + size);
     heap_boot();
-    log_info("memory: %lu MiB, %lu free; the core uses %lu KiB",
-             frames_total_count() >> 8, frames_free_count() >> 8,
-             frames_core_count() * 4);
+    log_info("memory: %lu MiB, %lu free; the core uses %lu KiB", frames_total_count() >> 8,
+             frames_free_count() >> 8, frames_core_count() * 4);
 }
 
 static void check_modules(void)
@@ -195,8 +186,7 @@ _Noreturn void core_main(uint32_t magic, uint32_t info)
     if (rc == -XEN_ENODEV)
         panic("this processor has no AMD SVM with nested paging (or it is off "
               "in the firmware); Insula cannot run guests here");
-    if (rc)
-        panic("%s: error %d", vendor->name, rc);
+    if (rc) panic("%s: error %d", vendor->name, rc);
     sched_init();
     sched_add_cpu(&cpu0);
     smp_boot();

@@ -52,21 +52,16 @@ struct mb2_mmap {
 /* Old boot loaders put the file's name before the arguments (abi.md 1.1). */
 static const char *arguments(const char *line)
 {
-    while (*line == ' ')
-        line++;
-    if (!strncmp(boot.loader, "GRUB 2", 6))
-        return line;
-    while (*line && *line != ' ')
-        line++;
-    while (*line == ' ')
-        line++;
+    while (*line == ' ') line++;
+    if (!strncmp(boot.loader, "GRUB 2", 6)) return line;
+    while (*line && *line != ' ') line++;
+    while (*line == ' ') line++;
     return line;
 }
 
 static void add_memory(uint64_t addr, uint64_t size, uint32_t type)
 {
-    if (boot.map.count == E820_MAX)
-        panic("the memory map has more than %u entries", E820_MAX);
+    if (boot.map.count == E820_MAX) panic("the memory map has more than %u entries", E820_MAX);
     boot.map.entry[boot.map.count++] = (struct e820_entry){addr, size, type};
 }
 
@@ -90,13 +85,10 @@ static void parse_mb1(const struct mb1_info *mb)
     uintptr_t at = mb->mmap_addr, end = at + mb->mmap_length;
 
     if (mb->flags & BIT(9))
-        copy_string(boot.loader, (char *)(uintptr_t)mb->boot_loader_name,
-                    sizeof(boot.loader));
+        copy_string(boot.loader, (char *)(uintptr_t)mb->boot_loader_name, sizeof(boot.loader));
     if (mb->flags & BIT(2))
-        copy_string(cmdline, arguments((char *)(uintptr_t)mb->cmdline),
-                    sizeof(cmdline));
-    if (!(mb->flags & BIT(6)))
-        panic("the boot loader gave no memory map");
+        copy_string(cmdline, arguments((char *)(uintptr_t)mb->cmdline), sizeof(cmdline));
+    if (!(mb->flags & BIT(6))) panic("the boot loader gave no memory map");
     while (at < end) {
         const struct mb1_mmap *e = (void *)at;
 
@@ -109,8 +101,7 @@ static void parse_mb1(const struct mb1_info *mb)
 
 static void parse_mb2_mmap(const struct mb2_mmap *m)
 {
-    for (uint32_t at = sizeof(*m); at + 20 <= m->tag.size && m->entry_size;
-         at += m->entry_size) {
+    for (uint32_t at = sizeof(*m); at + 20 <= m->tag.size && m->entry_size; at += m->entry_size) {
         const struct e820_entry *e = (void *)((char *)m + at);
 
         add_memory(e->addr, e->size, e->type);
@@ -126,15 +117,11 @@ static void parse_mb2(uintptr_t info)
     for (unsigned int pass = 0; pass < 2; pass++) {
         for (uintptr_t at = info + 8; at < end; at += ROUND_UP(t->size, 8ul)) {
             t = (void *)at;
-            if (t->type == 0 || t->size < 8)
-                break;
+            if (t->type == 0 || t->size < 8) break;
             if (pass == 0) {
-                if (t->type == 2)
-                    copy_string(boot.loader, (char *)(t + 1),
-                                sizeof(boot.loader));
+                if (t->type == 2) copy_string(boot.loader, (char *)(t + 1), sizeof(boot.loader));
             } else if (t->type == 1) {
-                copy_string(cmdline, arguments((char *)(t + 1)),
-                            sizeof(cmdline));
+                copy_string(cmdline, arguments((char *)(t + 1)), sizeof(cmdline));
             } else if (t->type == 3) {
                 const struct mb2_module *m = (void *)t;
 
@@ -171,7 +158,6 @@ void boot_parse(uint32_t magic, uint32_t info)
         parse_mb2(info);
     else
         panic("not started by a Multiboot loader (magic %x)", magic);
-    if (!boot.map.count)
-        panic("the boot loader gave no memory map");
+    if (!boot.map.count) panic("the boot loader gave no memory map");
     sort_map();
 }

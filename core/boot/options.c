@@ -21,9 +21,8 @@ static const struct {
 
 /* Of Xen's, without a meaning here: accepted in silence. */
 static const char *const ignored[] = {
-    "bootscrub",    "spec-ctrl", "dom0-iommu",   "placeholder",
-    "ucode",        "sched",     "sync_console", "vga",
-    "no-real-mode", "edd",       "hap",          "pv",
+    "bootscrub",    "spec-ctrl", "dom0-iommu",   "placeholder", "ucode", "sched",
+    "sync_console", "vga",       "no-real-mode", "edd",         "hap",   "pv",
 };
 
 /* A number with a K, M, G suffix (none: K, as Xen takes it). */
@@ -31,21 +30,16 @@ static uint64_t parse_size(const char **s)
 {
     uint64_t v = 0;
 
-    while (**s >= '0' && **s <= '9')
-        v = v * 10 + (*(*s)++ - '0');
+    while (**s >= '0' && **s <= '9') v = v * 10 + (*(*s)++ - '0');
     switch (**s) {
     case 'T':
-    case 't':
-        v <<= 10; /* fall through */
+    case 't': v <<= 10; /* fall through */
     case 'G':
-    case 'g':
-        v <<= 10; /* fall through */
+    case 'g': v <<= 10; /* fall through */
     case 'M':
-    case 'm':
-        v <<= 10; /* fall through */
+    case 'm': v <<= 10; /* fall through */
     case 'K':
-    case 'k':
-        (*s)++;
+    case 'k': (*s)++;
     }
     return v << 10;
 }
@@ -60,8 +54,7 @@ static void parse_dom0_mem(const char *s)
             into = &options.dom0_mem_min;
         else if (!strncmp(s, "max:", 4))
             into = &options.dom0_mem_max;
-        if (into != &options.dom0_mem)
-            s += 4;
+        if (into != &options.dom0_mem) s += 4;
         *into = parse_size(&s);
         if (*s && *s++ != ',') {
             log_warn("dom0_mem: cannot read '%s'", s - 1);
@@ -74,15 +67,13 @@ static unsigned int parse_count(const char *s)
 {
     unsigned int v = 0;
 
-    while (*s >= '0' && *s <= '9' && v < 100000)
-        v = v * 10 + (*s++ - '0');
+    while (*s >= '0' && *s <= '9' && v < 100000) v = v * 10 + (*s++ - '0');
     return v;
 }
 
 static bool is_true(const char *s)
 {
-    return strcmp(s, "0") && strcmp(s, "off") && strcmp(s, "no") &&
-           strcmp(s, "false");
+    return strcmp(s, "0") && strcmp(s, "off") && strcmp(s, "no") && strcmp(s, "false");
 }
 
 static void parse_option(const char *name, const char *value)
@@ -94,8 +85,7 @@ static void parse_option(const char *name, const char *value)
         }
     }
     for (unsigned int i = 0; i < ARRAY_SIZE(ignored); i++)
-        if (!strcmp(name, ignored[i]))
-            return;
+        if (!strcmp(name, ignored[i])) return;
     if (!strcmp(name, "dom0_mem"))
         parse_dom0_mem(value);
     else if (!strcmp(name, "dom0_max_vcpus"))
@@ -119,18 +109,13 @@ void options_parse(void)
     while (*s) {
         char *word, *value;
 
-        while (*s == ' ')
-            s++;
+        while (*s == ' ') s++;
         for (word = s; *s && *s != ' '; s++)
             ;
-        if (*s)
-            *s++ = 0;
-        if (!strcmp(word, "--"))
-            return; /* the rest is dom0's */
+        if (*s) *s++ = 0;
+        if (!strcmp(word, "--")) return; /* the rest is dom0's */
         value = strchr(word, '=');
-        if (value)
-            *value++ = 0;
-        if (*word)
-            parse_option(word, value ? value : "");
+        if (value) *value++ = 0;
+        if (*word) parse_option(word, value ? value : "");
     }
 }

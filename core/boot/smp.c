@@ -17,8 +17,7 @@
 /* A page below 1 MiB that firmware leaves alone. */
 #define TRAMPOLINE 0x8000ul
 
-extern const char trampoline[], trampoline_end[], trampoline_data[],
-    trampoline_far[];
+extern const char trampoline[], trampoline_end[], trampoline_data[], trampoline_far[];
 
 struct trampoline_args {
     uint64_t cr3, cpu, stack;
@@ -32,8 +31,7 @@ _Noreturn void smp_cpu_main(struct cpu *c)
     descriptors_init(c);
     apic_init_cpu();
     fpu_init_cpu();
-    if (vendor->cpu_init(c))
-        panic("CPU%u: %s does not start", c->id, vendor->name);
+    if (vendor->cpu_init(c)) panic("CPU%u: %s does not start", c->id, vendor->name);
     __atomic_store_n(&c->online, true, __ATOMIC_SEQ_CST);
     while (!READ_ONCE(c->current)) /* the boot CPU adds it to the scheduler */
         cpu_relax();
@@ -45,15 +43,13 @@ static struct cpu *new_cpu(unsigned int id, uint32_t apic)
     struct cpu *c = core_alloc(sizeof(*c));
     char *stack = core_alloc_pages(STACK_SIZE / PAGE_SIZE);
 
-    if (!c || !stack)
-        panic("no memory for CPU%u", id);
+    if (!c || !stack) panic("no memory for CPU%u", id);
     c->self = c;
     c->id = id;
     c->apic_id = apic;
     c->arch = core_alloc(sizeof(*c->arch));
     c->stack_top = stack + STACK_SIZE;
-    if (!c->arch || !windows_init(c))
-        panic("no memory for CPU%u", id);
+    if (!c->arch || !windows_init(c)) panic("no memory for CPU%u", id);
     timers_init(c);
     return c;
 }
@@ -82,8 +78,7 @@ static bool start(struct cpu *c, struct trampoline_args *args)
     delay_us(10000);
     for (unsigned int i = 0; i < 2 && !READ_ONCE(c->online); i++) {
         apic_send_startup(c->apic_id, TRAMPOLINE >> PAGE_SHIFT);
-        for (unsigned int ms = 0; ms < 200 && !READ_ONCE(c->online); ms++)
-            delay_us(1000);
+        for (unsigned int ms = 0; ms < 200 && !READ_ONCE(c->online); ms++) delay_us(1000);
     }
     return READ_ONCE(c->online);
 }
@@ -93,18 +88,15 @@ void smp_boot(void)
     unsigned int limit = options.maxcpus ? options.maxcpus : MAX_CPUS;
     struct trampoline_args *args;
 
-    if (acpi.cpus < 2 || limit < 2)
-        return;
+    if (acpi.cpus < 2 || limit < 2) return;
     args = trampoline_make();
     for (unsigned int i = 0; i < acpi.cpus && cpu_count < limit; i++) {
         struct cpu *c;
 
-        if (acpi.cpu_apic_ids[i] == cpu0.apic_id)
-            continue;
+        if (acpi.cpu_apic_ids[i] == cpu0.apic_id) continue;
         c = new_cpu(cpu_count, acpi.cpu_apic_ids[i]);
         if (!start(c, args))
-            panic("CPU with APIC id %u does not start; try maxcpus=%u",
-                  c->apic_id, cpu_count);
+            panic("CPU with APIC id %u does not start; try maxcpus=%u", c->apic_id, cpu_count);
         cpus[cpu_count] = c;
         smp_mb();
         cpu_count++;

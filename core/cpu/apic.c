@@ -60,13 +60,11 @@ void apic_init_cpu(void)
         x2apic = base & APIC_BASE_EXTD || r.c & BIT(21);
         deadline = r.c & BIT(24);
         regs = vmap_device(base & MASK(51, 12), PAGE_SIZE);
-        if (!regs)
-            panic("cannot map the local APIC");
+        if (!regs) panic("cannot map the local APIC");
     }
     base |= APIC_BASE_EN;
     write_msr(MSR_APIC_BASE, base);
-    if (x2apic)
-        write_msr(MSR_APIC_BASE, base | APIC_BASE_EXTD);
+    if (x2apic) write_msr(MSR_APIC_BASE, base | APIC_BASE_EXTD);
     reg_write(REG_TPR, 0);
     reg_write(REG_LINT0, LVT_MASKED);
     reg_write(REG_LINT1, 0x400); /* NMI */
@@ -92,8 +90,7 @@ static void send(uint32_t id, uint32_t command)
         write_msr(0x830, (uint64_t)id << 32 | command);
         return;
     }
-    while (regs[REG_ICR / 4] & ICR_BUSY)
-        cpu_relax();
+    while (regs[REG_ICR / 4] & ICR_BUSY) cpu_relax();
     regs[REG_ICR_HI / 4] = id << 24;
     regs[REG_ICR / 4] = command;
 }
@@ -132,10 +129,8 @@ void apic_calibrate(void)
     reg_write(REG_INIT, 0);
     reg_write(REG_TIMER, VECTOR_TIMER);
     timer_khz = (uint64_t)(~0u - left) * tsc_khz / ticks;
-    if (!timer_khz)
-        panic("the local APIC's timer does not count");
-    log_info("timer: local APIC, %u kHz%s", timer_khz,
-             x2apic ? ", x2APIC" : "");
+    if (!timer_khz) panic("the local APIC's timer does not count");
+    log_info("timer: local APIC, %u kHz%s", timer_khz, x2apic ? ", x2APIC" : "");
 }
 
 void apic_set_timer(uint64_t when)
@@ -151,8 +146,7 @@ void apic_set_timer(uint64_t when)
     }
     ns = now();
     ns = when > ns ? when - ns : 0;
-    if (ns > NS_PER_SEC)
-        ns = NS_PER_SEC; /* early is harmless: it is set again */
+    if (ns > NS_PER_SEC) ns = NS_PER_SEC; /* early is harmless: it is set again */
     if (deadline) {
         write_msr(MSR_TSC_DEADLINE, read_tsc() + ns_to_tsc(ns) + 1);
         return;
@@ -161,8 +155,7 @@ void apic_set_timer(uint64_t when)
     reg_write(REG_INIT, MIN(count, 0xffffffffull));
 }
 
-void apic_msi_message(uint32_t id, uint8_t vector, uint64_t *addr,
-                      uint32_t *data)
+void apic_msi_message(uint32_t id, uint8_t vector, uint64_t *addr, uint32_t *data)
 {
     *addr = 0xfee00000 | (id & 0xff) << 12;
     *data = vector; /* fixed, edge */

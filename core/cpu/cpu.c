@@ -18,14 +18,12 @@ unsigned int cpu_count = 1;
 
 void cpu_kick(struct cpu *c)
 {
-    if (c != this_cpu() && c->online)
-        apic_send_ipi(c->apic_id, VECTOR_KICK);
+    if (c != this_cpu() && c->online) apic_send_ipi(c->apic_id, VECTOR_KICK);
 }
 
 void cpu_ask(struct cpu *c, enum cpu_work work)
 {
-    if (!test_and_set_bit(work, &c->pending))
-        cpu_kick(c);
+    if (!test_and_set_bit(work, &c->pending)) cpu_kick(c);
 }
 
 static void flush_core_tlb(void)
@@ -53,8 +51,7 @@ void flush_core_tlb_all(void)
 
     flush_core_tlb();
     for_each_cpu (c)
-        if (c != this_cpu())
-            cpu_ask(c, WORK_FLUSH_CORE);
+        if (c != this_cpu()) cpu_ask(c, WORK_FLUSH_CORE);
     for_each_cpu (c)
         while (c != this_cpu() && test_bit(WORK_FLUSH_CORE, &c->pending)) {
             cpu_poll();
@@ -70,8 +67,7 @@ void wait_quiescent(void)
     ASSERT(this_cpu()->held == 0);
     smp_mb();
     for_each_cpu (c) {
-        if (c == this_cpu())
-            continue;
+        if (c == this_cpu()) continue;
         before = READ_ONCE(c->passes);
         /* An even number: idle or in a guest (vm/run.c). */
         while (before & 1 && READ_ONCE(c->passes) == before) {

@@ -51,9 +51,8 @@ struct cpu {
 extern struct cpu *cpus[MAX_CPUS]; /* by id; [0 .. cpu_count) exist */
 extern unsigned int cpu_count;     /* CPUs online, ids are dense    */
 
-#define for_each_cpu(c)          \
-    for (unsigned int c##_i = 0; \
-         c##_i < cpu_count && ((c) = cpus[c##_i], true); c##_i++)
+#define for_each_cpu(c) \
+    for (unsigned int c##_i = 0; c##_i < cpu_count && ((c) = cpus[c##_i], true); c##_i++)
 
 static inline struct cpu *this_cpu(void)
 {
@@ -78,10 +77,7 @@ void wait_quiescent(void);
 
 static inline void write_msr(uint32_t msr, uint64_t v)
 {
-    __asm__ volatile("wrmsr"
-                     :
-                     : "c"(msr), "a"((uint32_t)v), "d"((uint32_t)(v >> 32))
-                     : "memory");
+    __asm__ volatile("wrmsr" : : "c"(msr), "a"((uint32_t)v), "d"((uint32_t)(v >> 32)) : "memory");
 }
 
 static inline uint64_t read_msr(uint32_t msr)

@@ -23,12 +23,9 @@ static void write_xcr0(uint64_t v)
 {
     struct cpu *c = this_cpu();
 
-    if (!fpu_host_xcr0 || c->xcr0 == v)
-        return;
+    if (!fpu_host_xcr0 || c->xcr0 == v) return;
     c->xcr0 = v;
-    __asm__ volatile("xsetbv"
-                     :
-                     : "c"(0), "a"((uint32_t)v), "d"((uint32_t)(v >> 32)));
+    __asm__ volatile("xsetbv" : : "c"(0), "a"((uint32_t)v), "d"((uint32_t)(v >> 32)));
 }
 
 void fpu_boot(void)
@@ -40,8 +37,7 @@ void fpu_boot(void)
         fpu_host_xcr0 = (r.a | (uint64_t)r.d << 32) & XCR0_KNOWN;
     }
     fpu_init_cpu();
-    if (fpu_host_xcr0)
-        fpu_area_size = cpuid(0xd, 0).b; /* for what XCR0 enables now */
+    if (fpu_host_xcr0) fpu_area_size = cpuid(0xd, 0).b; /* for what XCR0 enables now */
     log_info("FPU: xcr0 %lx, %u bytes", fpu_host_xcr0, fpu_area_size);
 }
 
@@ -53,11 +49,9 @@ void fpu_init_cpu(void)
     __asm__ volatile("mov %0, %%cr0" : : "r"(cr0 & ~CR0_MASK));
     __asm__ volatile("mov %%cr4, %0" : "=r"(cr4));
     cr4 |= CR4_OSFXSR | BIT(10);
-    if (fpu_host_xcr0)
-        cr4 |= CR4_OSXSAVE;
+    if (fpu_host_xcr0) cr4 |= CR4_OSXSAVE;
     __asm__ volatile("mov %0, %%cr4" : : "r"(cr4));
-    if (fpu_host_xcr0)
-        write_xcr0(fpu_host_xcr0);
+    if (fpu_host_xcr0) write_xcr0(fpu_host_xcr0);
 }
 
 void fpu_reset(struct vcpu *v)
@@ -91,8 +85,7 @@ void fpu_read_xcr0(struct vcpu *v)
 {
     uint32_t lo, hi;
 
-    if (!fpu_host_xcr0)
-        return;
+    if (!fpu_host_xcr0) return;
     __asm__ volatile("xgetbv" : "=a"(lo), "=d"(hi) : "c"(0));
     this_cpu()->xcr0 = v->xcr0 = (uint64_t)hi << 32 | lo;
 }
@@ -103,10 +96,7 @@ void fpu_save(struct vcpu *v)
     /* All of it, whatever the guest has turned on. */
     write_xcr0(fpu_host_xcr0);
     if (fpu_host_xcr0)
-        __asm__ volatile("xsave64 (%0)"
-                         :
-                         : "r"(v->fpu), "a"(~0u), "d"(~0u)
-                         : "memory");
+        __asm__ volatile("xsave64 (%0)" : : "r"(v->fpu), "a"(~0u), "d"(~0u) : "memory");
     else
         __asm__ volatile("fxsave64 (%0)" : : "r"(v->fpu) : "memory");
 }

@@ -37,15 +37,12 @@ void ioapic_add(uint8_t id, uint32_t address, uint32_t gsi_base)
     struct ioapic_info *info = &ioapics[ioapic_count];
     unsigned int i = ioapic_count;
 
-    if (i == MAX_IOAPICS)
-        panic("more than %u IO-APICs", MAX_IOAPICS);
+    if (i == MAX_IOAPICS) panic("more than %u IO-APICs", MAX_IOAPICS);
     regs[i] = vmap_device(address, PAGE_SIZE);
-    if (!regs[i])
-        panic("cannot map the IO-APIC at %x", address);
-    *info = (struct ioapic_info){id, address, gsi_base,
-                                 (read_reg(i, REG_VERSION) >> 16 & 0xff) + 1};
-    for (unsigned int pin = 0; pin < info->pins; pin++)
-        write_reg(i, REG_PIN(pin), PIN_MASKED);
+    if (!regs[i]) panic("cannot map the IO-APIC at %x", address);
+    *info =
+        (struct ioapic_info){id, address, gsi_base, (read_reg(i, REG_VERSION) >> 16 & 0xff) + 1};
+    for (unsigned int pin = 0; pin < info->pins; pin++) write_reg(i, REG_PIN(pin), PIN_MASKED);
     ioapic_count++;
 }
 
@@ -53,26 +50,21 @@ static int find(uint32_t gsi, unsigned int *pin)
 {
     for (unsigned int i = 0; i < ioapic_count; i++) {
         *pin = gsi - ioapics[i].gsi_base;
-        if (gsi >= ioapics[i].gsi_base && *pin < ioapics[i].pins)
-            return i;
+        if (gsi >= ioapics[i].gsi_base && *pin < ioapics[i].pins) return i;
     }
     return -XEN_ENODEV;
 }
 
-int ioapic_route(uint32_t gsi, uint8_t vector, uint32_t apic_id, bool level,
-                 bool low)
+int ioapic_route(uint32_t gsi, uint8_t vector, uint32_t apic_id, bool level, bool low)
 {
     unsigned int pin;
     int i = find(gsi, &pin);
 
-    if (i < 0)
-        return i;
+    if (i < 0) return i;
     spin_lock(&ioapic_lock);
     write_reg(i, REG_PIN(pin), PIN_MASKED);
     write_reg(i, REG_PIN(pin) + 1, apic_id << 24);
-    write_reg(i, REG_PIN(pin),
-              vector | PIN_MASKED | (level ? PIN_LEVEL : 0) |
-                  (low ? PIN_LOW : 0));
+    write_reg(i, REG_PIN(pin), vector | PIN_MASKED | (level ? PIN_LEVEL : 0) | (low ? PIN_LOW : 0));
     spin_unlock(&ioapic_lock);
     return 0;
 }
@@ -83,8 +75,7 @@ void ioapic_mask(uint32_t gsi, bool masked)
     int i = find(gsi, &pin);
     uint32_t v;
 
-    if (i < 0)
-        return;
+    if (i < 0) return;
     spin_lock(&ioapic_lock);
     v = read_reg(i, REG_PIN(pin)) & ~PIN_MASKED;
     write_reg(i, REG_PIN(pin), v | (masked ? PIN_MASKED : 0));

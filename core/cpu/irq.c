@@ -26,8 +26,7 @@ int irq_alloc_vector(irq_handler *fn, void *data)
         unsigned int v = next;
 
         next = next == VECTOR_LAST_DEVICE ? VECTOR_FIRST_DEVICE : next + 1;
-        if (vectors[v].fn)
-            continue;
+        if (vectors[v].fn) continue;
         __atomic_store_n(&vectors[v].data, data, __ATOMIC_RELEASE);
         vectors[v].count = 0;
         __atomic_store_n(&vectors[v].fn, fn, __ATOMIC_RELEASE);
@@ -56,15 +55,13 @@ static void call(unsigned int vector)
         data = __atomic_load_n(&vectors[vector].data, __ATOMIC_ACQUIRE);
     } while (READ_ONCE(vectors[vector].fn) != fn);
     vectors[vector].count++;
-    if (fn)
-        fn(data);
+    if (fn) fn(data);
 }
 
 void irq_dispatch(unsigned int vector)
 {
 
-    if (vector == VECTOR_SPURIOUS)
-        return;
+    if (vector == VECTOR_SPURIOUS) return;
     if (vector == VECTOR_TIMER)
         timer_interrupt();
     else if (vector != VECTOR_KICK)

@@ -37,8 +37,7 @@ void apic_set_timer(uint64_t deadline_ns); /* TIME_NEVER: off; absolute      */
 void apic_calibrate(void);                 /* on the boot CPU, before timers */
 /* The address and data that make a device interrupt this CPU (APM vol. 2,
  * 16.; SDM vol. 3, 11.11). */
-void apic_msi_message(uint32_t apic_id, uint8_t vector, uint64_t *addr,
-                      uint32_t *data);
+void apic_msi_message(uint32_t apic_id, uint8_t vector, uint64_t *addr, uint32_t *data);
 
 /* --- IO-APICs (cpu/ioapic.c) --- */
 struct ioapic_info {
@@ -55,8 +54,7 @@ extern unsigned int ioapic_count;
 /* Found by ACPI; maps its registers, masks every pin. */
 void ioapic_add(uint8_t id, uint32_t address, uint32_t gsi_base);
 /* Points a pin at a vector of a CPU, masked; -ENODEV for an unknown gsi. */
-int ioapic_route(uint32_t gsi, uint8_t vector, uint32_t apic_id, bool level,
-                 bool low) must_use;
+int ioapic_route(uint32_t gsi, uint8_t vector, uint32_t apic_id, bool level, bool low) must_use;
 void ioapic_mask(uint32_t gsi, bool masked);
 /* Highest gsi known + 1. */
 uint32_t ioapic_gsi_count(void);

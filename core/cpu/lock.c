@@ -8,8 +8,7 @@ static void note_taken(const struct spinlock *l)
     struct cpu *c = this_cpu();
 
     ASSERT(c->held < ARRAY_SIZE(c->held_rank));
-    if (c->held)
-        ASSERT(c->held_rank[c->held - 1] <= l->rank);
+    if (c->held) ASSERT(c->held_rank[c->held - 1] <= l->rank);
     c->held_rank[c->held++] = l->rank;
 }
 
@@ -19,11 +18,9 @@ static void note_dropped(const struct spinlock *l)
     struct cpu *c = this_cpu();
     unsigned int i = c->held;
 
-    while (i > 0 && c->held_rank[i - 1] != l->rank)
-        i--;
+    while (i > 0 && c->held_rank[i - 1] != l->rank) i--;
     ASSERT(i > 0);
-    for (; i < c->held; i++)
-        c->held_rank[i - 1] = c->held_rank[i];
+    for (; i < c->held; i++) c->held_rank[i - 1] = c->held_rank[i];
     c->held--;
 }
 
@@ -45,8 +42,7 @@ void spin_lock(struct spinlock *l)
         cpu_poll();
         cpu_relax();
     }
-    if (checking())
-        note_taken(l);
+    if (checking()) note_taken(l);
 }
 
 bool spin_trylock(struct spinlock *l)
@@ -54,18 +50,16 @@ bool spin_trylock(struct spinlock *l)
     uint16_t serving = READ_ONCE(l->serving);
     uint16_t ticket = serving;
 
-    if (!__atomic_compare_exchange_n(&l->next, &ticket, serving + 1, false,
-                                     __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+    if (!__atomic_compare_exchange_n(&l->next, &ticket, serving + 1, false, __ATOMIC_ACQUIRE,
+                                     __ATOMIC_RELAXED))
         return false;
-    if (checking())
-        note_taken(l);
+    if (checking()) note_taken(l);
     return true;
 }
 
 void spin_unlock(struct spinlock *l)
 {
-    if (checking())
-        note_dropped(l);
+    if (checking()) note_dropped(l);
     __atomic_store_n(&l->serving, l->serving + 1, __ATOMIC_RELEASE);
 }
 
@@ -77,13 +71,11 @@ bool spin_is_locked(const struct spinlock *l)
 void spin_lock_two(struct spinlock *a, struct spinlock *b)
 {
     spin_lock(a < b ? a : b);
-    if (a != b)
-        spin_lock(a < b ? b : a);
+    if (a != b) spin_lock(a < b ? b : a);
 }
 
 void spin_unlock_two(struct spinlock *a, struct spinlock *b)
 {
     spin_unlock(a);
-    if (a != b)
-        spin_unlock(b);
+    if (a != b) spin_unlock(b);
 }

@@ -89,8 +89,7 @@ void time_boot(void)
     pit_start(PIT_HZ / 1000 * ms);
     start = read_tsc();
     while (!pit_done())
-        if (++spins > 1ul << 30)
-            panic("the PIT does not count; cannot measure the TSC");
+        if (++spins > 1ul << 30) panic("the PIT does not count; cannot measure the TSC");
     ticks = read_tsc() - start;
     tsc_khz = ticks * (PIT_HZ / 1000) / (PIT_HZ / 1000 * ms);
     tsc_scale_set(&tsc_scale, tsc_khz);
@@ -102,8 +101,7 @@ void delay_us(unsigned int us)
 {
     uint64_t end = read_tsc() + ns_to_tsc(us * 1000ull);
 
-    while ((int64_t)(read_tsc() - end) < 0)
-        cpu_relax();
+    while ((int64_t)(read_tsc() - end) < 0) cpu_relax();
 }
 
 /* --- CMOS clock --- */
@@ -122,13 +120,12 @@ static unsigned int bcd(unsigned int v, bool binary)
 /* Days since 1970-01-01 of a date in the Gregorian calendar. */
 static uint64_t days(unsigned int y, unsigned int m, unsigned int d)
 {
-    static const uint16_t before[] = {0,   31,  59,  90,  120, 151,
-                                      181, 212, 243, 273, 304, 334};
+    static const uint16_t before[] = {0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334};
     unsigned int leap = (y % 4 == 0 && y % 100 != 0) || y % 400 == 0;
     uint64_t past = y - 1;
 
-    return past * 365 + past / 4 - past / 100 + past / 400 - 719162 +
-           before[(m - 1) % 12] + (m > 2 && leap) + d - 1;
+    return past * 365 + past / 4 - past / 100 + past / 400 - 719162 + before[(m - 1) % 12] +
+           (m > 2 && leap) + d - 1;
 }
 
 uint64_t read_rtc_seconds(void)
@@ -136,8 +133,7 @@ uint64_t read_rtc_seconds(void)
     unsigned int spins = 1000000, s, min, h, d, m, y;
     bool binary;
 
-    while (cmos(0x0a) & 0x80 && --spins)
-        cpu_relax();
+    while (cmos(0x0a) & 0x80 && --spins) cpu_relax();
     binary = cmos(0x0b) & 4;
     s = bcd(cmos(0), binary);
     min = bcd(cmos(2), binary);
@@ -145,10 +141,7 @@ uint64_t read_rtc_seconds(void)
     d = bcd(cmos(7), binary);
     m = bcd(cmos(8), binary);
     y = bcd(cmos(9), binary);
-    return ((days(y + (y < 70 ? 2000 : 1900), m ? m : 1, d) * 24 + h) * 60 +
-            min) *
-               60 +
-           s;
+    return ((days(y + (y < 70 ? 2000 : 1900), m ? m : 1, d) * 24 + h) * 60 + min) * 60 + s;
 }
 
 /* --- timers --- */
@@ -156,8 +149,7 @@ uint64_t read_rtc_seconds(void)
 void timers_init(struct cpu *c)
 {
     c->timers = core_alloc(sizeof(*c->timers));
-    if (!c->timers)
-        panic("no memory for a CPU's timers");
+    if (!c->timers) panic("no memory for a CPU's timers");
     spin_init(&c->timers->lock, RANK_TIMER);
     list_init(&c->timers->queue);
     c->timers->armed = TIME_NEVER;
@@ -173,9 +165,7 @@ void timer_init(struct timer *t, void (*fn)(void *data), void *data)
 
 static struct timer *first(struct cpu_timers *q)
 {
-    return list_empty(&q->queue)
-               ? NULL
-               : list_entry(q->queue.next, struct timer, link);
+    return list_empty(&q->queue) ? NULL : list_entry(q->queue.next, struct timer, link);
 }
 
 /* Sets the hardware for the head; on q's own CPU, lock held. */
@@ -215,12 +205,10 @@ void timer_set(struct timer *t, uint64_t expires)
     t->expires = expires;
     t->cpu = c;
     list_for_each (p, &q->queue) {
-        if (list_entry(p, struct timer, link)->expires > expires)
-            break;
+        if (list_entry(p, struct timer, link)->expires > expires) break;
     }
     list_add_tail(p, &t->link);
-    if (q->queue.next == &t->link)
-        arm(q);
+    if (q->queue.next == &t->link) arm(q);
     spin_unlock(&q->lock);
 }
 

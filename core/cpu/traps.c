@@ -57,16 +57,13 @@ void descriptors_init(struct cpu *c)
              idtr = {sizeof(idt) - 1, (uintptr_t)idt};
 
     memcpy(a->gdt, boot_gdt, 4 * sizeof(uint64_t));
-    a->gdt[4] = (sizeof(struct tss) - 1) | (base & 0xffffff) << 16 |
-                0x89ull << 40 | (base >> 24 & 0xff) << 56;
+    a->gdt[4] = (sizeof(struct tss) - 1) | (base & 0xffffff) << 16 | 0x89ull << 40 |
+                (base >> 24 & 0xff) << 56;
     a->gdt[5] = base >> 32;
     a->tss.rsp[0] = (uintptr_t)c->stack_top;
     a->tss.io_map = sizeof(struct tss);
-    for (unsigned int i = 0; i < 3; i++)
-        a->tss.ist[i] = (uintptr_t)a->ist_stack[i] + IST_SIZE;
-    __asm__ volatile("lgdt %0; lidt %1; ltr %w2"
-                     :
-                     : "m"(gdtr), "m"(idtr), "r"(SEL_TSS));
+    for (unsigned int i = 0; i < 3; i++) a->tss.ist[i] = (uintptr_t)a->ist_stack[i] + IST_SIZE;
+    __asm__ volatile("lgdt %0; lidt %1; ltr %w2" : : "m"(gdtr), "m"(idtr), "r"(SEL_TSS));
 }
 
 static bool fix_up(struct trap_frame *f)
@@ -100,16 +97,12 @@ static _Noreturn void fatal(struct trap_frame *f)
 
     console_force();
     __asm__("mov %%cr2, %0" : "=r"(cr2));
-    log_error("CPU%u: trap %lu, error %lx, at %lx, address %lx", this_cpu()->id,
-              f->vector, f->error, f->rip, cr2);
-    log_error("rax %016lx rbx %016lx rcx %016lx rdx %016lx", f->rax, f->rbx,
-              f->rcx, f->rdx);
-    log_error("rsi %016lx rdi %016lx rbp %016lx rsp %016lx", f->rsi, f->rdi,
-              f->rbp, f->rsp);
-    log_error("r8  %016lx r9  %016lx r10 %016lx r11 %016lx", f->r8, f->r9,
-              f->r10, f->r11);
-    log_error("r12 %016lx r13 %016lx r14 %016lx r15 %016lx", f->r12, f->r13,
-              f->r14, f->r15);
+    log_error("CPU%u: trap %lu, error %lx, at %lx, address %lx", this_cpu()->id, f->vector,
+              f->error, f->rip, cr2);
+    log_error("rax %016lx rbx %016lx rcx %016lx rdx %016lx", f->rax, f->rbx, f->rcx, f->rdx);
+    log_error("rsi %016lx rdi %016lx rbp %016lx rsp %016lx", f->rsi, f->rdi, f->rbp, f->rsp);
+    log_error("r8  %016lx r9  %016lx r10 %016lx r11 %016lx", f->r8, f->r9, f->r10, f->r11);
+    log_error("r12 %016lx r13 %016lx r14 %016lx r15 %016lx", f->r12, f->r13, f->r14, f->r15);
     show_stack(f);
     panic("trap in the core");
 }
@@ -133,9 +126,7 @@ bool read_msr_safe(uint32_t msr, uint64_t *v)
 {
     uint32_t lo = 0, hi = 0, ok = 0;
 
-    __asm__ volatile(WITH_FIXUP("rdmsr")
-                     : "+a"(lo), "+d"(hi), [ok] "+r"(ok)
-                     : "c"(msr));
+    __asm__ volatile(WITH_FIXUP("rdmsr") : "+a"(lo), "+d"(hi), [ok] "+r"(ok) : "c"(msr));
     *v = (uint64_t)hi << 32 | lo;
     return ok;
 }
@@ -162,8 +153,7 @@ void panic(const char *fmt, ...)
     va_end(args);
     log_error("PANIC: %s", text);
     log_error("The machine is stopped; reset it by hand.");
-    for (;;)
-        __asm__ volatile("cli; hlt");
+    for (;;) __asm__ volatile("cli; hlt");
 }
 
 void assert_failed(const char *expr, const char *file, int line)

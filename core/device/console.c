@@ -41,10 +41,8 @@ static void serial_put(char c)
 {
     unsigned int spins = 100000;
 
-    if (!port)
-        return;
-    while (!(inb(port + UART_LSR) & LSR_EMPTY) && --spins)
-        cpu_relax();
+    if (!port) return;
+    while (!(inb(port + UART_LSR) & LSR_EMPTY) && --spins) cpu_relax();
     outb(port + UART_DATA, c);
 }
 
@@ -52,25 +50,20 @@ static void put(const char *text, size_t len, bool serial)
 {
     for (size_t i = 0; i < len; i++) {
         ring[ring_end++ % RING_SIZE] = text[i];
-        if (ring_end - ring_start > RING_SIZE)
-            ring_start = ring_end - RING_SIZE;
-        if (serial && text[i] == '\n')
-            serial_put('\r');
-        if (serial)
-            serial_put(text[i]);
+        if (ring_end - ring_start > RING_SIZE) ring_start = ring_end - RING_SIZE;
+        if (serial && text[i] == '\n') serial_put('\r');
+        if (serial) serial_put(text[i]);
     }
 }
 
 static void lock(void)
 {
-    if (!forced)
-        spin_lock(&console_lock);
+    if (!forced) spin_lock(&console_lock);
 }
 
 static void unlock(void)
 {
-    if (!forced)
-        spin_unlock(&console_lock);
+    if (!forced) spin_unlock(&console_lock);
 }
 
 void console_write(const char *text, size_t len)
@@ -94,8 +87,8 @@ static void log_line(enum log_level l, int limit, const char *fmt, va_list args)
 {
     char text[320];
     uint64_t ns = tsc_khz ? now() : 0;
-    int len = format(text, sizeof(text), "(core) [%5lu.%06lu] ",
-                     ns / NS_PER_SEC, ns % NS_PER_SEC / 1000);
+    int len =
+        format(text, sizeof(text), "(core) [%5lu.%06lu] ", ns / NS_PER_SEC, ns % NS_PER_SEC / 1000);
 
     len += vformat(text + len, sizeof(text) - len - 1, fmt, args);
     len = MIN(len, (int)sizeof(text) - 2);
@@ -130,8 +123,7 @@ void log_guest(enum log_level l, const char *fmt, ...)
 {
     va_list args;
 
-    if ((int)l > guest_level || (guest_level < LOG_DEBUG && !in_budget()))
-        return;
+    if ((int)l > guest_level || (guest_level < LOG_DEBUG && !in_budget())) return;
     va_start(args, fmt);
     log_line(l, guest_level, fmt, args);
     va_end(args);
@@ -143,13 +135,11 @@ static int parse_level(const char *s, int otherwise)
     static const struct {
         const char *name;
         int level;
-    } names[] = {{"none", -1},          {"error", LOG_ERROR},
-                 {"warning", LOG_WARN}, {"info", LOG_INFO},
-                 {"debug", LOG_DEBUG},  {"all", LOG_DEBUG}};
+    } names[] = {{"none", -1},       {"error", LOG_ERROR}, {"warning", LOG_WARN},
+                 {"info", LOG_INFO}, {"debug", LOG_DEBUG}, {"all", LOG_DEBUG}};
 
     for (unsigned int i = 0; i < ARRAY_SIZE(names); i++)
-        if (!strncmp(s, names[i].name, strlen(names[i].name)))
-            return names[i].level;
+        if (!strncmp(s, names[i].name, strlen(names[i].name))) return names[i].level;
     return otherwise;
 }
 
@@ -163,8 +153,7 @@ static unsigned int parse_baud(const char *s)
 {
     unsigned int v = 0;
 
-    while (*s >= '0' && *s <= '9' && v < 1000000)
-        v = v * 10 + (*s++ - '0');
+    while (*s >= '0' && *s <= '9' && v < 1000000) v = v * 10 + (*s++ - '0');
     return v && v <= 115200 ? v : 115200;
 }
 
@@ -175,8 +164,7 @@ void console_init(const char *console, const char *com1)
     /* A list, such as "vga,com1". */
     while (strncmp(console, "com1", 4)) {
         console = strchr(console, ',');
-        if (!console++)
-            return;
+        if (!console++) return;
     }
     port = 0x3f8;
     outb(port + UART_IER, 0);
@@ -193,12 +181,9 @@ size_t console_ring_read(char *buf, size_t size, uint32_t *pos, bool clear)
     size_t n = 0;
 
     lock();
-    if (*pos - ring_start > ring_end - ring_start)
-        *pos = ring_start;
-    while (n < size && *pos != ring_end)
-        buf[n++] = ring[(*pos)++ % RING_SIZE];
-    if (clear)
-        ring_start = ring_end;
+    if (*pos - ring_start > ring_end - ring_start) *pos = ring_start;
+    while (n < size && *pos != ring_end) buf[n++] = ring[(*pos)++ % RING_SIZE];
+    if (clear) ring_start = ring_end;
     unlock();
     return n;
 }
@@ -208,8 +193,7 @@ size_t console_read(char *buf, size_t size)
     size_t n = 0;
 
     lock();
-    while (n < size && input_tail != input_head)
-        buf[n++] = input[input_tail++ % INPUT_SIZE];
+    while (n < size && input_tail != input_head) buf[n++] = input[input_tail++ % INPUT_SIZE];
     unlock();
     return n;
 }
@@ -222,13 +206,11 @@ void console_poll_input(void)
     while (port && inb(port + UART_LSR) & LSR_READY) {
         char c = inb(port + UART_DATA);
 
-        if (input_head - input_tail < INPUT_SIZE)
-            input[input_head++ % INPUT_SIZE] = c;
+        if (input_head - input_tail < INPUT_SIZE) input[input_head++ % INPUT_SIZE] = c;
         got = true;
     }
     unlock();
-    if (got)
-        virq_raise_dom0(VIRQ_CONSOLE);
+    if (got) virq_raise_dom0(VIRQ_CONSOLE);
 }
 
 static void poll(void *data)
@@ -241,6 +223,5 @@ static void poll(void *data)
 void console_start_input(void)
 {
     timer_init(&input_timer, poll, NULL);
-    if (port)
-        poll(NULL);
+    if (port) poll(NULL);
 }

@@ -15,8 +15,7 @@ int hwdev_init(struct domain *d)
 {
     int rc = vioapic_init();
 
-    if (!rc)
-        rc = vpci_init(d);
+    if (!rc) rc = vpci_init(d);
     d->hwdev = &hwdev;
     return rc;
 }
@@ -37,13 +36,10 @@ bool port_allowed(struct domain *d, uint16_t port, unsigned int size)
     };
     uint32_t end = port + size - 1;
 
-    if (!d->hwdev || end > 0xffff)
-        return false;
+    if (!d->hwdev || end > 0xffff) return false;
     for (unsigned int i = 0; i < ARRAY_SIZE(denied); i++)
-        if (port <= denied[i].last && end >= denied[i].first)
-            return false;
-    if (console_port() && port < console_port() + 8 && end >= console_port())
-        return false;
+        if (port <= denied[i].last && end >= denied[i].first) return false;
+    if (console_port() && port < console_port() + 8 && end >= console_port()) return false;
     return !acpi.pm_timer || port >= acpi.pm_timer + 4 || end < acpi.pm_timer;
 }
 
@@ -54,8 +50,8 @@ bool port_allowed(struct domain *d, uint16_t port, unsigned int size)
  */
 static uint32_t refuse_port(struct vcpu *v, uint16_t port)
 {
-    log_guest(LOG_DEBUG, "d%uv%u: port %x refused, rip %lx", v->domain->id,
-              v->id, port, v->regs.rip);
+    log_guest(LOG_DEBUG, "d%uv%u: port %x refused, rip %lx", v->domain->id, v->id, port,
+              v->regs.rip);
     return port == 0x42 ? 0 : ~0u;
 }
 
@@ -66,21 +62,18 @@ void handle_io(struct vcpu *v, const struct vm_exit *e)
     uint32_t value = ~0u;
 
     if (e->io.string) {
-        log_guest(LOG_INFO, "d%uv%u: string I/O to port %x, rip %lx",
-                  v->domain->id, v->id, e->io.port, r->rip);
+        log_guest(LOG_INFO, "d%uv%u: string I/O to port %x, rip %lx", v->domain->id, v->id,
+                  e->io.port, r->rip);
         vendor->inject_exception(v, VEC_UD, NO_ERROR_CODE);
         return;
     }
     if (v->domain->hwdev && (e->io.port & ~7) == 0xcf8)
         value = vpci_port_access(v, e->io.port, e->io.size, e->io.in, r->rax);
-    else if (v->domain->hwdev &&
-             port_allowed(v->domain, e->io.port, e->io.size))
+    else if (v->domain->hwdev && port_allowed(v->domain, e->io.port, e->io.size))
         value = e->io.in ? port_in(e->io.port, e->io.size)
                          : (port_out(e->io.port, e->io.size, r->rax), 0);
     else
         value = refuse_port(v, e->io.port);
-    if (e->io.in)
-        r->rax = e->io.size == 4 ? value
-                                 : (r->rax & ~(uint64_t)mask) | (value & mask);
+    if (e->io.in) r->rax = e->io.size == 4 ? value : (r->rax & ~(uint64_t)mask) | (value & mask);
     vendor->skip_insn(v, e->len);
 }

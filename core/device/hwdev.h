@@ -23,14 +23,13 @@ void vioapic_mmio_write(struct domain *d, uint64_t gpa, uint32_t value);
 void vioapic_eoi(struct domain *d, uint8_t vector);
 
 /* device/vpci.c */
-uint32_t vpci_port_access(struct vcpu *v, uint16_t port, unsigned int size,
-                          bool in, uint32_t value); /* 0xcf8-0xcff */
+uint32_t vpci_port_access(struct vcpu *v, uint16_t port, unsigned int size, bool in,
+                          uint32_t value); /* 0xcf8-0xcff */
 bool vpci_mmcfg_covers(struct domain *d, uint64_t gpa);
-uint64_t vpci_mmcfg_access(struct vcpu *v, uint64_t gpa, unsigned int size,
-                           bool write, uint64_t value);
+uint64_t vpci_mmcfg_access(struct vcpu *v, uint64_t gpa, unsigned int size, bool write,
+                           uint64_t value);
 /* False when no MSI-X table's page is at gpa. */
-bool vpci_msix_access(struct vcpu *v, uint64_t gpa, unsigned int size,
-                      bool write, uint64_t *value);
+bool vpci_msix_access(struct vcpu *v, uint64_t gpa, unsigned int size, bool write, uint64_t *value);
 
 /* True when dom0 may use these ports directly (device/hwdev.c). */
 bool port_allowed(struct domain *d, uint16_t port, unsigned int size);

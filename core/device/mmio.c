@@ -67,8 +67,7 @@ static uint8_t modrm(struct cursor *c, unsigned int address_size)
         fetch(c, mod == 1 ? 1 : mod == 2 || rm == 6 ? 2 : 0);
         return m;
     }
-    if (rm == 4 && (fetch(c, 1) & 7) == 5 && mod == 0)
-        fetch(c, 4);
+    if (rm == 4 && (fetch(c, 1) & 7) == 5 && mod == 0) fetch(c, 4);
     fetch(c, mod == 1 ? 1 : mod == 2 || (mod == 0 && rm == 5) ? 4 : 0);
     return m;
 }
@@ -98,36 +97,24 @@ static void decode_group(struct cursor *c, struct insn *i, uint8_t code)
     i->imm = fetch_signed(c, n);
 }
 
-static void decode_opcode(struct cursor *c, struct insn *i, uint8_t code,
-                          uint8_t rex)
+static void decode_opcode(struct cursor *c, struct insn *i, uint8_t code, uint8_t rex)
 {
-    if (!(code & 1) && code != 0x83 && code != 0x0f)
-        i->size = 1;
+    if (!(code & 1) && code != 0x83 && code != 0x0f) i->size = 1;
     i->from_reg = true;
     switch (code) {
-    case 0x88 ... 0x8b:
-        i->op = code & 2 ? OP_LOAD : OP_STORE;
-        break;
+    case 0x88 ... 0x8b: i->op = code & 2 ? OP_LOAD : OP_STORE; break;
     case 0x84 ... 0x85:
         i->op = OP_TEST;
         i->alu = 4;
         break;
-    case 0x86 ... 0x87:
-        i->op = OP_XCHG;
-        break;
+    case 0x86 ... 0x87: i->op = OP_XCHG; break;
     case 0xa0 ... 0xa3:
         i->op = code & 2 ? OP_STORE : OP_LOAD;
         fetch(c, i->address_size);
         return;
-    case 0xa4 ... 0xa5:
-        i->op = OP_MOVS;
-        return;
-    case 0xaa ... 0xab:
-        i->op = OP_STOS;
-        return;
-    case 0x0f:
-        decode_0f(c, i, rex);
-        return;
+    case 0xa4 ... 0xa5: i->op = OP_MOVS; return;
+    case 0xaa ... 0xab: i->op = OP_STOS; return;
+    case 0x0f: decode_0f(c, i, rex); return;
     case 0xc6 ... 0xc7:
         i->op = OP_STORE;
         i->from_reg = false;
@@ -172,16 +159,15 @@ static bool decode(struct vcpu *v, struct insn *i)
             addr = true;
         else if (code == 0xf2 || code == 0xf3)
             i->rep = true;
-        else if (!is_rex && code != 0x26 && code != 0x2e && code != 0x36 &&
-                 code != 0x3e && code != 0x64 && code != 0x65 && code != 0xf0)
+        else if (!is_rex && code != 0x26 && code != 0x2e && code != 0x36 && code != 0x3e &&
+                 code != 0x64 && code != 0x65 && code != 0xf0)
             break;
         rex = is_rex ? code : 0; /* counts only right before the opcode */
     }
     i->byte_regs = !rex;
     i->size = rex & 8 ? 8 : op16 == big ? 2 : 4;
     i->address_size = long_mode ? (addr ? 4 : 8) : addr == big ? 2 : 4;
-    if (!c.bad)
-        decode_opcode(&c, i, code, rex);
+    if (!c.bad) decode_opcode(&c, i, code, rex);
     i->len = c.p - bytes;
     return !c.bad && (i->op != OP_ALU || (i->alu != 2 && i->alu != 3));
 }
@@ -195,13 +181,11 @@ static uint64_t size_mask(unsigned int size)
 
 static uint64_t get_reg(struct vcpu *v, const struct insn *i)
 {
-    if (i->size == 1 && i->byte_regs && i->reg >= 4)
-        return v->regs.gpr[i->reg - 4] >> 8 & 0xff;
+    if (i->size == 1 && i->byte_regs && i->reg >= 4) return v->regs.gpr[i->reg - 4] >> 8 & 0xff;
     return v->regs.gpr[i->reg] & size_mask(i->size);
 }
 
-static void set_reg(struct vcpu *v, const struct insn *i, unsigned int size,
-                    uint64_t value)
+static void set_reg(struct vcpu *v, const struct insn *i, unsigned int size, uint64_t value)
 {
     uint64_t *r = &v->regs.gpr[i->reg];
 
@@ -215,8 +199,7 @@ static void set_reg(struct vcpu *v, const struct insn *i, unsigned int size,
     }
 }
 
-static uint64_t alu(struct vcpu *v, const struct insn *i, uint64_t a,
-                    uint64_t b)
+static uint64_t alu(struct vcpu *v, const struct insn *i, uint64_t a, uint64_t b)
 {
     uint64_t mask = size_mask(i->size), top = (mask >> 1) + 1, r, f = 0;
 
@@ -227,15 +210,9 @@ static uint64_t alu(struct vcpu *v, const struct insn *i, uint64_t a,
         r = (a + b) & mask;
         f = (r < a) | ((a ^ r) & (b ^ r) & top ? BIT(11) : 0);
         break;
-    case 1:
-        r = a | b;
-        break;
-    case 4:
-        r = a & b;
-        break;
-    case 6:
-        r = a ^ b;
-        break;
+    case 1: r = a | b; break;
+    case 4: r = a & b; break;
+    case 6: r = a ^ b; break;
     default: /* SUB, CMP */
         r = (a - b) & mask;
         f = (a < b) | ((a ^ b) & (a ^ r) & top ? BIT(11) : 0);
@@ -250,36 +227,29 @@ static uint64_t alu(struct vcpu *v, const struct insn *i, uint64_t a,
 
 /* --- devices --- */
 
-static uint64_t access_lapic(struct vcpu *v, uint64_t gpa, unsigned int size,
-                             bool write, uint64_t value)
+static uint64_t access_lapic(struct vcpu *v, uint64_t gpa, unsigned int size, bool write,
+                             uint64_t value)
 {
     unsigned int offset = gpa & 0xfff, shift = (offset & 3) * 8;
 
-    if (!write)
-        return vlapic_mmio_read(v, offset & ~3u) >> shift & size_mask(size);
-    if (size == 4 && !shift)
-        vlapic_mmio_write(v, offset, value);
+    if (!write) return vlapic_mmio_read(v, offset & ~3u) >> shift & size_mask(size);
+    if (size == 4 && !shift) vlapic_mmio_write(v, offset, value);
     return 0;
 }
 
-static uint64_t access(struct vcpu *v, uint64_t gpa, unsigned int size,
-                       bool write, uint64_t value)
+static uint64_t access(struct vcpu *v, uint64_t gpa, unsigned int size, bool write, uint64_t value)
 {
     struct domain *d = v->domain;
 
-    if ((gpa & PAGE_MASK) == 0xfee00000 &&
-        (v->apic_base & (BIT(11) | BIT(10))) == BIT(11))
+    if ((gpa & PAGE_MASK) == 0xfee00000 && (v->apic_base & (BIT(11) | BIT(10))) == BIT(11))
         return access_lapic(v, gpa, size, write, value);
     if (d->hwdev) {
         if (vioapic_covers(d, gpa)) {
-            if (write)
-                vioapic_mmio_write(d, gpa, value);
+            if (write) vioapic_mmio_write(d, gpa, value);
             return write ? 0 : vioapic_mmio_read(d, gpa);
         }
-        if (vpci_mmcfg_covers(d, gpa))
-            return vpci_mmcfg_access(v, gpa, size, write, value);
-        if (vpci_msix_access(v, gpa, size, write, &value))
-            return value;
+        if (vpci_mmcfg_covers(d, gpa)) return vpci_mmcfg_access(v, gpa, size, write, value);
+        if (vpci_msix_access(v, gpa, size, write, &value)) return value;
     }
     log_guest(LOG_DEBUG, "d%uv%u: %s of nothing at %lx, rip %lx", d->id, v->id,
               write ? "write" : "read", gpa, v->regs.rip);
@@ -287,26 +257,21 @@ static uint64_t access(struct vcpu *v, uint64_t gpa, unsigned int size,
 }
 
 /* One element of STOS or MOVS; REP runs it again until RCX is 0. */
-static bool string_op(struct vcpu *v, const struct insn *i, uint64_t gpa,
-                      bool write)
+static bool string_op(struct vcpu *v, const struct insn *i, uint64_t gpa, bool write)
 {
     struct regs *r = &v->regs;
     uint64_t mask = size_mask(i->address_size), value = r->rax;
     uint64_t step = r->rflags & BIT(10) ? -(uint64_t)i->size : i->size;
 
     if (i->op == OP_MOVS && write) {
-        if (copy_from_guest(&value, r->rsi & mask, i->size))
-            return false;
+        if (copy_from_guest(&value, r->rsi & mask, i->size)) return false;
     } else if (i->op == OP_MOVS) {
         value = access(v, gpa, i->size, false, 0);
-        if (copy_to_guest(r->rdi & mask, &value, i->size))
-            return false;
+        if (copy_to_guest(r->rdi & mask, &value, i->size)) return false;
     }
-    if (write)
-        access(v, gpa, i->size, true, value & size_mask(i->size));
+    if (write) access(v, gpa, i->size, true, value & size_mask(i->size));
     r->rdi = (r->rdi + step) & mask;
-    if (i->op == OP_MOVS)
-        r->rsi = (r->rsi + step) & mask;
+    if (i->op == OP_MOVS) r->rsi = (r->rsi + step) & mask;
     if (i->rep) {
         r->rcx = (r->rcx - 1) & mask;
         return r->rcx != 0; /* stay on the instruction */
@@ -318,29 +283,21 @@ static void carry_out(struct vcpu *v, const struct insn *i, uint64_t gpa)
 {
     uint64_t other = i->from_reg ? get_reg(v, i) : i->imm, mem = 0;
 
-    if (i->op != OP_STORE)
-        mem = access(v, gpa, i->size, false, 0) & size_mask(i->size);
+    if (i->op != OP_STORE) mem = access(v, gpa, i->size, false, 0) & size_mask(i->size);
     switch (i->op) {
     case OP_LOAD:
-        if (i->sign)
-            mem = (uint64_t)((int64_t)(mem << (64 - 8 * i->size)) >>
-                             (64 - 8 * i->size));
+        if (i->sign) mem = (uint64_t)((int64_t)(mem << (64 - 8 * i->size)) >> (64 - 8 * i->size));
         set_reg(v, i, i->dst_size ? i->dst_size : i->size, mem);
         break;
-    case OP_STORE:
-        access(v, gpa, i->size, true, other & size_mask(i->size));
-        break;
+    case OP_STORE: access(v, gpa, i->size, true, other & size_mask(i->size)); break;
     case OP_XCHG:
         access(v, gpa, i->size, true, other);
         set_reg(v, i, i->size, mem);
         break;
-    case OP_TEST:
-        alu(v, i, mem, other);
-        break;
+    case OP_TEST: alu(v, i, mem, other); break;
     default:
         other = i->to_memory ? alu(v, i, mem, other) : alu(v, i, other, mem);
-        if (i->alu == 7)
-            break;
+        if (i->alu == 7) break;
         if (i->to_memory)
             access(v, gpa, i->size, true, other);
         else
@@ -355,8 +312,8 @@ void handle_mmio(struct vcpu *v, uint64_t gpa, bool write)
     bool again = false;
 
     if (!decode(v, &i)) {
-        log_guest(LOG_INFO, "d%uv%u: cannot decode the access to %lx, rip %lx",
-                  v->domain->id, v->id, gpa, v->regs.rip);
+        log_guest(LOG_INFO, "d%uv%u: cannot decode the access to %lx, rip %lx", v->domain->id,
+                  v->id, gpa, v->regs.rip);
         vendor->inject_exception(v, VEC_UD, NO_ERROR_CODE);
         return;
     }
@@ -364,6 +321,5 @@ void handle_mmio(struct vcpu *v, uint64_t gpa, bool write)
         again = string_op(v, &i, gpa, write);
     else
         carry_out(v, &i, gpa);
-    if (!again)
-        vendor->skip_insn(v, i.len);
+    if (!again) vendor->skip_insn(v, i.len);
 }

@@ -32,8 +32,7 @@ int vioapic_init(void)
 {
     pin_count = ioapic_gsi_count();
     pins = core_alloc(pin_count * sizeof(*pins));
-    if (!pins)
-        return -XEN_ENOMEM;
+    if (!pins) return -XEN_ENOMEM;
     for (uint32_t i = 0; i < pin_count; i++) {
         pins[i].gsi = i;
         pins[i].routed = ~0ull;
@@ -45,8 +44,7 @@ int vioapic_init(void)
 static int find(uint64_t gpa)
 {
     for (unsigned int i = 0; i < ioapic_count; i++)
-        if (gpa >> PAGE_SHIFT == ioapics[i].address >> PAGE_SHIFT)
-            return i;
+        if (gpa >> PAGE_SHIFT == ioapics[i].address >> PAGE_SHIFT) return i;
     return -1;
 }
 
@@ -58,8 +56,8 @@ bool vioapic_covers(struct domain *d, uint64_t gpa)
 
 static void deliver(struct pin *p)
 {
-    vlapic_deliver(dom0, p->rte >> 56, p->rte & RTE_LOGICAL, p->rte >> 8 & 7,
-                   p->rte, p->rte & RTE_LEVEL);
+    vlapic_deliver(dom0, p->rte >> 56, p->rte & RTE_LOGICAL, p->rte >> 8 & 7, p->rte,
+                   p->rte & RTE_LEVEL);
 }
 
 static void interrupt(void *data)
@@ -67,13 +65,11 @@ static void interrupt(void *data)
     struct pin *p = data;
 
     spin_lock(&vioapic_lock);
-    if (p->rte & RTE_LEVEL)
-        ioapic_mask(p->gsi, true);
+    if (p->rte & RTE_LEVEL) ioapic_mask(p->gsi, true);
     /* One that was on its way as dom0 masked the pin is lost; a level that
      * still stands comes again when the pin is unmasked. */
     if (!(p->rte & RTE_MASKED)) {
-        if (p->rte & RTE_LEVEL)
-            p->rte |= RTE_IRR;
+        if (p->rte & RTE_LEVEL) p->rte |= RTE_IRR;
         deliver(p);
     }
     spin_unlock(&vioapic_lock);
@@ -85,8 +81,7 @@ uint32_t hwdev_apic_id(unsigned int dest, bool logical)
     unsigned int id = dest / 2;
     struct vcpu *v = NULL;
 
-    if (!logical && id < dom0->max_vcpus)
-        v = dom0->vcpus[index_nospec(id, dom0->max_vcpus)];
+    if (!logical && id < dom0->max_vcpus) v = dom0->vcpus[index_nospec(id, dom0->max_vcpus)];
     return v ? v->sched.last_cpu->apic_id : cpus[0]->apic_id;
 }
 
@@ -95,10 +90,8 @@ static void route(struct pin *p)
 {
     uint64_t wanted = p->rte & (RTE_LEVEL | RTE_LOW | RTE_DEST);
 
-    if (p->routed == wanted)
-        return;
-    if (ioapic_route(p->gsi, p->vector,
-                     hwdev_apic_id(p->rte >> 56, p->rte & RTE_LOGICAL),
+    if (p->routed == wanted) return;
+    if (ioapic_route(p->gsi, p->vector, hwdev_apic_id(p->rte >> 56, p->rte & RTE_LOGICAL),
                      p->rte & RTE_LEVEL, p->rte & RTE_LOW))
         log_guest(LOG_WARN, "d0: no interrupt %u", p->gsi);
     p->routed = wanted;
@@ -110,11 +103,9 @@ static void write_rte(struct pin *p, uint64_t value)
 
     p->rte = (value & RTE_WRITE) | (old & RTE_IRR);
     /* Edge has no remote IRR; the change from level acts as an EOI. */
-    if (!(value & RTE_LEVEL))
-        p->rte &= ~RTE_IRR;
+    if (!(value & RTE_LEVEL)) p->rte &= ~RTE_IRR;
     if (p->rte & RTE_MASKED) {
-        if (p->vector)
-            ioapic_mask(p->gsi, true);
+        if (p->vector) ioapic_mask(p->gsi, true);
         return;
     }
     if (!p->vector) {
@@ -135,8 +126,7 @@ static struct pin *pin_at(unsigned int i, uint8_t reg)
 {
     unsigned int pin = (reg - 0x10) / 2;
 
-    if (reg < 0x10 || pin >= ioapics[i].pins)
-        return NULL;
+    if (reg < 0x10 || pin >= ioapics[i].pins) return NULL;
     return &pins[index_nospec(ioapics[i].gsi_base + pin, pin_count)];
 }
 
@@ -187,11 +177,9 @@ void vioapic_eoi(struct domain *d, uint8_t vector)
     for (uint32_t i = 0; i < pin_count; i++) {
         struct pin *p = &pins[i];
 
-        if (!(p->rte & RTE_IRR) || (uint8_t)p->rte != vector)
-            continue;
+        if (!(p->rte & RTE_IRR) || (uint8_t)p->rte != vector) continue;
         p->rte &= ~RTE_IRR;
-        if (!(p->rte & RTE_MASKED))
-            ioapic_mask(p->gsi, false);
+        if (!(p->rte & RTE_MASKED)) ioapic_mask(p->gsi, false);
     }
     spin_unlock(&vioapic_lock);
 }

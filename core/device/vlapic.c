@@ -95,14 +95,12 @@ static bool test_vector(struct vlapic *l, unsigned int set, uint8_t vector)
 
 static void set_vector(struct vlapic *l, unsigned int set, uint8_t vector)
 {
-    __atomic_fetch_or(vector_word(l, set, vector), 1u << (vector & 31),
-                      __ATOMIC_SEQ_CST);
+    __atomic_fetch_or(vector_word(l, set, vector), 1u << (vector & 31), __ATOMIC_SEQ_CST);
 }
 
 static void clear_vector(struct vlapic *l, unsigned int set, uint8_t vector)
 {
-    __atomic_fetch_and(vector_word(l, set, vector), ~(1u << (vector & 31)),
-                       __ATOMIC_SEQ_CST);
+    __atomic_fetch_and(vector_word(l, set, vector), ~(1u << (vector & 31)), __ATOMIC_SEQ_CST);
 }
 
 static int highest(struct vlapic *l, unsigned int set)
@@ -110,8 +108,7 @@ static int highest(struct vlapic *l, unsigned int set)
     for (int i = 7; i >= 0; i--) {
         uint32_t word = READ_ONCE(l->reg[(set + i * 16) / 4]);
 
-        if (word)
-            return i * 32 + 31 - __builtin_clz(word);
+        if (word) return i * 32 + 31 - __builtin_clz(word);
     }
     return -1;
 }
@@ -128,9 +125,7 @@ void vlapic_set_irq(struct vcpu *v, uint8_t vector, bool level)
 {
     struct vlapic *l = v->lapic;
 
-    if (vector < 16 || !(REG(l, APIC_SVR) & SVR_ENABLED) ||
-        !(v->apic_base & BASE_EN))
-        return;
+    if (vector < 16 || !(REG(l, APIC_SVR) & SVR_ENABLED) || !(v->apic_base & BASE_EN)) return;
     if (level)
         set_vector(l, APIC_TMR, vector);
     else if (unlikely(test_vector(l, APIC_TMR, vector)))
@@ -145,12 +140,10 @@ int vlapic_pending(struct vcpu *v)
     struct vlapic *l = v->lapic;
     int vector;
 
-    if (likely(!READ_ONCE(l->maybe_pending)))
-        return -1;
+    if (likely(!READ_ONCE(l->maybe_pending))) return -1;
     __atomic_store_n(&l->maybe_pending, false, __ATOMIC_SEQ_CST);
     vector = highest(l, APIC_IRR);
-    if (vector < 0)
-        return -1;
+    if (vector < 0) return -1;
     l->maybe_pending = true;
     return (vector & 0xf0) > (int)(ppr(l) & 0xf0) ? vector : -1;
 }
@@ -171,11 +164,9 @@ static void eoi(struct vcpu *v)
     struct vlapic *l = v->lapic;
     int vector = highest(l, APIC_ISR);
 
-    if (vector < 0)
-        return;
+    if (vector < 0) return;
     clear_vector(l, APIC_ISR, vector);
-    if (test_vector(l, APIC_TMR, vector) && v->domain->hwdev)
-        vioapic_eoi(v->domain, vector);
+    if (test_vector(l, APIC_TMR, vector) && v->domain->hwdev) vioapic_eoi(v->domain, vector);
 }
 
 /* --- messages --- */
@@ -185,20 +176,15 @@ static bool match(struct vcpu *v, uint32_t dest, bool logical)
     uint32_t ldr = REG(v->lapic, APIC_LDR);
 
     if (x2apic(v)) {
-        if (dest == 0xffffffff)
-            return true;
-        if (!logical)
-            return dest == my_id(v);
+        if (dest == 0xffffffff) return true;
+        if (!logical) return dest == my_id(v);
         ldr = x2apic_ldr(my_id(v));
         return ldr >> 16 == dest >> 16 && ldr & dest & 0xffff;
     }
-    if ((dest & 0xff) == 0xff)
-        return true;
-    if (!logical)
-        return dest == my_id(v);
+    if ((dest & 0xff) == 0xff) return true;
+    if (!logical) return dest == my_id(v);
     ldr >>= 24;
-    if (REG(v->lapic, APIC_DFR) >> 28 == 0xf)
-        return ldr & dest;
+    if (REG(v->lapic, APIC_DFR) >> 28 == 0xf) return ldr & dest;
     return ldr >> 4 == (dest >> 4 & 15) && ldr & dest & 15;
 }
 
@@ -207,9 +193,7 @@ static void accept(struct vcpu *v, uint8_t mode, uint8_t vector, bool level)
 {
     switch (mode) {
     case MODE_FIXED:
-    case MODE_LOWEST:
-        vlapic_set_irq(v, vector, level);
-        break;
+    case MODE_LOWEST: vlapic_set_irq(v, vector, level); break;
     case MODE_NMI:
         v->nmi_pending = true;
         vcpu_notify(v);
@@ -220,8 +204,7 @@ static void accept(struct vcpu *v, uint8_t mode, uint8_t vector, bool level)
         sched_stop(v);
         break;
     case MODE_SIPI:
-        if (!__atomic_exchange_n(&v->wait_sipi, 0, __ATOMIC_SEQ_CST))
-            break;
+        if (!__atomic_exchange_n(&v->wait_sipi, 0, __ATOMIC_SEQ_CST)) break;
         v->sipi = 0x100 | vector;
         v->initialised = true;
         vcpu_set_down(v, false);
@@ -229,19 +212,17 @@ static void accept(struct vcpu *v, uint8_t mode, uint8_t vector, bool level)
     }
 }
 
-unsigned int vlapic_deliver(struct domain *d, uint32_t dest, bool logical,
-                            uint8_t mode, uint8_t vector, bool level)
+unsigned int vlapic_deliver(struct domain *d, uint32_t dest, bool logical, uint8_t mode,
+                            uint8_t vector, bool level)
 {
     struct vcpu *v;
     unsigned int taken = 0;
 
     for_each_vcpu (d, v) {
-        if (!match(v, dest, logical))
-            continue;
+        if (!match(v, dest, logical)) continue;
         accept(v, mode, vector, level);
         taken++;
-        if (mode == MODE_LOWEST)
-            break;
+        if (mode == MODE_LOWEST) break;
     }
     return taken;
 }
@@ -253,17 +234,14 @@ static void send(struct vcpu *v, uint32_t icr, uint32_t dest)
     unsigned int shorthand = icr >> 18 & 3;
     struct vcpu *t;
 
-    if (mode == MODE_INIT && !(icr & BIT(14)))
-        return; /* INIT de-assert */
+    if (mode == MODE_INIT && !(icr & BIT(14))) return; /* INIT de-assert */
     if (shorthand == 0) {
         vlapic_deliver(d, dest, icr & BIT(11), mode, vector, false);
         return;
     }
-    if (shorthand == 1 && mode != MODE_FIXED)
-        return;
+    if (shorthand == 1 && mode != MODE_FIXED) return;
     for_each_vcpu (d, t)
-        if (shorthand == 1 ? t == v : shorthand == 2 || t != v)
-            accept(t, mode, vector, false);
+        if (shorthand == 1 ? t == v : shorthand == 2 || t != v) accept(t, mode, vector, false);
 }
 
 void vlapic_start(struct vcpu *v)
@@ -298,10 +276,8 @@ static void timer_fired(void *data)
     struct vlapic *l = v->lapic;
     uint32_t lvt = REG(l, APIC_LVTT);
 
-    if (v->domain->dying)
-        return; /* what is set again would outlive v */
-    if (!(lvt & LVT_MASKED))
-        vlapic_set_irq(v, lvt, false);
+    if (v->domain->dying) return; /* what is set again would outlive v */
+    if (!(lvt & LVT_MASKED)) vlapic_set_irq(v, lvt, false);
     spin_lock(&l->lock);
     if (timer_is_set(&l->timer)) {
         /* v was faster and set it anew. */
@@ -310,8 +286,7 @@ static void timer_fired(void *data)
 
         l->timer_start += l->period;
         /* A guest that asks for more than it can take loses ticks. */
-        if (l->timer_start + l->period < t)
-            l->timer_start = t;
+        if (l->timer_start + l->period < t) l->timer_start = t;
         timer_set(&l->timer, l->timer_start + MAX(l->period, MIN_PERIOD_NS));
     } else {
         l->deadline = 0;
@@ -323,14 +298,12 @@ static void start_count(struct vcpu *v)
 {
     struct vlapic *l = v->lapic;
 
-    if ((REG(l, APIC_LVTT) & LVT_MODE) == LVT_DEADLINE)
-        return;
+    if ((REG(l, APIC_LVTT) & LVT_MODE) == LVT_DEADLINE) return;
     spin_lock(&l->lock);
     timer_stop(&l->timer);
     l->period = REG(l, APIC_TMICT) * tick_ns(l);
     l->timer_start = now();
-    if (l->period)
-        timer_set(&l->timer, l->timer_start + l->period);
+    if (l->period) timer_set(&l->timer, l->timer_start + l->period);
     spin_unlock(&l->lock);
 }
 
@@ -346,10 +319,8 @@ static uint32_t current_count(struct vlapic *l)
 {
     uint64_t passed = now() - l->timer_start;
 
-    if (!l->period || (REG(l, APIC_LVTT) & LVT_MODE) == LVT_DEADLINE)
-        return 0;
-    if ((REG(l, APIC_LVTT) & LVT_MODE) == LVT_PERIODIC)
-        passed %= l->period;
+    if (!l->period || (REG(l, APIC_LVTT) & LVT_MODE) == LVT_DEADLINE) return 0;
+    if ((REG(l, APIC_LVTT) & LVT_MODE) == LVT_PERIODIC) passed %= l->period;
     return passed >= l->period ? 0 : (l->period - passed) / tick_ns(l);
 }
 
@@ -358,15 +329,11 @@ static void set_deadline(struct vcpu *v, uint64_t tsc)
     struct vlapic *l = v->lapic;
     uint64_t host = tsc - v->tsc_offset;
 
-    if ((REG(l, APIC_LVTT) & LVT_MODE) != LVT_DEADLINE)
-        return;
+    if ((REG(l, APIC_LVTT) & LVT_MODE) != LVT_DEADLINE) return;
     spin_lock(&l->lock);
     timer_stop(&l->timer);
     l->deadline = tsc;
-    if (tsc)
-        timer_set(&l->timer, host > time_boot_tsc()
-                                 ? tsc_to_ns(host - time_boot_tsc())
-                                 : 0);
+    if (tsc) timer_set(&l->timer, host > time_boot_tsc() ? tsc_to_ns(host - time_boot_tsc()) : 0);
     spin_unlock(&l->lock);
 }
 
@@ -375,41 +342,31 @@ static void set_deadline(struct vcpu *v, uint64_t tsc)
 static uint32_t read_reg(struct vcpu *v, unsigned int offset)
 {
     switch (offset) {
-    case APIC_ID:
-        return x2apic(v) ? my_id(v) : my_id(v) << 24;
-    case APIC_LDR:
-        return x2apic(v) ? x2apic_ldr(my_id(v)) : REG(v->lapic, APIC_LDR);
-    case APIC_PPR:
-        return ppr(v->lapic);
-    case APIC_TMCCT:
-        return current_count(v->lapic);
-    default:
-        return REG(v->lapic, offset & 0x3fc);
+    case APIC_ID: return x2apic(v) ? my_id(v) : my_id(v) << 24;
+    case APIC_LDR: return x2apic(v) ? x2apic_ldr(my_id(v)) : REG(v->lapic, APIC_LDR);
+    case APIC_PPR: return ppr(v->lapic);
+    case APIC_TMCCT: return current_count(v->lapic);
+    default: return REG(v->lapic, offset & 0x3fc);
     }
 }
 
 static void write_svr(struct vlapic *l, uint32_t value)
 {
     REG(l, APIC_SVR) = value & 0x1ff;
-    if (value & SVR_ENABLED)
-        return;
-    for (unsigned int i = APIC_LVTT; i <= APIC_LVTERR; i += 16)
-        REG(l, i) |= LVT_MASKED;
+    if (value & SVR_ENABLED) return;
+    for (unsigned int i = APIC_LVTT; i <= APIC_LVTERR; i += 16) REG(l, i) |= LVT_MASKED;
 }
 
 static void write_lvt(struct vcpu *v, unsigned int offset, uint32_t value)
 {
-    static const uint32_t masks[] = {0x710ff, 0x117ff, 0x117ff,
-                                     0x1f7ff, 0x1f7ff, 0x110ff};
+    static const uint32_t masks[] = {0x710ff, 0x117ff, 0x117ff, 0x1f7ff, 0x1f7ff, 0x110ff};
     struct vlapic *l = v->lapic;
     uint32_t old = REG(l, offset);
 
     value &= masks[(offset - APIC_LVTT) / 16];
-    if (!(REG(l, APIC_SVR) & SVR_ENABLED))
-        value |= LVT_MASKED;
+    if (!(REG(l, APIC_SVR) & SVR_ENABLED)) value |= LVT_MASKED;
     REG(l, offset) = value;
-    if (offset == APIC_LVTT && (old ^ value) & LVT_MODE)
-        stop_count(l);
+    if (offset == APIC_LVTT && (old ^ value) & LVT_MODE) stop_count(l);
 }
 
 /* Registers of both modes; ICR is handled by the callers. */
@@ -422,37 +379,22 @@ static void write_reg(struct vcpu *v, unsigned int offset, uint32_t value)
         REG(l, offset) = value & 0xff;
         l->maybe_pending = true;
         break;
-    case APIC_EOI:
-        eoi(v);
-        break;
-    case APIC_LDR:
-        REG(l, offset) = value & 0xff000000;
-        break;
-    case APIC_DFR:
-        REG(l, offset) = value | 0x0fffffff;
-        break;
-    case APIC_SVR:
-        write_svr(l, value);
-        break;
-    case APIC_LVTT ... APIC_LVTERR:
-        write_lvt(v, offset & ~15u, value);
-        break;
+    case APIC_EOI: eoi(v); break;
+    case APIC_LDR: REG(l, offset) = value & 0xff000000; break;
+    case APIC_DFR: REG(l, offset) = value | 0x0fffffff; break;
+    case APIC_SVR: write_svr(l, value); break;
+    case APIC_LVTT ... APIC_LVTERR: write_lvt(v, offset & ~15u, value); break;
     case APIC_TMICT:
         REG(l, offset) = value;
         start_count(v);
         break;
-    case APIC_TDCR:
-        REG(l, offset) = value & 0xb;
-        break;
-    case APIC_ICR_HI:
-        REG(l, offset) = value & 0xff000000;
-        break;
+    case APIC_TDCR: REG(l, offset) = value & 0xb; break;
+    case APIC_ICR_HI: REG(l, offset) = value & 0xff000000; break;
     case APIC_ICR:
         REG(l, offset) = value & 0xcdfff;
         send(v, value, REG(l, APIC_ICR_HI) >> 24);
         break;
-    default:
-        break; /* read-only or absent */
+    default: break; /* read-only or absent */
     }
 }
 
@@ -463,8 +405,7 @@ uint32_t vlapic_mmio_read(struct vcpu *v, unsigned int offset)
 
 void vlapic_mmio_write(struct vcpu *v, unsigned int offset, uint32_t value)
 {
-    if (!(offset & 15) && offset < 0x400)
-        write_reg(v, offset, value);
+    if (!(offset & 15) && offset < 0x400) write_reg(v, offset, value);
 }
 
 static int write_base(struct vcpu *v, uint64_t value)
@@ -472,27 +413,21 @@ static int write_base(struct vcpu *v, uint64_t value)
     uint64_t old = v->apic_base;
 
     if (value & ~(uint64_t)(BASE_DEFAULT | BASE_BSP | BASE_EXTD | BASE_EN) ||
-        (value & PAGE_MASK) != BASE_DEFAULT ||
-        (value & BASE_EXTD && !(value & BASE_EN)))
+        (value & PAGE_MASK) != BASE_DEFAULT || (value & BASE_EXTD && !(value & BASE_EN)))
         return -1;
     /* x2APIC goes back to xAPIC only through off (APM vol. 2, 16.9). */
-    if (old & BASE_EXTD && value & BASE_EN && !(value & BASE_EXTD))
-        return -1;
-    if (!(old & BASE_EN) && value & BASE_EXTD)
-        return -1;
+    if (old & BASE_EXTD && value & BASE_EN && !(value & BASE_EXTD)) return -1;
+    if (!(old & BASE_EN) && value & BASE_EXTD) return -1;
     v->apic_base = (value & ~BASE_BSP) | (old & BASE_BSP);
-    if (!(value & BASE_EN))
-        vlapic_reset(v);
+    if (!(value & BASE_EN)) vlapic_reset(v);
     return 0;
 }
 
 /* Which x2APIC registers there are; bit n for MSR 0x800 + n. */
-#define X2_READ                                                              \
-    (BIT(2) | BIT(3) | BIT(8) | BIT(10) | BIT(13) | BIT(15) | MASK(39, 16) | \
-     BIT(40) | BIT(48) | MASK(57, 50) | BIT(62))
-#define X2_WRITE                                                               \
-    (BIT(8) | BIT(11) | BIT(15) | BIT(40) | BIT(48) | MASK(56, 50) | BIT(62) | \
-     BIT(63))
+#define X2_READ                                                                                  \
+    (BIT(2) | BIT(3) | BIT(8) | BIT(10) | BIT(13) | BIT(15) | MASK(39, 16) | BIT(40) | BIT(48) | \
+     MASK(57, 50) | BIT(62))
+#define X2_WRITE (BIT(8) | BIT(11) | BIT(15) | BIT(40) | BIT(48) | MASK(56, 50) | BIT(62) | BIT(63))
 
 int vlapic_read_msr(struct vcpu *v, uint32_t msr, uint64_t *value)
 {
@@ -506,11 +441,9 @@ int vlapic_read_msr(struct vcpu *v, uint32_t msr, uint64_t *value)
         *value = v->lapic->deadline;
         return 0;
     }
-    if (!x2apic(v) || n >= 64 || !(X2_READ >> n & 1))
-        return -1;
+    if (!x2apic(v) || n >= 64 || !(X2_READ >> n & 1)) return -1;
     *value = read_reg(v, n * 16);
-    if (n == 0x30)
-        *value |= (uint64_t)REG(v->lapic, APIC_ICR_HI) << 32;
+    if (n == 0x30) *value |= (uint64_t)REG(v->lapic, APIC_ICR_HI) << 32;
     return 0;
 }
 
@@ -518,19 +451,13 @@ static bool x2_write_valid(unsigned int n, uint64_t value)
 {
     switch (n * 16) {
     case APIC_EOI:
-    case APIC_ESR:
-        return value == 0;
+    case APIC_ESR: return value == 0;
     case APIC_TPR:
-    case APIC_SELF:
-        return value <= 0xff;
-    case APIC_SVR:
-        return value <= 0x1fff;
-    case APIC_ICR:
-        return !(value & ~0xffffffff000cdfffull);
-    case APIC_TDCR:
-        return !(value & ~0xbull);
-    default:
-        return value <= 0xffffffff;
+    case APIC_SELF: return value <= 0xff;
+    case APIC_SVR: return value <= 0x1fff;
+    case APIC_ICR: return !(value & ~0xffffffff000cdfffull);
+    case APIC_TDCR: return !(value & ~0xbull);
+    default: return value <= 0xffffffff;
     }
 }
 
@@ -538,15 +465,12 @@ int vlapic_write_msr(struct vcpu *v, uint32_t msr, uint64_t value)
 {
     unsigned int n = msr - 0x800;
 
-    if (msr == 0x1b)
-        return write_base(v, value);
+    if (msr == 0x1b) return write_base(v, value);
     if (msr == 0x6e0) {
         set_deadline(v, value);
         return 0;
     }
-    if (!x2apic(v) || n >= 64 || !(X2_WRITE >> n & 1) ||
-        !x2_write_valid(n, value))
-        return -1;
+    if (!x2apic(v) || n >= 64 || !(X2_WRITE >> n & 1) || !x2_write_valid(n, value)) return -1;
     if (n * 16 == APIC_ICR) {
         REG(v->lapic, APIC_ICR) = value;
         REG(v->lapic, APIC_ICR_HI) = value >> 32;
@@ -570,15 +494,13 @@ void vlapic_reset(struct vcpu *v)
     REG(l, APIC_VERSION) = 0x50014;
     REG(l, APIC_DFR) = 0xffffffff;
     REG(l, APIC_SVR) = 0xff;
-    for (unsigned int i = APIC_LVTT; i <= APIC_LVTERR; i += 16)
-        REG(l, i) = LVT_MASKED;
+    for (unsigned int i = APIC_LVTT; i <= APIC_LVTERR; i += 16) REG(l, i) = LVT_MASKED;
 }
 
 int vlapic_init(struct vcpu *v)
 {
     v->lapic = core_alloc(sizeof(*v->lapic));
-    if (!v->lapic)
-        return -XEN_ENOMEM;
+    if (!v->lapic) return -XEN_ENOMEM;
     spin_init(&v->lapic->lock, RANK_VLAPIC);
     timer_init(&v->lapic->timer, timer_fired, v);
     v->apic_base = BASE_DEFAULT | BASE_EN | (v->id ? 0 : BASE_BSP);
@@ -588,8 +510,7 @@ int vlapic_init(struct vcpu *v)
 
 void vlapic_stop(struct vcpu *v)
 {
-    if (v->lapic)
-        timer_stop(&v->lapic->timer);
+    if (v->lapic) timer_stop(&v->lapic->timer);
 }
 
 void vlapic_free(struct vcpu *v)
@@ -599,8 +520,7 @@ void vlapic_free(struct vcpu *v)
     v->lapic = NULL;
 }
 
-void vlapic_save(struct vcpu *v, struct hvm_hw_lapic *hw,
-                 struct hvm_hw_lapic_regs *regs)
+void vlapic_save(struct vcpu *v, struct hvm_hw_lapic *hw, struct hvm_hw_lapic_regs *regs)
 {
     struct vlapic *l = v->lapic;
 
@@ -618,8 +538,7 @@ int vlapic_load(struct vcpu *v, const struct hvm_hw_lapic *hw)
 {
     uint64_t base = hw->apic_base_msr;
 
-    if ((base & PAGE_MASK) != BASE_DEFAULT ||
-        (base & BASE_EXTD && !(base & BASE_EN)))
+    if ((base & PAGE_MASK) != BASE_DEFAULT || (base & BASE_EXTD && !(base & BASE_EN)))
         return -XEN_EINVAL;
     v->apic_base = base & (BASE_DEFAULT | BASE_EN | BASE_EXTD | BASE_BSP);
     v->lapic->deadline = hw->tdt_msr; /* armed with the registers */

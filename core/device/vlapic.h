@@ -20,8 +20,8 @@ void vlapic_start(struct vcpu *v);
 void vlapic_set_irq(struct vcpu *v, uint8_t vector, bool level);
 /* A message (MSI or IO-APIC): finds the destination vCPUs of d.  Returns the
  * number that took it. */
-unsigned int vlapic_deliver(struct domain *d, uint32_t dest, bool logical,
-                            uint8_t mode, uint8_t vector, bool level);
+unsigned int vlapic_deliver(struct domain *d, uint32_t dest, bool logical, uint8_t mode,
+                            uint8_t vector, bool level);
 
 /* Highest pending vector above the processor priority, or -1. */
 int vlapic_pending(struct vcpu *v);
@@ -39,8 +39,7 @@ int vlapic_write_msr(struct vcpu *v, uint32_t msr, uint64_t value);
 /* Context records 5 (24 bytes) and 6 (1024 bytes). */
 struct hvm_hw_lapic;
 struct hvm_hw_lapic_regs;
-void vlapic_save(struct vcpu *v, struct hvm_hw_lapic *hw,
-                 struct hvm_hw_lapic_regs *regs);
+void vlapic_save(struct vcpu *v, struct hvm_hw_lapic *hw, struct hvm_hw_lapic_regs *regs);
 int vlapic_load(struct vcpu *v, const struct hvm_hw_lapic *hw);
 int vlapic_load_regs(struct vcpu *v, const struct hvm_hw_lapic_regs *regs);
 

@@ -75,8 +75,7 @@ static uint32_t cfg_read(uint16_t bdf, unsigned int reg, unsigned int size)
     return port_in(0xcfc + (reg & 3), size);
 }
 
-static void cfg_write(uint16_t bdf, unsigned int reg, unsigned int size,
-                      uint32_t v)
+static void cfg_write(uint16_t bdf, unsigned int reg, unsigned int size, uint32_t v)
 {
     outl(0xcf8, 0x80000000 | (uint32_t)bdf << 8 | (reg & 0xfc));
     port_out(0xcfc + (reg & 3), size, v);
@@ -110,14 +109,11 @@ static bool forbidden(uint64_t at, uint64_t size)
             overlap(at, size, boot.map.entry[i].addr, boot.map.entry[i].size))
             return true;
     for (unsigned int i = 0; i < ioapic_count; i++)
-        if (overlap(at, size, ioapics[i].address, PAGE_SIZE))
-            return true;
+        if (overlap(at, size, ioapics[i].address, PAGE_SIZE)) return true;
     for (unsigned int i = 0; i < device_count; i++)
-        if (table_pages(devices[i], &table, &table_size) &&
-            overlap(at, size, table, table_size))
+        if (table_pages(devices[i], &table, &table_size) && overlap(at, size, table, table_size))
             return true;
-    return overlap(at, size, 0xfee00000, PAGE_SIZE) ||
-           vpci_mmcfg_covers(owner, at);
+    return overlap(at, size, 0xfee00000, PAGE_SIZE) || vpci_mmcfg_covers(owner, at);
 }
 
 /* A page that holds parts of several BARs stays while one of them decodes. */
@@ -126,8 +122,7 @@ static bool in_use(uint64_t page)
     for (unsigned int i = 0; i < device_count; i++)
         for (unsigned int b = 0; b <= ROM && devices[i]->decodes; b++)
             if (devices[i]->bar[b].base &&
-                overlap(page, PAGE_SIZE, devices[i]->bar[b].base,
-                        devices[i]->bar[b].size))
+                overlap(page, PAGE_SIZE, devices[i]->bar[b].base, devices[i]->bar[b].size))
                 return true;
     return false;
 }
@@ -156,10 +151,8 @@ static void unmap_range(uint64_t at, uint64_t size)
 
     for (at &= PAGE_MASK; at < end; at += PAGE_SIZE) {
         gfn = at >> PAGE_SHIFT;
-        if (size < PAGE_SIZE && in_use(at))
-            continue;
-        if (p2m_lookup(owner, gfn).type != P2M_MMIO)
-            continue;
+        if (size < PAGE_SIZE && in_use(at)) continue;
+        if (p2m_lookup(owner, gfn).type != P2M_MMIO) continue;
         if (!(at & (large - 1)) && at + large <= end &&
             !p2m_remove_leaf(owner, gfn, ORDER_2M, &old))
             at += large - PAGE_SIZE;
@@ -174,8 +167,7 @@ static void unmap_bar(struct device *p, unsigned int b)
     uint64_t at = p->bar[b].base;
 
     p->bar[b].base = 0;
-    if (at)
-        unmap_range(at, p->bar[b].size);
+    if (at) unmap_range(at, p->bar[b].size);
 }
 
 static void map_bar(struct device *p, unsigned int b)
@@ -183,17 +175,13 @@ static void map_bar(struct device *p, unsigned int b)
     uint32_t low = cfg_read(p->bdf, p->bar[b].reg, 4);
     uint64_t at = low & (b == ROM ? ~0x7ffu : ~15u), table, table_size;
 
-    if (!p->bar[b].size || (b == ROM && !(low & ROM_ENABLE)))
-        return;
-    if (p->bar[b].bytes == 8)
-        at |= (uint64_t)cfg_read(p->bdf, p->bar[b].reg + 4, 4) << 32;
-    if (at + p->bar[b].size < at)
-        return;
+    if (!p->bar[b].size || (b == ROM && !(low & ROM_ENABLE))) return;
+    if (p->bar[b].bytes == 8) at |= (uint64_t)cfg_read(p->bdf, p->bar[b].reg + 4, 4) << 32;
+    if (at + p->bar[b].size < at) return;
     p->bar[b].base = at;
     if (at && b == p->bir && table_pages(p, &table, &table_size))
         unmap_range(table, table_size); /* whoever had it */
-    if (at)
-        map_range(at, p->bar[b].size);
+    if (at) map_range(at, p->bar[b].size);
 }
 
 /* After a write to the command register. */
@@ -201,8 +189,7 @@ static void update_decoding(struct device *p)
 {
     bool on = cfg_read(p->bdf, CFG_COMMAND, 2) & COMMAND_MEMORY;
 
-    if (on == p->decodes)
-        return;
+    if (on == p->decodes) return;
     p->decodes = on;
     for (unsigned int b = 0; b <= ROM; b++)
         if (on)
@@ -217,16 +204,13 @@ static void find_capabilities(struct device *p)
 {
     unsigned int at = cfg_read(p->bdf, CFG_CAPS, 1) & 0xfc;
 
-    if (!(cfg_read(p->bdf, 6, 2) & BIT(4)))
-        return;
+    if (!(cfg_read(p->bdf, 6, 2) & BIT(4))) return;
     /* Each stands at least four bytes on: a loop ends here. */
     for (unsigned int i = 0; i < 48 && at >= 0x40; i++) {
         uint8_t id = cfg_read(p->bdf, at, 1);
 
-        if (id == CAP_MSI)
-            p->msi = at;
-        if (id == CAP_MSIX)
-            p->msix = at;
+        if (id == CAP_MSI) p->msi = at;
+        if (id == CAP_MSIX) p->msix = at;
         at = cfg_read(p->bdf, at + 1, 1) & 0xfc;
     }
 }
@@ -240,14 +224,11 @@ static void init_msix(struct device *p)
 
     p->bir = MIN(table & 7, ROM);
     p->table_offset = table & ~7u;
-    if (p->bir == ROM || p->table_offset + n * 16ull > p->bar[p->bir].size)
-        return;
+    if (p->bir == ROM || p->table_offset + n * 16ull > p->bar[p->bir].size) return;
     p->entry = core_alloc(n * sizeof(*p->entry));
-    if (!p->entry)
-        return;
+    if (!p->entry) return;
     p->entries = n;
-    for (unsigned int i = 0; i < n; i++)
-        p->entry[i].control = MSIX_MASKED;
+    for (unsigned int i = 0; i < n; i++) p->entry[i].control = MSIX_MASKED;
 }
 
 /* The writable bits of a BAR's register. */
@@ -276,8 +257,7 @@ static void size_bars(struct device *p)
         uint32_t low = cfg_read(p->bdf, reg, 4);
         bool wide = (low & 7) == 4 && b + 1 < n;
 
-        if (low & 1)
-            continue;
+        if (low & 1) continue;
         mask = probe(p->bdf, reg, ~0u) & ~15u;
         if (wide)
             mask |= (uint64_t)probe(p->bdf, reg + 4, ~0u) << 32;
@@ -301,10 +281,8 @@ static struct device *get_device(uint16_t bdf)
     struct device *p;
 
     for (unsigned int i = 0; i < device_count; i++)
-        if (devices[i]->bdf == bdf)
-            return devices[i];
-    if (cfg_read(bdf, 0, 2) == 0xffff)
-        return NULL;
+        if (devices[i]->bdf == bdf) return devices[i];
+    if (cfg_read(bdf, 0, 2) == 0xffff) return NULL;
     p = device_count < MAX_DEVICES ? core_alloc(sizeof(*p)) : NULL;
     if (!p) {
         log_guest(LOG_WARN, "d0: no room for PCI device %x", bdf);
@@ -315,8 +293,7 @@ static struct device *get_device(uint16_t bdf)
     find_capabilities(p);
     if (p->msi) /* one message only: no multiple message capability */
         p->msi_control = cfg_read(bdf, p->msi + 2, 2) & ~(MSI_OURS | 0xe);
-    if (p->msix)
-        init_msix(p);
+    if (p->msix) init_msix(p);
     devices[device_count++] = p;
     update_decoding(p); /* firmware may have turned it on */
     return p;
@@ -325,8 +302,7 @@ static struct device *get_device(uint16_t bdf)
 int vpci_init(struct domain *d)
 {
     owner = d;
-    for (unsigned int bdf = 0; bdf < 0x100; bdf++)
-        get_device(bdf);
+    for (unsigned int bdf = 0; bdf < 0x100; bdf++) get_device(bdf);
     return 0;
 }
 
@@ -336,8 +312,8 @@ static void deliver(void *data)
 {
     struct message *m = data;
 
-    vlapic_deliver(dom0, m->address >> 12 & 0xff, m->address & BIT(2),
-                   m->data >> 8 & 7, m->data, false);
+    vlapic_deliver(dom0, m->address >> 12 & 0xff, m->address & BIT(2), m->data >> 8 & 7, m->data,
+                   false);
 }
 
 /* Gives a message a vector, and says what the hardware is to send for it;
@@ -351,16 +327,14 @@ static bool bind(struct message *m, uint64_t *address, uint32_t *data)
         return false;
     }
     m->vector = vector;
-    apic_msi_message(
-        hwdev_apic_id(m->address >> 12 & 0xff, m->address & BIT(2)), vector,
-        address, data);
+    apic_msi_message(hwdev_apic_id(m->address >> 12 & 0xff, m->address & BIT(2)), vector, address,
+                     data);
     return true;
 }
 
 static void unbind(struct message *m)
 {
-    if (m->vector)
-        irq_free_vector(m->vector);
+    if (m->vector) irq_free_vector(m->vector);
     m->vector = 0;
     m->programmed = false;
 }
@@ -379,11 +353,9 @@ static void msi_enable(struct device *p, bool on)
         unbind(&p->one);
         return;
     }
-    if (!bind(&p->one, &address, &data))
-        return;
+    if (!bind(&p->one, &address, &data)) return;
     cfg_write(p->bdf, p->msi + 4, 4, address);
-    if (wide)
-        cfg_write(p->bdf, p->msi + 8, 4, address >> 32);
+    if (wide) cfg_write(p->bdf, p->msi + 8, 4, address >> 32);
     cfg_write(p->bdf, p->msi + (wide ? 12 : 8), 2, data);
     cfg_write(p->bdf, p->msi + 2, 2, control | MSI_ENABLE);
 }
@@ -391,14 +363,10 @@ static void msi_enable(struct device *p, bool on)
 static uint32_t msi_read(struct device *p, unsigned int word)
 {
     switch (word) {
-    case 0:
-        return cfg_read(p->bdf, p->msi, 2) | (uint32_t)p->msi_control << 16;
-    case 1:
-        return p->one.address;
-    case 2:
-        return p->msi_control & MSI_64BIT ? p->one.address >> 32 : p->one.data;
-    default:
-        return p->one.data;
+    case 0: return cfg_read(p->bdf, p->msi, 2) | (uint32_t)p->msi_control << 16;
+    case 1: return p->one.address;
+    case 2: return p->msi_control & MSI_64BIT ? p->one.address >> 32 : p->one.data;
+    default: return p->one.data;
     }
 }
 
@@ -409,20 +377,15 @@ static void msi_write(struct device *p, unsigned int word, uint32_t v)
     switch (word) {
     case 0:
         p->msi_control = (old & ~MSI_OURS) | (v >> 16 & MSI_OURS);
-        if ((old ^ p->msi_control) & MSI_ENABLE)
-            msi_enable(p, p->msi_control & MSI_ENABLE);
+        if ((old ^ p->msi_control) & MSI_ENABLE) msi_enable(p, p->msi_control & MSI_ENABLE);
         break;
-    case 1:
-        p->one.address = (p->one.address & ~0xffffffffull) | v;
-        break;
+    case 1: p->one.address = (p->one.address & ~0xffffffffull) | v; break;
     case 2:
         if (old & MSI_64BIT) {
             p->one.address = (uint32_t)p->one.address | (uint64_t)v << 32;
             break;
         } /* fall through */
-    default:
-        p->one.data = v & 0xffff;
-        break;
+    default: p->one.data = v & 0xffff; break;
     }
 }
 
@@ -434,14 +397,10 @@ static bool map_table(struct device *p)
     uint64_t at = p->bar[p->bir].base + p->table_offset;
     uint64_t page, size;
 
-    if (!table_pages(p, &page, &size))
-        return false;
-    if (p->table && at == p->table_base)
-        return true;
+    if (!table_pages(p, &page, &size)) return false;
+    if (p->table && at == p->table_base) return true;
     if (p->table)
-        vunmap(
-            (void *)p->table,
-            DIV_UP((p->table_base & ~PAGE_MASK) + p->entries * 16, PAGE_SIZE));
+        vunmap((void *)p->table, DIV_UP((p->table_base & ~PAGE_MASK) + p->entries * 16, PAGE_SIZE));
     p->table = vmap_device(at, p->entries * 16);
     p->table_base = at;
     return p->table != NULL;
@@ -461,8 +420,7 @@ static void entry_update(struct device *p, unsigned int i)
     }
     if (!m->programmed) {
         hw[3] = MSIX_MASKED;
-        if (!bind(m, &address, &data))
-            return;
+        if (!bind(m, &address, &data)) return;
         hw[0] = address;
         hw[1] = address >> 32;
         hw[2] = data;
@@ -482,10 +440,8 @@ static void msix_control(struct device *p, uint16_t control)
     if (on != p->msix_on) {
         p->msix_on = on;
         for (unsigned int i = 0; i < p->entries; i++) {
-            if (mapped)
-                entry_update(p, i);
-            if (!on)
-                unbind(&p->entry[i]);
+            if (mapped) entry_update(p, i);
+            if (!on) unbind(&p->entry[i]);
         }
     }
     cfg_write(p->bdf, p->msix + 2, 2, control);
@@ -497,15 +453,13 @@ static struct device *msix_find(uint64_t gpa)
     uint64_t at, size;
 
     for (unsigned int i = 0; i < device_count; i++)
-        if (table_pages(devices[i], &at, &size) && gpa - at < size)
-            return devices[i];
+        if (table_pages(devices[i], &at, &size) && gpa - at < size) return devices[i];
     return NULL;
 }
 
 /* Registers of the hardware that pass through, a page at a time: those beside
  * an MSI-X table, extended configuration space. */
-static uint64_t through(uint64_t gpa, unsigned int size, bool write,
-                        uint64_t value)
+static uint64_t through(uint64_t gpa, unsigned int size, bool write, uint64_t value)
 {
     char *page = window_open(gpa >> PAGE_SHIFT);
     volatile uint32_t *at = (void *)(page + (gpa & (PAGE_SIZE - 1) & ~3ul));
@@ -519,28 +473,24 @@ static uint64_t through(uint64_t gpa, unsigned int size, bool write,
     return v;
 }
 
-static uint64_t table_access(struct device *p, uint64_t off, unsigned int size,
-                             bool write, uint64_t value)
+static uint64_t table_access(struct device *p, uint64_t off, unsigned int size, bool write,
+                             uint64_t value)
 {
     unsigned int i = index_nospec(off / 16, p->entries);
     char *shadow = (char *)&p->entry[i] + off % 16;
     uint64_t result = 0;
 
-    if (off % size || size < 4)
-        return ~0ull;
+    if (off % size || size < 4) return ~0ull;
     if (write) {
         memcpy(shadow, &value, size);
-        if (off % 16 < 12)
-            p->entry[i].programmed = false;
-        if (off % 16 + size > 12)
-            entry_update(p, i);
+        if (off % 16 < 12) p->entry[i].programmed = false;
+        if (off % 16 + size > 12) entry_update(p, i);
     }
     memcpy(&result, shadow, size);
     return result;
 }
 
-bool vpci_msix_access(struct vcpu *v, uint64_t gpa, unsigned int size,
-                      bool write, uint64_t *value)
+bool vpci_msix_access(struct vcpu *v, uint64_t gpa, unsigned int size, bool write, uint64_t *value)
 {
     struct device *p;
 
@@ -564,43 +514,33 @@ static int msi_word(const struct device *p, unsigned int reg)
 {
     unsigned int word = (reg - p->msi) / 4;
 
-    return p->msi && reg >= p->msi &&
-                   word <= (p->msi_control & MSI_64BIT ? 3 : 2)
-               ? (int)word
-               : -1;
+    return p->msi && reg >= p->msi && word <= (p->msi_control & MSI_64BIT ? 3 : 2) ? (int)word : -1;
 }
 
 /* The memory BAR whose register holds reg, or -1. */
 static int bar_at(const struct device *p, unsigned int reg)
 {
     for (unsigned int b = 0; b <= ROM; b++)
-        if (p->bar[b].size && reg >= p->bar[b].reg &&
-            reg < p->bar[b].reg + p->bar[b].bytes)
+        if (p->bar[b].size && reg >= p->bar[b].reg && reg < p->bar[b].reg + p->bar[b].bytes)
             return b;
     return -1;
 }
 
-static void write_through(struct device *p, unsigned int reg, unsigned int size,
-                          uint32_t v)
+static void write_through(struct device *p, unsigned int reg, unsigned int size, uint32_t v)
 {
     int b = bar_at(p, reg);
 
     if (b >= 0 && b != ROM && p->decodes) {
-        log_guest(LOG_DEBUG, "d0: BAR %d of device %x stays while it decodes",
-                  b, p->bdf);
+        log_guest(LOG_DEBUG, "d0: BAR %d of device %x stays while it decodes", b, p->bdf);
         return;
     }
-    if (b == ROM)
-        unmap_bar(p, ROM);
+    if (b == ROM) unmap_bar(p, ROM);
     cfg_write(p->bdf, reg, size, v);
-    if (b == ROM && p->decodes)
-        map_bar(p, ROM);
-    if (reg == CFG_COMMAND)
-        update_decoding(p);
+    if (b == ROM && p->decodes) map_bar(p, ROM);
+    if (reg == CFG_COMMAND) update_decoding(p);
 }
 
-static uint32_t access(uint16_t bdf, unsigned int reg, unsigned int size,
-                       bool write, uint32_t v)
+static uint32_t access(uint16_t bdf, unsigned int reg, unsigned int size, bool write, uint32_t v)
 {
     struct device *p = get_device(bdf);
     unsigned int shift = (reg & 3) * 8;
@@ -608,18 +548,15 @@ static uint32_t access(uint16_t bdf, unsigned int reg, unsigned int size,
     uint32_t old;
     int word;
 
-    if (!p)
-        return ~0u;
+    if (!p) return ~0u;
     word = msi_word(p, reg);
     if (word < 0 && (!p->msix || (reg & ~3u) != p->msix)) {
-        if (!write)
-            return cfg_read(bdf, reg, size);
+        if (!write) return cfg_read(bdf, reg, size);
         write_through(p, reg, size, v);
         return 0;
     }
     old = word >= 0 ? msi_read(p, word) : cfg_read(bdf, p->msix, 4);
-    if (!write)
-        return old >> shift;
+    if (!write) return old >> shift;
     old = (old & ~mask) | (v << shift & mask);
     if (word >= 0)
         msi_write(p, word, old);
@@ -628,22 +565,19 @@ static uint32_t access(uint16_t bdf, unsigned int reg, unsigned int size,
     return 0;
 }
 
-uint32_t vpci_port_access(struct vcpu *v, uint16_t port, unsigned int size,
-                          bool in, uint32_t value)
+uint32_t vpci_port_access(struct vcpu *v, uint16_t port, unsigned int size, bool in, uint32_t value)
 {
     struct hwdev *h = v->domain->hwdev;
     uint32_t result = ~0u;
 
     spin_lock(&pci_lock);
     if (port == 0xcf8 && size == 4) {
-        if (!in)
-            h->cf8 = value;
+        if (!in) h->cf8 = value;
         result = h->cf8;
     } else if (port == 0xcf9 && size == 1) { /* reset control */
         result = in ? inb(port) : (outb(port, value), 0);
     } else if (port >= 0xcfc && h->cf8 & BIT(31) && port % 4 + size <= 4) {
-        result =
-            access(h->cf8 >> 8, (h->cf8 & 0xfc) + port % 4, size, !in, value);
+        result = access(h->cf8 >> 8, (h->cf8 & 0xfc) + port % 4, size, !in, value);
     }
     spin_unlock(&pci_lock);
     return result;
@@ -658,15 +592,14 @@ bool vpci_mmcfg_covers(struct domain *d, uint64_t gpa)
     return acpi.mmcfg_base && gpa >= first && gpa < last + (1 << 20);
 }
 
-uint64_t vpci_mmcfg_access(struct vcpu *v, uint64_t gpa, unsigned int size,
-                           bool write, uint64_t value)
+uint64_t vpci_mmcfg_access(struct vcpu *v, uint64_t gpa, unsigned int size, bool write,
+                           uint64_t value)
 {
     uint64_t off = gpa - acpi.mmcfg_base;
     uint64_t result = ~0ull;
 
     (void)v;
-    if (size > 4 || off % size)
-        return result;
+    if (size > 4 || off % size) return result;
     spin_lock(&pci_lock);
     if ((off & 0xfff) < 0x100)
         result = access(off >> 12, off & 0xff, size, write, value);

@@ -13,8 +13,7 @@ static long console_out(struct vcpu *v, uint64_t va, uint32_t left)
     while (left) {
         uint32_t n = MIN(left, CHUNK);
 
-        if (copy_from_guest(text, va, n))
-            return -XEN_EFAULT;
+        if (copy_from_guest(text, va, n)) return -XEN_EFAULT;
         console_write(text, n);
         va += n;
         left -= n;
@@ -39,16 +38,11 @@ long hc_console_io(struct vcpu *v, const struct hc_args *args)
 {
     uint32_t count = args->a[1];
 
-    if (!v->domain->privileged)
-        return -XEN_EPERM;
-    if ((int32_t)count < 0)
-        return -XEN_EINVAL;
+    if (!v->domain->privileged) return -XEN_EPERM;
+    if ((int32_t)count < 0) return -XEN_EINVAL;
     switch ((uint32_t)args->a[0]) {
-    case CONSOLEIO_write:
-        return console_out(v, args->a[2], count);
-    case CONSOLEIO_read:
-        return console_in(args->a[2], count);
-    default:
-        return -XEN_ENOSYS;
+    case CONSOLEIO_write: return console_out(v, args->a[2], count);
+    case CONSOLEIO_read: return console_in(args->a[2], count);
+    default: return -XEN_ENOSYS;
     }
 }

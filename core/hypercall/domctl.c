@@ -28,20 +28,17 @@ void domain_info(struct domain *d, struct xen_domctl_getdomaininfo *info)
 
         info->max_vcpu_id = v->id;
         info->cpu_time += vcpu_run_time(v);
-        if (holds & HOLD_DOWN)
-            continue;
+        if (holds & HOLD_DOWN) continue;
         info->nr_online_vcpus++;
         blocked &= (holds & (HOLD_BLOCKED | HOLD_POLL)) != 0;
         running |= READ_ONCE(v->running_on) != NULL;
     }
     spin_lock(&d->lock);
-    info->flags = XEN_DOMINF_hvm_guest | XEN_DOMINF_hap |
-                  (d->dying == DEAD ? XEN_DOMINF_dying : 0) |
-                  (d->is_shut_down ? XEN_DOMINF_shutdown : 0) |
-                  (d->ctl_pauses ? XEN_DOMINF_paused : 0) |
-                  (blocked ? XEN_DOMINF_blocked : 0) |
-                  (running ? XEN_DOMINF_running : 0) |
-                  (uint32_t)d->shutdown_code << XEN_DOMINF_shutdownshift;
+    info->flags =
+        XEN_DOMINF_hvm_guest | XEN_DOMINF_hap | (d->dying == DEAD ? XEN_DOMINF_dying : 0) |
+        (d->is_shut_down ? XEN_DOMINF_shutdown : 0) | (d->ctl_pauses ? XEN_DOMINF_paused : 0) |
+        (blocked ? XEN_DOMINF_blocked : 0) | (running ? XEN_DOMINF_running : 0) |
+        (uint32_t)d->shutdown_code << XEN_DOMINF_shutdownshift;
     memcpy(info->handle, d->handle, sizeof(info->handle));
     spin_unlock(&d->lock);
     info->tot_pages = READ_ONCE(d->tot_pages);
@@ -65,15 +62,12 @@ static int check_config(const struct xen_domctl_createdomain *c)
 {
     const uint32_t must = XEN_DOMCTL_CDF_hvm | XEN_DOMCTL_CDF_hap;
 
-    if ((c->flags & must) != must ||
-        c->arch.emulation_flags != XEN_X86_EMU_LAPIC)
+    if ((c->flags & must) != must || c->arch.emulation_flags != XEN_X86_EMU_LAPIC)
         return -XEN_EOPNOTSUPP;
-    if (c->flags & ~(must | XEN_DOMCTL_CDF_oos_off) || c->iommu_opts ||
-        c->vmtrace_size || c->cpupool_id ||
-        c->arch.misc_flags & ~XEN_X86_MISC_FLAGS_MAX ||
+    if (c->flags & ~(must | XEN_DOMCTL_CDF_oos_off) || c->iommu_opts || c->vmtrace_size ||
+        c->cpupool_id || c->arch.misc_flags & ~XEN_X86_MISC_FLAGS_MAX ||
         c->grant_opts & ~XEN_DOMCTL_GRANT_version_mask ||
-        XEN_DOMCTL_GRANT_version(c->grant_opts) != 1 || !c->max_vcpus ||
-        c->max_vcpus > MAX_VCPUS)
+        XEN_DOMCTL_GRANT_version(c->grant_opts) != 1 || !c->max_vcpus || c->max_vcpus > MAX_VCPUS)
         return -XEN_EINVAL;
     return 0;
 }
@@ -91,26 +85,22 @@ static int create(maybe_unused struct domain *none, struct xen_domctl *op)
     struct domain *d;
     int rc = check_config(c);
 
-    if (rc)
-        return rc;
+    if (rc) return rc;
     memcpy(config.handle, c->handle, sizeof(config.handle));
     rc = domain_create(op->domain, &config, &d);
-    if (!rc)
-        op->domain = d->id;
+    if (!rc) op->domain = d->id;
     return rc;
 }
 
 static int destroy(struct domain *d, maybe_unused struct xen_domctl *op)
 {
-    if (d->privileged)
-        return -XEN_EINVAL;
+    if (d->privileged) return -XEN_EINVAL;
     return d->dying == DEAD ? 0 : domain_kill(d);
 }
 
 static int pause(struct domain *d, maybe_unused struct xen_domctl *op)
 {
-    if (d == current_domain())
-        return -XEN_EINVAL;
+    if (d == current_domain()) return -XEN_EINVAL;
     spin_lock(&d->lock);
     d->ctl_pauses++;
     spin_unlock(&d->lock);
@@ -127,16 +117,14 @@ static int unpause(struct domain *d, maybe_unused struct xen_domctl *op)
     d->ctl_pauses -= paused;
     d->started = true;
     spin_unlock(&d->lock);
-    if (!paused)
-        return -XEN_EINVAL;
+    if (!paused) return -XEN_EINVAL;
     domain_unpause(d);
     return 0;
 }
 
 static int resume(struct domain *d, maybe_unused struct xen_domctl *op)
 {
-    if (d == current_domain())
-        return -XEN_EINVAL;
+    if (d == current_domain()) return -XEN_EINVAL;
     domain_resume(d);
     return 0;
 }
@@ -148,16 +136,13 @@ static int soft_reset(struct domain *d, maybe_unused struct xen_domctl *op)
     struct vcpu *v;
     int rc;
 
-    if (d == current_domain() || !d->is_shut_down ||
-        d->shutdown_code != SHUTDOWN_soft_reset)
+    if (d == current_domain() || !d->is_shut_down || d->shutdown_code != SHUTDOWN_soft_reset)
         return -XEN_EINVAL;
     domain_pause_sync(d);
     rc = evtchn_release(d);
-    if (!rc)
-        rc = grant_release(d);
+    if (!rc) rc = grant_release(d);
     for_each_vcpu (d, v) {
-        if (rc)
-            break;
+        if (rc) break;
         timer_stop(&v->oneshot);
         timer_stop(&v->poll_timer);
         vcpu_info_unmap(v);
@@ -189,8 +174,7 @@ static int set_pool(struct domain *d, struct xen_domctl *op)
 {
     uint64_t size = op->u.paging_mempool.size;
 
-    if (size & (PAGE_SIZE - 1))
-        return -XEN_EINVAL;
+    if (size & (PAGE_SIZE - 1)) return -XEN_EINVAL;
     WRITE_ONCE(d->pool_pages, size >> PAGE_SHIFT);
     return 0;
 }
@@ -221,13 +205,10 @@ static int set_tsc(struct domain *d, struct xen_domctl *op)
 {
     const struct xen_domctl_tsc_info *t = &op->u.tsc_info;
 
-    if (d == current_domain())
-        return -XEN_EINVAL;
-    if (t->tsc_mode != 0 && t->tsc_mode != 2)
-        return -XEN_EOPNOTSUPP;
+    if (d == current_domain()) return -XEN_EINVAL;
+    if (t->tsc_mode != 0 && t->tsc_mode != 2) return -XEN_EOPNOTSUPP;
     if (t->gtsc_khz && t->gtsc_khz != tsc_khz)
-        log_guest(LOG_WARN, "d%u: its TSC ran at %u kHz, now at %u", d->id,
-                  t->gtsc_khz, tsc_khz);
+        log_guest(LOG_WARN, "d%u: its TSC ran at %u kHz, now at %u", d->id, t->gtsc_khz, tsc_khz);
     d->tsc_mode = t->tsc_mode;
     d->tsc_incarnation = t->incarnation;
     return 0;
@@ -235,23 +216,21 @@ static int set_tsc(struct domain *d, struct xen_domctl *op)
 
 static int get_tsc(struct domain *d, struct xen_domctl *op)
 {
-    op->u.tsc_info = (struct xen_domctl_tsc_info){
-        .tsc_mode = d->tsc_mode,
-        .gtsc_khz = d->tsc_khz,
-        .incarnation = d->tsc_incarnation,
-        .elapsed_nsec = tsc_to_ns(read_tsc() - d->tsc_epoch)};
+    op->u.tsc_info =
+        (struct xen_domctl_tsc_info){.tsc_mode = d->tsc_mode,
+                                     .gtsc_khz = d->tsc_khz,
+                                     .incarnation = d->tsc_incarnation,
+                                     .elapsed_nsec = tsc_to_ns(read_tsc() - d->tsc_epoch)};
     return 0;
 }
 
 /* There is one node. */
-static int set_node_affinity(maybe_unused struct domain *d,
-                             maybe_unused struct xen_domctl *op)
+static int set_node_affinity(maybe_unused struct domain *d, maybe_unused struct xen_domctl *op)
 {
     return 0;
 }
 
-static int get_node_affinity(maybe_unused struct domain *d,
-                             struct xen_domctl *op)
+static int get_node_affinity(maybe_unused struct domain *d, struct xen_domctl *op)
 {
     const unsigned long node0 = 1;
 
@@ -264,28 +243,23 @@ static int page_types(struct domain *d, struct xen_domctl *op)
     struct xen_domctl_getpageframeinfo3 *p = &op->u.getpageframeinfo3;
     uint64_t a[64];
 
-    if (p->num > 1024)
-        return -XEN_E2BIG;
+    if (p->num > 1024) return -XEN_E2BIG;
     while (p->num) {
         unsigned int n = MIN(ARRAY_SIZE(a), p->num);
 
-        if (copy_from_guest(a, HANDLE(p->array), n * sizeof(*a)))
-            return -XEN_EFAULT;
+        if (copy_from_guest(a, HANDLE(p->array), n * sizeof(*a))) return -XEN_EFAULT;
         for (unsigned int i = 0; i < n; i++)
             a[i] = p2m_lookup(d, a[i]).type == P2M_RAM ? XEN_DOMCTL_PFINFO_NOTAB
                                                        : XEN_DOMCTL_PFINFO_XTAB;
-        if (copy_to_guest(HANDLE(p->array), a, n * sizeof(*a)))
-            return -XEN_EFAULT;
+        if (copy_to_guest(HANDLE(p->array), a, n * sizeof(*a))) return -XEN_EFAULT;
         p->num -= n;
         p->array.p += n;
-        if (p->num && hypercall_preempt())
-            return -XEN_ERESTART;
+        if (p->num && hypercall_preempt()) return -XEN_ERESTART;
     }
     return 0;
 }
 
-static int not_supported(maybe_unused struct domain *d,
-                         maybe_unused struct xen_domctl *op)
+static int not_supported(maybe_unused struct domain *d, maybe_unused struct xen_domctl *op)
 {
     return -XEN_EOPNOTSUPP;
 }
@@ -336,8 +310,7 @@ static const struct domctl_entry *find_entry(uint32_t cmd)
 {
     const struct domctl_entry *e;
 
-    if (cmd >= ARRAY_SIZE(table))
-        return NULL;
+    if (cmd >= ARRAY_SIZE(table)) return NULL;
     e = &table[index_nospec(cmd, ARRAY_SIZE(table))];
     return e->fn ? e : NULL;
 }
@@ -348,16 +321,14 @@ static struct domain *find_domain(const struct xen_domctl *op)
                                                : domain_get(op->domain);
 }
 
-static int run(const struct domctl_entry *e, struct xen_domctl *op,
-               uint64_t arg)
+static int run(const struct domctl_entry *e, struct xen_domctl *op, uint64_t arg)
 {
     struct domain *d = NULL;
     int rc;
 
     if (op->cmd != XEN_DOMCTL_createdomain) {
         d = find_domain(op);
-        if (!d)
-            return -XEN_ESRCH;
+        if (!d) return -XEN_ESRCH;
     }
     /* Of a dying domain only its end and its state are of interest. */
     if (d && d->dying != ALIVE && op->cmd != XEN_DOMCTL_getdomaininfo &&
@@ -365,10 +336,8 @@ static int run(const struct domctl_entry *e, struct xen_domctl *op,
         rc = -XEN_ESRCH;
     else
         rc = e->fn(d, op);
-    if (e->flags & BACK && copy_to_guest(arg, op, sizeof(*op)) && !rc)
-        rc = -XEN_EFAULT;
-    if (d)
-        domain_put(d);
+    if (e->flags & BACK && copy_to_guest(arg, op, sizeof(*op)) && !rc) rc = -XEN_EFAULT;
+    if (d) domain_put(d);
     return rc;
 }
 
@@ -381,24 +350,19 @@ long hc_domctl(struct vcpu *v, const struct hc_args *args)
     struct xen_domctl op;
     int rc;
 
-    if (copy_from_guest(&op, args->a[0], sizeof(op)))
-        return -XEN_EFAULT;
-    if (op.interface_version != XEN_DOMCTL_INTERFACE_VERSION)
-        return -XEN_EACCES;
-    if (!v->domain->privileged)
-        return -XEN_EPERM;
+    if (copy_from_guest(&op, args->a[0], sizeof(op))) return -XEN_EFAULT;
+    if (op.interface_version != XEN_DOMCTL_INTERFACE_VERSION) return -XEN_EACCES;
+    if (!v->domain->privileged) return -XEN_EPERM;
     e = find_entry(op.cmd);
     rc = -XEN_ENOSYS;
     if (e) {
-        if (!spin_trylock(&domctl_lock))
-            return HC_CONTINUE;
+        if (!spin_trylock(&domctl_lock)) return HC_CONTINUE;
         rc = run(e, &op, args->a[0]);
         spin_unlock(&domctl_lock);
     }
-    if (rc == -XEN_ERESTART)
-        return HC_CONTINUE;
+    if (rc == -XEN_ERESTART) return HC_CONTINUE;
     if (rc && rc != -XEN_ESRCH)
-        log_guest(LOG_DEBUG, "d%uv%u: domctl %u on d%u: %d", v->domain->id,
-                  v->id, op.cmd, op.domain, rc);
+        log_guest(LOG_DEBUG, "d%uv%u: domctl %u on d%u: %d", v->domain->id, v->id, op.cmd,
+                  op.domain, rc);
     return rc;
 }

@@ -13,17 +13,15 @@
  */
 typedef int domctl_fn(struct domain *d, struct xen_domctl *op);
 
-domctl_fn domctl_max_vcpus, domctl_get_vcpu_info, domctl_get_vcpu_context,
-    domctl_set_vcpu_context, domctl_get_affinity, domctl_set_affinity,
-    domctl_scheduler, domctl_get_context, domctl_get_context_partial,
-    domctl_set_context, domctl_get_policy, domctl_set_policy;
+domctl_fn domctl_max_vcpus, domctl_get_vcpu_info, domctl_get_vcpu_context, domctl_set_vcpu_context,
+    domctl_get_affinity, domctl_set_affinity, domctl_scheduler, domctl_get_context,
+    domctl_get_context_partial, domctl_set_context, domctl_get_policy, domctl_set_policy;
 
 /* Fills in what the tools see of a domain. */
 void domain_info(struct domain *d, struct xen_domctl_getdomaininfo *info);
 
 /* Bitmaps in the caller's memory; `bits` is the length of map. */
-int bitmap_read(unsigned long *map, unsigned int bits,
-                const struct xenctl_bitmap *b) must_use;
+int bitmap_read(unsigned long *map, unsigned int bits, const struct xenctl_bitmap *b) must_use;
 int bitmap_write(const struct xenctl_bitmap *b, const unsigned long *map,
                  unsigned int bits) must_use;
 

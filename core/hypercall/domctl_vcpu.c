@@ -15,21 +15,17 @@
 
 /* --- bitmaps --- */
 
-int bitmap_read(unsigned long *map, unsigned int bits,
-                const struct xenctl_bitmap *b)
+int bitmap_read(unsigned long *map, unsigned int bits, const struct xenctl_bitmap *b)
 {
     unsigned int n = MIN(bits, b->nr_bits);
 
     memset(map, 0, BITMAP_WORDS(bits) * sizeof(*map));
-    if (copy_from_guest(map, HANDLE(b->bitmap), DIV_UP(n, 8)))
-        return -XEN_EFAULT;
-    for (unsigned int i = n; i < ROUND_UP(n, 8u) && i < bits; i++)
-        __clear_bit(i, map);
+    if (copy_from_guest(map, HANDLE(b->bitmap), DIV_UP(n, 8))) return -XEN_EFAULT;
+    for (unsigned int i = n; i < ROUND_UP(n, 8u) && i < bits; i++) __clear_bit(i, map);
     return 0;
 }
 
-int bitmap_write(const struct xenctl_bitmap *b, const unsigned long *map,
-                 unsigned int bits)
+int bitmap_write(const struct xenctl_bitmap *b, const unsigned long *map, unsigned int bits)
 {
     /* Nobody asks for more CPUs than there can be. */
     uint8_t bytes[MAX_CPUS / 8] = {0};
@@ -44,15 +40,12 @@ int bitmap_write(const struct xenctl_bitmap *b, const unsigned long *map,
 
 int domctl_max_vcpus(struct domain *d, struct xen_domctl *op)
 {
-    if (op->u.max_vcpus.max != d->max_vcpus)
-        return -XEN_EINVAL;
+    if (op->u.max_vcpus.max != d->max_vcpus) return -XEN_EINVAL;
     for (unsigned int i = 0; i < d->max_vcpus; i++) {
         int rc = d->vcpus[i] ? 0 : vcpu_create(d, i);
 
-        if (rc)
-            return rc;
-        if (i + 1 < d->max_vcpus && hypercall_preempt())
-            return -XEN_ERESTART;
+        if (rc) return rc;
+        if (i + 1 < d->max_vcpus && hypercall_preempt()) return -XEN_ERESTART;
     }
     return 0;
 }
@@ -64,16 +57,14 @@ int domctl_get_vcpu_info(struct domain *d, struct xen_domctl *op)
     unsigned int holds;
     struct cpu *c;
 
-    if (!v)
-        return i->vcpu < d->max_vcpus ? -XEN_ESRCH : -XEN_EINVAL;
+    if (!v) return i->vcpu < d->max_vcpus ? -XEN_ESRCH : -XEN_EINVAL;
     holds = READ_ONCE(v->holds);
     c = READ_ONCE(v->running_on);
     i->online = !(holds & HOLD_DOWN);
     i->blocked = (holds & (HOLD_BLOCKED | HOLD_POLL)) != 0;
     i->running = c != NULL;
     i->cpu_time = vcpu_run_time(v);
-    if (!c)
-        c = READ_ONCE(v->sched.last_cpu);
+    if (!c) c = READ_ONCE(v->sched.last_cpu);
     i->cpu = c ? c->id : 0;
     return 0;
 }
@@ -84,8 +75,7 @@ int domctl_get_affinity(struct domain *d, struct xen_domctl *op)
     struct vcpu *v = domain_vcpu(d, a->vcpu);
     int rc = 0;
 
-    if (!v)
-        return a->vcpu < d->max_vcpus ? -XEN_ESRCH : -XEN_EINVAL;
+    if (!v) return a->vcpu < d->max_vcpus ? -XEN_ESRCH : -XEN_EINVAL;
     if (a->flags & XEN_VCPUAFFINITY_HARD)
         rc = bitmap_write(&a->cpumap_hard, v->sched.hard, cpu_count);
     if (!rc && a->flags & XEN_VCPUAFFINITY_SOFT)
@@ -94,11 +84,10 @@ int domctl_get_affinity(struct domain *d, struct xen_domctl *op)
 }
 
 /* Reads the new mask if it is given, else takes the present one. */
-static int new_mask(unsigned long *map, bool given,
-                    const struct xenctl_bitmap *b, const unsigned long *now)
+static int new_mask(unsigned long *map, bool given, const struct xenctl_bitmap *b,
+                    const unsigned long *now)
 {
-    if (given)
-        return bitmap_read(map, MAX_CPUS, b);
+    if (given) return bitmap_read(map, MAX_CPUS, b);
     memcpy(map, now, BITMAP_WORDS(MAX_CPUS) * sizeof(*map));
     return 0;
 }
@@ -112,22 +101,15 @@ int domctl_set_affinity(struct domain *d, struct xen_domctl *op)
     struct vcpu *v = domain_vcpu(d, a->vcpu);
     int rc;
 
-    if (!v)
-        return a->vcpu < d->max_vcpus ? -XEN_ESRCH : -XEN_EINVAL;
-    if (!set_hard && !set_soft)
-        return -XEN_EINVAL;
+    if (!v) return a->vcpu < d->max_vcpus ? -XEN_ESRCH : -XEN_EINVAL;
+    if (!set_hard && !set_soft) return -XEN_EINVAL;
     rc = new_mask(hard, set_hard, &a->cpumap_hard, v->sched.hard);
-    if (!rc)
-        rc = new_mask(soft, set_soft, &a->cpumap_soft, v->sched.soft);
-    if (!rc)
-        rc = sched_set_affinity(v, hard, soft);
+    if (!rc) rc = new_mask(soft, set_soft, &a->cpumap_soft, v->sched.soft);
+    if (!rc) rc = sched_set_affinity(v, hard, soft);
     /* What took effect: CPUs that exist, and soft within hard. */
-    if (!rc && set_hard)
-        rc = bitmap_write(&a->cpumap_hard, hard, cpu_count);
-    for (unsigned int i = 0; i < ARRAY_SIZE(soft); i++)
-        soft[i] &= hard[i];
-    return rc || !set_soft ? rc
-                           : bitmap_write(&a->cpumap_soft, soft, cpu_count);
+    if (!rc && set_hard) rc = bitmap_write(&a->cpumap_hard, hard, cpu_count);
+    for (unsigned int i = 0; i < ARRAY_SIZE(soft); i++) soft[i] &= hard[i];
+    return rc || !set_soft ? rc : bitmap_write(&a->cpumap_soft, soft, cpu_count);
 }
 
 int domctl_scheduler(struct domain *d, struct xen_domctl *op)
@@ -135,8 +117,7 @@ int domctl_scheduler(struct domain *d, struct xen_domctl *op)
     struct xen_domctl_scheduler_op *s = &op->u.scheduler_op;
     struct xen_domctl_sched_credit2 *p = &s->u.credit2;
 
-    if (s->sched_id != XEN_SCHEDULER_CREDIT2)
-        return -XEN_EINVAL;
+    if (s->sched_id != XEN_SCHEDULER_CREDIT2) return -XEN_EINVAL;
     switch (s->cmd) {
     case XEN_DOMCTL_SCHEDOP_putinfo: /* 0 and ~0: as it is */
         return sched_set_params(d, p->weight ? p->weight : d->weight,
@@ -145,16 +126,14 @@ int domctl_scheduler(struct domain *d, struct xen_domctl *op)
         p->weight = d->weight;
         p->cap = d->cap;
         return 0;
-    default:
-        return -XEN_EINVAL;
+    default: return -XEN_EINVAL;
     }
 }
 
 /* --- registers --- */
 
 /* Where struct cpu_user_regs has its first fifteen, as numbers of ours. */
-static const uint8_t user_order[] = {15, 14, 13, 12, 5, 3, 11, 10,
-                                     9,  8,  0,  1,  2, 6, 7};
+static const uint8_t user_order[] = {15, 14, 13, 12, 5, 3, 11, 10, 9, 8, 0, 1, 2, 6, 7};
 
 static void fill_context(struct vcpu *v, struct vcpu_guest_context *c)
 {
@@ -163,10 +142,8 @@ static void fill_context(struct vcpu *v, struct vcpu_guest_context *c)
 
     vendor->get_state(v, &s);
     memcpy(c->fpu_ctxt.x, v->fpu, sizeof(c->fpu_ctxt.x));
-    c->flags =
-        VGCF_i387_valid | (READ_ONCE(v->holds) & HOLD_DOWN ? 0 : VGCF_online);
-    for (unsigned int i = 0; i < ARRAY_SIZE(user_order); i++)
-        u[i] = v->regs.gpr[user_order[i]];
+    c->flags = VGCF_i387_valid | (READ_ONCE(v->holds) & HOLD_DOWN ? 0 : VGCF_online);
+    for (unsigned int i = 0; i < ARRAY_SIZE(user_order); i++) u[i] = v->regs.gpr[user_order[i]];
     c->user_regs.rsp = v->regs.rsp;
     c->user_regs.rip = v->regs.rip;
     c->user_regs.rflags = v->regs.rflags;
@@ -184,8 +161,7 @@ static void take_context(struct vcpu *v, const struct vcpu_guest_context *c)
 {
     const uint64_t *u = &c->user_regs.r15;
 
-    for (unsigned int i = 0; i < ARRAY_SIZE(user_order); i++)
-        v->regs.gpr[user_order[i]] = u[i];
+    for (unsigned int i = 0; i < ARRAY_SIZE(user_order); i++) v->regs.gpr[user_order[i]] = u[i];
     v->regs.rsp = c->user_regs.rsp;
     v->regs.rip = c->user_regs.rip;
     v->regs.rflags = (c->user_regs.rflags & RFLAGS_GUEST) | 2;
@@ -199,20 +175,15 @@ static int vcpu_context(struct domain *d, struct xen_domctl *op, bool set)
     struct vcpu_guest_context *c;
     int rc;
 
-    if (d == current_domain() || (set && !va))
-        return -XEN_EINVAL;
-    if (!v)
-        return op->u.vcpucontext.vcpu < d->max_vcpus ? -XEN_ESRCH : -XEN_EINVAL;
-    if (!v->initialised)
-        return -XEN_ENODATA;
+    if (d == current_domain() || (set && !va)) return -XEN_EINVAL;
+    if (!v) return op->u.vcpucontext.vcpu < d->max_vcpus ? -XEN_ESRCH : -XEN_EINVAL;
+    if (!v->initialised) return -XEN_ENODATA;
     c = core_alloc(sizeof(*c));
-    if (!c)
-        return -XEN_ENOMEM;
+    if (!c) return -XEN_ENOMEM;
     vcpu_pause_sync(v);
     if (set) {
         rc = copy_from_guest(c, va, sizeof(*c));
-        if (!rc)
-            take_context(v, c);
+        if (!rc) take_context(v, c);
     } else {
         fill_context(v, c);
         rc = copy_to_guest(va, c, sizeof(*c));
@@ -239,8 +210,7 @@ static long save_all(struct domain *d, uint8_t **buf)
 {
     long size;
 
-    if (d == current_domain())
-        return -XEN_EINVAL;
+    if (d == current_domain()) return -XEN_EINVAL;
     domain_pause_sync(d);
     size = context_save(d, NULL, 0);
     if (size > 0) {
@@ -261,23 +231,20 @@ int domctl_get_context(struct domain *d, struct xen_domctl *op)
     size = save_all(d, &buf);
     rc = size < 0 ? size : 0;
     if (!rc && !HANDLE_NULL(h->buffer))
-        rc = h->size < size ? -XEN_ENOSPC
-                            : copy_to_guest(HANDLE(h->buffer), buf, size);
-    if (!rc)
-        h->size = size;
+        rc = h->size < size ? -XEN_ENOSPC : copy_to_guest(HANDLE(h->buffer), buf, size);
+    if (!rc) h->size = size;
     core_free(buf);
     return rc;
 }
 
-static const struct hvm_save_descriptor *
-find_record(const uint8_t *buf, size_t size, uint32_t type, uint32_t instance)
+static const struct hvm_save_descriptor *find_record(const uint8_t *buf, size_t size, uint32_t type,
+                                                     uint32_t instance)
 {
     const struct hvm_save_descriptor *r;
 
     for (size_t at = 0; at + sizeof(*r) <= size; at += sizeof(*r) + r->length) {
         r = (const struct hvm_save_descriptor *)(buf + at);
-        if (r->typecode == type && r->instance == instance)
-            return r;
+        if (r->typecode == type && r->instance == instance) return r;
     }
     return NULL;
 }
@@ -296,11 +263,9 @@ int domctl_get_context_partial(struct domain *d, struct xen_domctl *op)
         if (!r)
             rc = -XEN_ENOENT;
         else if (!HANDLE_NULL(h->buffer))
-            rc = h->bufsz < r->length
-                     ? -XEN_ENOSPC
-                     : copy_to_guest(HANDLE(h->buffer), r + 1, r->length);
-        if (!rc)
-            h->bufsz = r->length;
+            rc = h->bufsz < r->length ? -XEN_ENOSPC
+                                      : copy_to_guest(HANDLE(h->buffer), r + 1, r->length);
+        if (!rc) h->bufsz = r->length;
     }
     core_free(buf);
     return rc;
@@ -312,11 +277,9 @@ int domctl_set_context(struct domain *d, struct xen_domctl *op)
     uint8_t *buf;
     int rc;
 
-    if (d == current_domain() || h->size > CONTEXT_MAX || !h->size)
-        return -XEN_EINVAL;
+    if (d == current_domain() || h->size > CONTEXT_MAX || !h->size) return -XEN_EINVAL;
     buf = core_alloc(h->size);
-    if (!buf)
-        return -XEN_ENOMEM;
+    if (!buf) return -XEN_ENOMEM;
     rc = copy_from_guest(buf, HANDLE(h->buffer), h->size);
     if (!rc) {
         domain_pause_sync(d);
@@ -333,8 +296,8 @@ int domctl_get_policy(struct domain *d, struct xen_domctl *op)
 {
     struct xen_domctl_cpu_policy *p = &op->u.cpu_policy;
 
-    return cpu_policy_write(d->policy, HANDLE(p->leaves), &p->nr_leaves,
-                            HANDLE(p->msrs), &p->nr_msrs);
+    return cpu_policy_write(d->policy, HANDLE(p->leaves), &p->nr_leaves, HANDLE(p->msrs),
+                            &p->nr_msrs);
 }
 
 int domctl_set_policy(struct domain *d, struct xen_domctl *op)
@@ -343,12 +306,9 @@ int domctl_set_policy(struct domain *d, struct xen_domctl *op)
     struct policy_error err;
     int rc;
 
-    if (d == current_domain())
-        return -XEN_EINVAL;
-    if (d->started)
-        return -XEN_EEXIST;
-    rc = cpu_policy_merge(d, HANDLE(p->leaves), p->nr_leaves, HANDLE(p->msrs),
-                          p->nr_msrs, &err);
+    if (d == current_domain()) return -XEN_EINVAL;
+    if (d->started) return -XEN_EEXIST;
+    rc = cpu_policy_merge(d, HANDLE(p->leaves), p->nr_leaves, HANDLE(p->msrs), p->nr_msrs, &err);
     p->err_leaf = err.leaf;
     p->err_subleaf = err.subleaf;
     p->err_msr = err.msr;

@@ -46,8 +46,7 @@ int evtchn_init(struct domain *d, uint32_t max_port)
 {
     struct evtchn_table *t = core_alloc(sizeof(*t));
 
-    if (!t)
-        return -XEN_ENOMEM;
+    if (!t) return -XEN_ENOMEM;
     spin_init(&t->lock, RANK_EVTCHN_TABLE);
     t->limit = max_port < MAX_PORTS ? max_port + 1 : MAX_PORTS;
     __set_bit(0, t->used); /* port 0 means none */
@@ -59,8 +58,7 @@ void evtchn_free(struct domain *d)
 {
     struct evtchn_table *t = d->evtchns;
 
-    for (unsigned int i = 0; t && i < ARRAY_SIZE(t->bucket); i++)
-        core_free_pages(t->bucket[i], 1);
+    for (unsigned int i = 0; t && i < ARRAY_SIZE(t->bucket); i++) core_free_pages(t->bucket[i], 1);
     core_free(t);
     d->evtchns = NULL;
 }
@@ -71,8 +69,7 @@ static struct evtchn *channel(struct domain *d, uint32_t port)
     struct evtchn_table *t = d->evtchns;
     struct evtchn *bucket;
 
-    if (port >= t->limit)
-        return NULL;
+    if (port >= t->limit) return NULL;
     port = index_nospec(port, MAX_PORTS);
     bucket = __atomic_load_n(&t->bucket[port / PER_BUCKET], __ATOMIC_ACQUIRE);
     return bucket && port ? &bucket[port % PER_BUCKET] : NULL;
@@ -83,9 +80,7 @@ static struct evtchn *channel(struct domain *d, uint32_t port)
 /* Tells v that something is pending. */
 static void upcall(struct vcpu *v)
 {
-    if (__atomic_exchange_n(&v->info->evtchn_upcall_pending, 1,
-                            __ATOMIC_SEQ_CST))
-        return;
+    if (__atomic_exchange_n(&v->info->evtchn_upcall_pending, 1, __ATOMIC_SEQ_CST)) return;
     if (v->upcall_vector)
         vlapic_set_irq(v, v->upcall_vector, false);
     else
@@ -107,8 +102,7 @@ static void wake_pollers(struct domain *d, uint32_t port)
          i = find_bit(polling, MAX_VCPUS, i + 1)) {
         struct vcpu *v = d->vcpus[i];
 
-        if (v->poll_port && v->poll_port != port)
-            continue;
+        if (v->poll_port && v->poll_port != port) continue;
         end_poll(v);
         sched_wake(v);
     }
@@ -120,13 +114,11 @@ static void set_pending(struct domain *d, unsigned int id, uint32_t port)
     struct shared_info *s = d->shared_info;
     struct vcpu *v = d->vcpus[id];
 
-    if (test_and_set_bit(port, s->evtchn_pending))
-        return;
+    if (test_and_set_bit(port, s->evtchn_pending)) return;
     if (v && !test_bit(port, s->evtchn_mask) &&
         !test_and_set_bit(port / 64, &v->info->evtchn_pending_sel))
         upcall(v);
-    if (unlikely(d->evtchns->polling[0] | d->evtchns->polling[1]))
-        wake_pollers(d, port);
+    if (unlikely(d->evtchns->polling[0] | d->evtchns->polling[1])) wake_pollers(d, port);
 }
 
 void evtchn_mark_all(struct vcpu *v)
@@ -137,8 +129,7 @@ void evtchn_mark_all(struct vcpu *v)
 
 static bool virq_global(unsigned int virq)
 {
-    return virq != VIRQ_TIMER && virq != VIRQ_DEBUG && virq != VIRQ_XENOPROF &&
-           virq != VIRQ_XENPMU;
+    return virq != VIRQ_TIMER && virq != VIRQ_DEBUG && virq != VIRQ_XENOPROF && virq != VIRQ_XENPMU;
 }
 
 void virq_raise_vcpu(struct vcpu *v, unsigned int virq)
@@ -149,11 +140,9 @@ void virq_raise_vcpu(struct vcpu *v, unsigned int virq)
     ASSERT(virq < NR_VIRQS);
     port = READ_ONCE(v->virq_port[virq]);
     c = port ? channel(v->domain, port) : NULL;
-    if (!c)
-        return;
+    if (!c) return;
     spin_lock(&c->lock);
-    if (c->state == EVTCHNSTAT_virq && c->virq == virq)
-        set_pending(v->domain, c->vcpu, port);
+    if (c->state == EVTCHNSTAT_virq && c->virq == virq) set_pending(v->domain, c->vcpu, port);
     spin_unlock(&c->lock);
 }
 
@@ -161,8 +150,7 @@ void virq_raise_dom0(unsigned int virq)
 {
     struct vcpu *v = dom0 ? READ_ONCE(dom0->vcpus[0]) : NULL;
 
-    if (v)
-        virq_raise_vcpu(v, virq);
+    if (v) virq_raise_vcpu(v, virq);
 }
 
 bool evtchn_poll_begin(struct vcpu *v, const uint32_t *ports, unsigned int n)
@@ -201,23 +189,17 @@ static int take_port(struct domain *d, struct evtchn **out)
     struct evtchn **b;
     unsigned int port, w = 0;
 
-    if (READ_ONCE(d->dying) != ALIVE)
-        return -XEN_EINVAL;
-    while (w < ARRAY_SIZE(t->used) && !~READ_ONCE(t->used[w]))
-        w++;
-    if (w == ARRAY_SIZE(t->used))
-        return -XEN_ENOSPC;
+    if (READ_ONCE(d->dying) != ALIVE) return -XEN_EINVAL;
+    while (w < ARRAY_SIZE(t->used) && !~READ_ONCE(t->used[w])) w++;
+    if (w == ARRAY_SIZE(t->used)) return -XEN_ENOSPC;
     port = w * 64 + __builtin_ctzl(~READ_ONCE(t->used[w]));
-    if (port >= t->limit)
-        return -XEN_ENOSPC;
+    if (port >= t->limit) return -XEN_ENOSPC;
     b = &t->bucket[port / PER_BUCKET];
     if (!*b) {
         struct evtchn *fresh = core_alloc_pages(1);
 
-        if (!fresh)
-            return -XEN_ENOMEM;
-        for (unsigned int i = 0; i < PER_BUCKET; i++)
-            spin_init(&fresh[i].lock, RANK_EVTCHN);
+        if (!fresh) return -XEN_ENOMEM;
+        for (unsigned int i = 0; i < PER_BUCKET; i++) spin_init(&fresh[i].lock, RANK_EVTCHN);
         __atomic_store_n(b, fresh, __ATOMIC_RELEASE);
     }
     set_bit(port, t->used);
@@ -226,14 +208,12 @@ static int take_port(struct domain *d, struct evtchn **out)
 }
 
 /* Opens a channel that has no other end (yet); the table is locked. */
-static int open_port(struct domain *d, uint8_t state, uint8_t vcpu,
-                     uint8_t virq, domid_t remote_id)
+static int open_port(struct domain *d, uint8_t state, uint8_t vcpu, uint8_t virq, domid_t remote_id)
 {
     struct evtchn *c;
     int port = take_port(d, &c);
 
-    if (port < 0)
-        return port;
+    if (port < 0) return port;
     spin_lock(&c->lock);
     c->vcpu = vcpu;
     c->virq = virq;
@@ -259,32 +239,28 @@ union evtchn_arg {
 static long op_alloc_unbound(struct vcpu *v, union evtchn_arg *arg)
 {
     struct evtchn_alloc_unbound *a = &arg->alloc_unbound;
-    domid_t remote =
-        a->remote_dom == DOMID_SELF ? v->domain->id : a->remote_dom;
+    domid_t remote = a->remote_dom == DOMID_SELF ? v->domain->id : a->remote_dom;
     struct domain *d;
     int rc = domain_get_controlled(a->dom, &d);
 
-    if (rc)
-        return rc;
+    if (rc) return rc;
     spin_lock(&d->evtchns->lock);
     rc = open_port(d, EVTCHNSTAT_unbound, 0, 0, remote);
     spin_unlock(&d->evtchns->lock);
     domain_put(d);
-    if (rc < 0)
-        return rc;
+    if (rc < 0) return rc;
     a->port = rc;
     return 0;
 }
 
 /* Joins the taken port of ld to the remote one if that waits for ld. */
-static int join(struct domain *ld, struct evtchn *l, uint32_t lport,
-                struct domain *rd, uint32_t rport)
+static int join(struct domain *ld, struct evtchn *l, uint32_t lport, struct domain *rd,
+                uint32_t rport)
 {
     struct evtchn *r = channel(rd, rport);
     int rc = -XEN_EINVAL;
 
-    if (!r || r == l)
-        return rc;
+    if (!r || r == l) return rc;
     spin_lock_two(&l->lock, &r->lock);
     if (r->state == EVTCHNSTAT_unbound && r->remote_id == ld->id) {
         l->remote = rd;
@@ -311,15 +287,13 @@ static long op_bind_interdomain(struct vcpu *v, union evtchn_arg *arg)
     struct evtchn *c;
     int port, rc = -XEN_EPERM;
 
-    if (!rd)
-        return -XEN_ESRCH;
+    if (!rd) return -XEN_ESRCH;
     if (access_allowed(ld, rd)) {
         spin_lock(&ld->evtchns->lock);
         rc = port = take_port(ld, &c);
         if (port > 0) {
             rc = join(ld, c, port, rd, a->remote_port);
-            if (rc)
-                clear_bit(port, ld->evtchns->used);
+            if (rc) clear_bit(port, ld->evtchns->used);
             a->local_port = port;
         }
         spin_unlock(&ld->evtchns->lock);
@@ -336,20 +310,16 @@ static long op_bind_virq(struct vcpu *v, union evtchn_arg *arg)
     unsigned int virq = a->virq;
     int rc = -XEN_EEXIST;
 
-    if (virq >= NR_VIRQS || (virq_global(virq) && a->vcpu != 0))
-        return -XEN_EINVAL;
-    if (!on)
-        return -XEN_ENOENT;
+    if (virq >= NR_VIRQS || (virq_global(virq) && a->vcpu != 0)) return -XEN_EINVAL;
+    if (!on) return -XEN_ENOENT;
     virq = index_nospec(virq, NR_VIRQS);
     spin_lock(&d->evtchns->lock);
     if (!on->virq_port[virq]) {
         rc = open_port(d, EVTCHNSTAT_virq, on->id, virq, 0);
-        if (rc > 0)
-            WRITE_ONCE(on->virq_port[virq], rc);
+        if (rc > 0) WRITE_ONCE(on->virq_port[virq], rc);
     }
     spin_unlock(&d->evtchns->lock);
-    if (rc < 0)
-        return rc;
+    if (rc < 0) return rc;
     a->port = rc;
     return 0;
 }
@@ -360,13 +330,11 @@ static long op_bind_ipi(struct vcpu *v, union evtchn_arg *arg)
     struct vcpu *on = domain_vcpu(d, arg->bind_ipi.vcpu);
     int rc;
 
-    if (!on)
-        return -XEN_ENOENT;
+    if (!on) return -XEN_ENOENT;
     spin_lock(&d->evtchns->lock);
     rc = open_port(d, EVTCHNSTAT_ipi, on->id, 0, 0);
     spin_unlock(&d->evtchns->lock);
-    if (rc < 0)
-        return rc;
+    if (rc < 0) return rc;
     arg->bind_ipi.port = rc;
     return 0;
 }
@@ -392,15 +360,13 @@ static int close_port(struct domain *d, uint32_t port)
 {
     struct evtchn *c = channel(d, port), *r;
 
-    if (!c)
-        return -XEN_EINVAL;
+    if (!c) return -XEN_EINVAL;
     for (;;) {
         bool same;
 
         spin_lock(&c->lock);
         r = c->peer;
-        if (c->state != EVTCHNSTAT_interdomain)
-            break;
+        if (c->state != EVTCHNSTAT_interdomain) break;
         spin_unlock(&c->lock);
         spin_lock_two(&c->lock, &r->lock);
         same = c->state == EVTCHNSTAT_interdomain && c->peer == r;
@@ -413,8 +379,7 @@ static int close_port(struct domain *d, uint32_t port)
             shut(d, c, port);
         }
         spin_unlock_two(&c->lock, &r->lock);
-        if (same)
-            return 0;
+        if (same) return 0;
     }
     if (c->state == EVTCHNSTAT_closed) {
         spin_unlock(&c->lock);
@@ -433,8 +398,7 @@ static int close_all(struct domain *d)
     for (uint32_t port = find_bit(t->used, t->limit, 1); port < t->limit;
          port = find_bit(t->used, t->limit, port + 1)) {
         (void)close_port(d, port);
-        if (hypercall_preempt())
-            return HC_CONTINUE;
+        if (hypercall_preempt()) return HC_CONTINUE;
     }
     return 0;
 }
@@ -458,8 +422,7 @@ static long op_reset(struct vcpu *v, union evtchn_arg *arg)
     int rc = domain_get_controlled(arg->reset.dom, &d);
 
     (void)v;
-    if (rc)
-        return rc;
+    if (rc) return rc;
     rc = close_all(d);
     domain_put(d);
     return rc;
@@ -473,8 +436,7 @@ static long op_send(struct vcpu *v, union evtchn_arg *arg)
     struct evtchn *c = channel(v->domain, port);
     long rc = 0;
 
-    if (unlikely(!c))
-        return -XEN_EINVAL;
+    if (unlikely(!c)) return -XEN_EINVAL;
     spin_lock(&c->lock);
     if (likely(c->state == EVTCHNSTAT_interdomain))
         set_pending(c->remote, READ_ONCE(c->peer->vcpu), c->remote_port);
@@ -494,11 +456,9 @@ static long op_unmask(struct vcpu *v, union evtchn_arg *arg)
     struct evtchn *c = channel(d, port);
     struct vcpu *to;
 
-    if (!c)
-        return -XEN_EINVAL;
+    if (!c) return -XEN_EINVAL;
     to = d->vcpus[READ_ONCE(c->vcpu)];
-    if (test_and_clear_bit(port, s->evtchn_mask) &&
-        test_bit(port, s->evtchn_pending) && to &&
+    if (test_and_clear_bit(port, s->evtchn_mask) && test_bit(port, s->evtchn_pending) && to &&
         !test_and_set_bit(port / 64, &to->info->evtchn_pending_sel))
         upcall(to);
     return 0;
@@ -511,10 +471,8 @@ static long op_bind_vcpu(struct vcpu *v, union evtchn_arg *arg)
     struct vcpu *to = domain_vcpu(v->domain, a->vcpu);
     long rc = -XEN_EINVAL;
 
-    if (!to)
-        return -XEN_ENOENT;
-    if (!c)
-        return rc;
+    if (!to) return -XEN_ENOENT;
+    if (!c) return rc;
     spin_lock(&c->lock);
     if (c->state == EVTCHNSTAT_unbound || c->state == EVTCHNSTAT_interdomain ||
         (c->state == EVTCHNSTAT_virq && virq_global(c->virq))) {
@@ -533,8 +491,7 @@ static long op_status(struct vcpu *v, union evtchn_arg *arg)
     int rc = domain_get_controlled(a->dom, &d);
 
     (void)v;
-    if (rc)
-        return rc;
+    if (rc) return rc;
     c = channel(d, a->port);
     if (c) {
         spin_lock(&c->lock);
@@ -564,12 +521,9 @@ static const struct {
     uint8_t size;
     bool out; /* the structure goes back to the guest */
 } ops[] = {
-#define OP(name, out) \
-    [EVTCHNOP_##name] = {op_##name, sizeof(struct evtchn_##name), out}
-    OP(bind_interdomain, true), OP(bind_virq, true),
-    OP(close, false),           OP(send, false),
-    OP(status, true),           OP(alloc_unbound, true),
-    OP(bind_ipi, true),         OP(bind_vcpu, false),
+#define OP(name, out) [EVTCHNOP_##name] = {op_##name, sizeof(struct evtchn_##name), out}
+    OP(bind_interdomain, true), OP(bind_virq, true),     OP(close, false),   OP(send, false),
+    OP(status, true),           OP(alloc_unbound, true), OP(bind_ipi, true), OP(bind_vcpu, false),
     OP(unmask, false),          OP(reset, false),
 #undef OP
 };
@@ -582,23 +536,18 @@ long hc_event_channel_op(struct vcpu *v, const struct hc_args *args)
     union evtchn_arg arg;
     long rc;
 
-    if (cmd >= ARRAY_SIZE(ops))
-        return -XEN_ENOSYS;
+    if (cmd >= ARRAY_SIZE(ops)) return -XEN_ENOSYS;
     cmd = index_nospec(cmd, ARRAY_SIZE(ops));
-    if (!ops[cmd].fn)
-        return -XEN_ENOSYS;
-    if (copy_from_guest(&arg, args->a[1], ops[cmd].size))
-        return -XEN_EFAULT;
+    if (!ops[cmd].fn) return -XEN_ENOSYS;
+    if (copy_from_guest(&arg, args->a[1], ops[cmd].size)) return -XEN_EFAULT;
     rc = ops[cmd].fn(v, &arg);
-    if (!rc && ops[cmd].out && copy_to_guest(args->a[1], &arg, ops[cmd].size))
-        rc = -XEN_EFAULT;
+    if (!rc && ops[cmd].out && copy_to_guest(args->a[1], &arg, ops[cmd].size)) rc = -XEN_EFAULT;
     return rc;
 }
 
 void evtchn_dump(struct domain *d)
 {
-    static const char *const names[] = {"closed", "unbound", "interdomain",
-                                        "pirq",   "virq",    "ipi"};
+    static const char *const names[] = {"closed", "unbound", "interdomain", "pirq", "virq", "ipi"};
     struct evtchn_table *t = d->evtchns;
 
     for (uint32_t port = find_bit(t->used, t->limit, 1); port < t->limit;
@@ -606,11 +555,9 @@ void evtchn_dump(struct domain *d)
         struct evtchn *c = channel(d, port);
 
         spin_lock(&c->lock);
-        log_info("d%u port %u: %s v%u remote d%d:%u virq %u%s%s", d->id, port,
-                 names[c->state], c->vcpu, c->remote ? c->remote->id : -1,
-                 c->remote_port, c->virq,
-                 test_bit(port, d->shared_info->evtchn_pending) ? " pending"
-                                                                : "",
+        log_info("d%u port %u: %s v%u remote d%d:%u virq %u%s%s", d->id, port, names[c->state],
+                 c->vcpu, c->remote ? c->remote->id : -1, c->remote_port, c->virq,
+                 test_bit(port, d->shared_info->evtchn_pending) ? " pending" : "",
                  test_bit(port, d->shared_info->evtchn_mask) ? " masked" : "");
         spin_unlock(&c->lock);
     }

@@ -21,8 +21,7 @@ static void free_tables(struct grant_table *t)
         core_free_pages(t->entries[i], 1);
         core_free_pages(t->use[i], 1);
     }
-    for (uint32_t i = 0; i < t->map_count / MAPS_PER_PAGE; i++)
-        core_free_pages(t->maps[i], 1);
+    for (uint32_t i = 0; i < t->map_count / MAPS_PER_PAGE; i++) core_free_pages(t->maps[i], 1);
     core_free(t->entries);
     core_free(t->use);
     core_free(t->places);
@@ -54,12 +53,10 @@ int grant_init(struct domain *d, int32_t max_frames, int32_t max_maptrack)
 
     max_frames = max_frames < 0 ? DEFAULT_FRAMES : max_frames;
     max_maptrack = max_maptrack < 0 ? DEFAULT_MAPTRACK : max_maptrack;
-    if (max_frames < 1 || max_frames > MAX_FRAMES ||
-        max_maptrack > MAX_MAPTRACK)
+    if (max_frames < 1 || max_frames > MAX_FRAMES || max_maptrack > MAX_MAPTRACK)
         return -XEN_EINVAL;
     t = core_alloc(sizeof(*t));
-    if (!t)
-        return -XEN_ENOMEM;
+    if (!t) return -XEN_ENOMEM;
     spin_init(&t->lock, RANK_GRANT);
     spin_init(&t->map_lock, RANK_MAPTRACK);
     t->max_frames = max_frames;
@@ -69,8 +66,7 @@ int grant_init(struct domain *d, int32_t max_frames, int32_t max_maptrack)
     t->use = core_alloc(max_frames * sizeof(*t->use));
     t->places = core_alloc(max_frames * sizeof(*t->places));
     d->grants = t;
-    if (t->entries && t->use && t->places && grow(d))
-        return 0;
+    if (t->entries && t->use && t->places && grow(d)) return 0;
     free_tables(t);
     d->grants = NULL;
     return -XEN_ENOMEM;
@@ -78,8 +74,7 @@ int grant_init(struct domain *d, int32_t max_frames, int32_t max_maptrack)
 
 void grant_free(struct domain *d)
 {
-    if (d->grants)
-        free_tables(d->grants);
+    if (d->grants) free_tables(d->grants);
     d->grants = NULL;
 }
 
@@ -88,14 +83,12 @@ uint64_t grant_table_frame(struct domain *d, uint32_t index)
     struct grant_table *t = d->grants;
     uint64_t mfn = MFN_INVALID;
 
-    if (index >= t->max_frames)
-        return mfn;
+    if (index >= t->max_frames) return mfn;
     index = index_nospec(index, t->max_frames);
     spin_lock(&t->lock);
     while (t->frames <= index && grow(d))
         ;
-    if (index < t->frames)
-        mfn = core_to_mfn(t->entries[index]);
+    if (index < t->frames) mfn = core_to_mfn(t->entries[index]);
     spin_unlock(&t->lock);
     return mfn;
 }
@@ -127,9 +120,8 @@ static int16_t mark(union grant_entry *e, domid_t user, bool write)
         if ((head & GTF_type_mask) != GTF_permit_access || head >> 16 != user ||
             (write && head & GTF_readonly))
             return GNTST_general_error;
-        if ((head & add) == add ||
-            __atomic_compare_exchange_n(&e->head, &head, head | add, false,
-                                        __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+        if ((head & add) == add || __atomic_compare_exchange_n(&e->head, &head, head | add, false,
+                                                               __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
             return GNTST_okay;
     }
     return GNTST_general_error;
@@ -140,14 +132,11 @@ static void unmark(union grant_entry *e, const struct grant_use *u)
 {
     uint32_t drop = u->writers ? 0 : GTF_writing;
 
-    if (!u->writers && !u->readers)
-        drop |= GTF_reading;
-    if (drop)
-        __atomic_fetch_and(&e->head, ~drop, __ATOMIC_SEQ_CST);
+    if (!u->writers && !u->readers) drop |= GTF_reading;
+    if (drop) __atomic_fetch_and(&e->head, ~drop, __ATOMIC_SEQ_CST);
 }
 
-int16_t grant_begin(struct domain *rd, domid_t user, uint32_t ref, bool write,
-                    uint64_t *mfn)
+int16_t grant_begin(struct domain *rd, domid_t user, uint32_t ref, bool write, uint64_t *mfn)
 {
     struct grant_table *t = rd->grants;
     int16_t status = GNTST_bad_gntref;
@@ -157,8 +146,7 @@ int16_t grant_begin(struct domain *rd, domid_t user, uint32_t ref, bool write,
     count = t->frames * GRANTS_PER_PAGE;
     if (ref < count) {
         uint64_t i = index_nospec(ref, count);
-        union grant_entry *e =
-            &t->entries[i / GRANTS_PER_PAGE][i % GRANTS_PER_PAGE];
+        union grant_entry *e = &t->entries[i / GRANTS_PER_PAGE][i % GRANTS_PER_PAGE];
         struct grant_use *u = &t->use[i / GRANTS_PER_PAGE][i % GRANTS_PER_PAGE];
 
         status = mark(e, user, write);
@@ -196,8 +184,7 @@ void grant_end(struct domain *rd, uint32_t ref, bool write)
 typedef void batch_fn(struct domain *ld, void *ops, unsigned int n);
 
 /* Runs an array of operations of `size` bytes, some at a time. */
-static long batches(struct vcpu *v, const struct hc_args *args, size_t size,
-                    batch_fn *fn)
+static long batches(struct vcpu *v, const struct hc_args *args, size_t size, batch_fn *fn)
 {
     uint64_t ops[GRANT_BATCH * sizeof(struct gnttab_copy) / sizeof(uint64_t)];
     uint64_t at = args->a[1];
@@ -206,11 +193,9 @@ static long batches(struct vcpu *v, const struct hc_args *args, size_t size,
     while (left) {
         unsigned int n = MIN(left, GRANT_BATCH);
 
-        if (copy_from_guest(ops, at, n * size))
-            return -XEN_EFAULT;
+        if (copy_from_guest(ops, at, n * size)) return -XEN_EFAULT;
         fn(v->domain, ops, n);
-        if (copy_to_guest(at, ops, n * size))
-            return -XEN_EFAULT;
+        if (copy_to_guest(at, ops, n * size)) return -XEN_EFAULT;
         at += n * size;
         left -= n;
         if (left && hypercall_preempt()) {
@@ -233,8 +218,7 @@ static long query_size(uint64_t va)
     struct domain *d;
     int rc;
 
-    if (copy_from_guest(&op, va, sizeof(op)))
-        return -XEN_EFAULT;
+    if (copy_from_guest(&op, va, sizeof(op))) return -XEN_EFAULT;
     rc = domain_get_controlled(op.dom, &d);
     op.status = rc ? domain_status(rc) : GNTST_okay;
     if (!rc) {
@@ -254,20 +238,17 @@ static long setup_table(uint64_t va)
     struct domain *d;
     int rc;
 
-    if (copy_from_guest(&op, va, sizeof(op)))
-        return -XEN_EFAULT;
+    if (copy_from_guest(&op, va, sizeof(op))) return -XEN_EFAULT;
     rc = domain_get_controlled(op.dom, &d);
     op.status = rc ? domain_status(rc) : GNTST_okay;
     if (!rc) {
         if (op.nr_frames > grant_table_max_frames(d) ||
-            (op.nr_frames &&
-             grant_table_frame(d, op.nr_frames - 1) == MFN_INVALID))
+            (op.nr_frames && grant_table_frame(d, op.nr_frames - 1) == MFN_INVALID))
             op.status = GNTST_general_error;
         domain_put(d);
     }
     for (uint32_t i = 0; op.status == GNTST_okay && i < op.nr_frames; i++)
-        if (guest_write(op.frame_list, i, &none))
-            return -XEN_EFAULT;
+        if (guest_write(op.frame_list, i, &none)) return -XEN_EFAULT;
     return copy_to_guest(va, &op, sizeof(op));
 }
 
@@ -277,11 +258,9 @@ static long get_version(uint64_t va)
     struct domain *d;
     int rc;
 
-    if (copy_from_guest(&op, va, sizeof(op)))
-        return -XEN_EFAULT;
+    if (copy_from_guest(&op, va, sizeof(op))) return -XEN_EFAULT;
     rc = domain_get_controlled(op.dom, &d);
-    if (rc)
-        return rc;
+    if (rc) return rc;
     domain_put(d);
     op.version = 1;
     return copy_to_guest(va, &op, sizeof(op));
@@ -291,10 +270,8 @@ static long set_version(uint64_t va)
 {
     struct gnttab_set_version op;
 
-    if (copy_from_guest(&op, va, sizeof(op)))
-        return -XEN_EFAULT;
-    if (op.version == 1)
-        return 0;
+    if (copy_from_guest(&op, va, sizeof(op))) return -XEN_EFAULT;
+    if (op.version == 1) return 0;
     return op.version == 2 ? -XEN_EOPNOTSUPP : -XEN_EINVAL;
 }
 
@@ -302,27 +279,18 @@ long hc_grant_table_op(struct vcpu *v, const struct hc_args *args)
 {
     uint64_t va = args->a[1];
 
-    if ((int32_t)args->a[2] < 0)
-        return -XEN_EINVAL;
+    if ((int32_t)args->a[2] < 0) return -XEN_EINVAL;
     switch ((uint32_t)args->a[0]) {
     case GNTTABOP_map_grant_ref:
-        return batches(v, args, sizeof(struct gnttab_map_grant_ref),
-                       grant_map_batch);
+        return batches(v, args, sizeof(struct gnttab_map_grant_ref), grant_map_batch);
     case GNTTABOP_unmap_grant_ref:
-        return batches(v, args, sizeof(struct gnttab_unmap_grant_ref),
-                       grant_unmap_batch);
-    case GNTTABOP_copy:
-        return batches(v, args, sizeof(struct gnttab_copy), grant_copy_batch);
-    case GNTTABOP_query_size:
-        return (uint32_t)args->a[2] == 1 ? query_size(va) : -XEN_EINVAL;
-    case GNTTABOP_setup_table:
-        return (uint32_t)args->a[2] == 1 ? setup_table(va) : -XEN_EINVAL;
-    case GNTTABOP_get_version:
-        return get_version(va);
-    case GNTTABOP_set_version:
-        return set_version(va);
-    default:
-        return -XEN_ENOSYS;
+        return batches(v, args, sizeof(struct gnttab_unmap_grant_ref), grant_unmap_batch);
+    case GNTTABOP_copy: return batches(v, args, sizeof(struct gnttab_copy), grant_copy_batch);
+    case GNTTABOP_query_size: return (uint32_t)args->a[2] == 1 ? query_size(va) : -XEN_EINVAL;
+    case GNTTABOP_setup_table: return (uint32_t)args->a[2] == 1 ? setup_table(va) : -XEN_EINVAL;
+    case GNTTABOP_get_version: return get_version(va);
+    case GNTTABOP_set_version: return set_version(va);
+    default: return -XEN_ENOSYS;
     }
 }
 
@@ -330,13 +298,12 @@ void grant_dump(struct domain *d)
 {
     struct grant_table *t = d->grants;
 
-    log_info("d%u grants: %u of %u frames, maps %u of others, limit %u", d->id,
-             t->frames, t->max_frames, t->map_used, t->map_limit);
+    log_info("d%u grants: %u of %u frames, maps %u of others, limit %u", d->id, t->frames,
+             t->max_frames, t->map_used, t->map_limit);
     for (uint64_t i = 0; i < t->frames * GRANTS_PER_PAGE; i++) {
         struct grant_use *u = &t->use[i / GRANTS_PER_PAGE][i % GRANTS_PER_PAGE];
 
         if (u->readers || u->writers)
-            log_info("  ref %lu: %u readers %u writers", i, u->readers,
-                     u->writers);
+            log_info("  ref %lu: %u readers %u writers", i, u->readers, u->writers);
     }
 }

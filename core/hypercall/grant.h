@@ -8,8 +8,7 @@
 struct domain;
 
 /* frames < 0: the default (64 grant frames, 1024 maptrack frames). */
-int grant_init(struct domain *d, int32_t max_frames,
-               int32_t max_maptrack) must_use;
+int grant_init(struct domain *d, int32_t max_frames, int32_t max_maptrack) must_use;
 /* Unmaps all that d mapped of others; preemptible. */
 int grant_release(struct domain *d) must_use;
 /* After the last reference to d: frees the tables. */

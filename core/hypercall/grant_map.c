@@ -17,14 +17,10 @@ static bool more_handles(struct grant_table *t)
 {
     struct grant_map *page;
 
-    if (t->map_count >= t->map_limit)
-        return false;
-    if (!t->maps)
-        t->maps =
-            core_alloc(DIV_UP(t->map_limit, MAPS_PER_PAGE) * sizeof(*t->maps));
+    if (t->map_count >= t->map_limit) return false;
+    if (!t->maps) t->maps = core_alloc(DIV_UP(t->map_limit, MAPS_PER_PAGE) * sizeof(*t->maps));
     page = t->maps ? core_alloc_pages(1) : NULL;
-    if (!page)
-        return false;
+    if (!page) return false;
     for (uint32_t i = 0; i < MAPS_PER_PAGE; i++)
         page[i].ref = i + 1 < MAPS_PER_PAGE ? t->map_count + i + 1 : NO_HANDLE;
     t->maps[t->map_count / MAPS_PER_PAGE] = page;
@@ -86,21 +82,17 @@ static enum p2m_type map_type(bool write)
 
 /* Maps a grant of rd; what `m` needs is taken, or nothing. */
 static int16_t map_frame(struct domain *ld, struct domain *rd,
-                         const struct gnttab_map_grant_ref *op,
-                         struct grant_map *m)
+                         const struct gnttab_map_grant_ref *op, struct grant_map *m)
 {
     bool write = !(op->flags & GNTMAP_readonly);
     uint64_t gfn = op->host_addr >> PAGE_SHIFT, mfn;
     struct p2m_entry old;
     int16_t status;
 
-    if (!access_allowed(ld, rd))
-        return GNTST_permission_denied;
-    if (READ_ONCE(rd->dying) != ALIVE)
-        return GNTST_bad_domain;
+    if (!access_allowed(ld, rd)) return GNTST_permission_denied;
+    if (READ_ONCE(rd->dying) != ALIVE) return GNTST_bad_domain;
     status = grant_begin(rd, ld->id, op->ref, write, &mfn);
-    if (status != GNTST_okay)
-        return status;
+    if (status != GNTST_okay) return status;
     if (p2m_replace(ld, gfn, mfn, map_type(write), &old)) {
         frame_put(mfn);
         grant_end(rd, op->ref, write);
@@ -122,13 +114,11 @@ static int16_t map_one(struct domain *ld, struct gnttab_map_grant_ref *op)
     uint32_t handle;
     int16_t status;
 
-    if ((op->flags & (GNTMAP_host_map | GNTMAP_device_map |
-                      GNTMAP_application_map | GNTMAP_contains_pte)) !=
-        GNTMAP_host_map)
+    if ((op->flags & (GNTMAP_host_map | GNTMAP_device_map | GNTMAP_application_map |
+                      GNTMAP_contains_pte)) != GNTMAP_host_map)
         return GNTST_general_error;
     rd = op->dom == DOMID_SELF ? NULL : domain_get(op->dom);
-    if (!rd)
-        return GNTST_bad_domain;
+    if (!rd) return GNTST_bad_domain;
     handle = take_handle(t);
     if (handle == NO_HANDLE) {
         domain_put(rd);
@@ -172,8 +162,7 @@ static void begin_unmap(struct domain *ld, struct unmapping *u, uint32_t handle)
     struct grant_map *m = map_at(ld->grants, handle);
     struct p2m_entry *old = &u->old[u->n];
 
-    if (p2m_remove_noflush(ld, m->gfn, m->mfn, map_type(m->write), old))
-        old->type = P2M_NONE;
+    if (p2m_remove_noflush(ld, m->gfn, m->mfn, map_type(m->write), old)) old->type = P2M_NONE;
     u->handle[u->n++] = handle;
 }
 
@@ -182,8 +171,7 @@ static void end_unmap(struct domain *ld, struct unmapping *u)
 {
     struct grant_table *t = ld->grants;
 
-    if (!u->n)
-        return;
+    if (!u->n) return;
     p2m_flush(ld);
     for (unsigned int i = 0; i < u->n; i++) {
         struct grant_map *m = map_at(t, u->handle[i]);
@@ -193,8 +181,7 @@ static void end_unmap(struct domain *ld, struct unmapping *u)
         domain_put(m->granter);
     }
     spin_lock(&t->map_lock);
-    for (unsigned int i = 0; i < u->n; i++)
-        give_handle(t, u->handle[i]);
+    for (unsigned int i = 0; i < u->n; i++) give_handle(t, u->handle[i]);
     spin_unlock(&t->map_lock);
     u->n = 0;
 }
@@ -205,10 +192,8 @@ void grant_unmap_batch(struct domain *ld, void *ops, unsigned int n)
     struct unmapping u = {.n = 0};
 
     for (unsigned int i = 0; i < n; i++) {
-        op[i].status =
-            claim(ld->grants, op[i].handle, op[i].host_addr >> PAGE_SHIFT);
-        if (op[i].status == GNTST_okay)
-            begin_unmap(ld, &u, op[i].handle);
+        op[i].status = claim(ld->grants, op[i].handle, op[i].host_addr >> PAGE_SHIFT);
+        if (op[i].status == GNTST_okay) begin_unmap(ld, &u, op[i].handle);
     }
     end_unmap(ld, &u);
 }
@@ -221,13 +206,10 @@ int grant_release(struct domain *d)
     while (t->released < t->map_count) {
         uint32_t handle = t->released++;
 
-        if (claim(t, handle, ~0ull) == GNTST_okay)
-            begin_unmap(d, &u, handle);
-        if (t->released % GRANT_BATCH)
-            continue;
+        if (claim(t, handle, ~0ull) == GNTST_okay) begin_unmap(d, &u, handle);
+        if (t->released % GRANT_BATCH) continue;
         end_unmap(d, &u);
-        if (hypercall_preempt())
-            return HC_CONTINUE;
+        if (hypercall_preempt()) return HC_CONTINUE;
     }
     end_unmap(d, &u);
     return 0;

@@ -36,15 +36,11 @@ static const uint8_t rights[HVM_NR_PARAMS] = {
 static bool value_ok(uint32_t index, uint64_t value)
 {
     switch (index) {
-    case HVM_PARAM_TIMER_MODE:
-        return value <= HVMPTM_one_missed_tick_pending;
-    case HVM_PARAM_TRIPLE_FAULT_REASON:
-        return value <= SHUTDOWN_MAX;
+    case HVM_PARAM_TIMER_MODE: return value <= HVMPTM_one_missed_tick_pending;
+    case HVM_PARAM_TRIPLE_FAULT_REASON: return value <= SHUTDOWN_MAX;
     case HVM_PARAM_ALTP2M:
-    case HVM_PARAM_VIRIDIAN:
-        return value == 0;
-    default:
-        return true;
+    case HVM_PARAM_VIRIDIAN: return value == 0;
+    default: return true;
     }
 }
 
@@ -56,11 +52,9 @@ static void set_callback(struct domain *d, uint64_t via)
     struct vcpu *v;
 
     d->upcall_vector = vector;
-    d->upcall_via_vector =
-        type == HVM_PARAM_CALLBACK_TYPE_VECTOR && vector >= FIRST_VECTOR;
+    d->upcall_via_vector = type == HVM_PARAM_CALLBACK_TYPE_VECTOR && vector >= FIRST_VECTOR;
     for_each_vcpu (d, v)
-        if (evtchn_upcall_pending(v))
-            vcpu_notify(v);
+        if (evtchn_upcall_pending(v)) vcpu_notify(v);
 }
 
 static long param(uint64_t va, bool set)
@@ -70,14 +64,11 @@ static long param(uint64_t va, bool set)
     uint8_t right;
     int rc;
 
-    if (copy_from_guest(&op, va, sizeof(op)))
-        return -XEN_EFAULT;
-    if (op.index >= HVM_NR_PARAMS)
-        return -XEN_EINVAL;
+    if (copy_from_guest(&op, va, sizeof(op))) return -XEN_EFAULT;
+    if (op.index >= HVM_NR_PARAMS) return -XEN_EINVAL;
     op.index = index_nospec(op.index, HVM_NR_PARAMS);
     rc = domain_get_controlled(op.domid, &d);
-    if (rc)
-        return rc;
+    if (rc) return rc;
     right = rights[op.index];
     if (right & GONE || (set && !value_ok(op.index, op.value)))
         rc = -XEN_EINVAL;
@@ -87,8 +78,7 @@ static long param(uint64_t va, bool set)
         op.value = READ_ONCE(d->params[op.index]);
     else {
         WRITE_ONCE(d->params[op.index], op.value);
-        if (op.index == HVM_PARAM_CALLBACK_IRQ)
-            set_callback(d, op.value);
+        if (op.index == HVM_PARAM_CALLBACK_IRQ) set_callback(d, op.value);
     }
     domain_put(d);
     return rc || set ? rc : copy_to_guest(va, &op, sizeof(op));
@@ -100,29 +90,21 @@ static long set_upcall_vector(struct domain *d, uint64_t va)
     struct xen_hvm_evtchn_upcall_vector op;
     struct vcpu *v;
 
-    if (copy_from_guest(&op, va, sizeof(op)))
-        return -XEN_EFAULT;
+    if (copy_from_guest(&op, va, sizeof(op))) return -XEN_EFAULT;
     v = domain_vcpu(d, op.vcpu);
-    if (!v)
-        return -XEN_ENOENT;
-    if (op.vector < FIRST_VECTOR)
-        return -XEN_EINVAL;
+    if (!v) return -XEN_ENOENT;
+    if (op.vector < FIRST_VECTOR) return -XEN_EINVAL;
     WRITE_ONCE(v->upcall_vector, op.vector);
-    if (evtchn_upcall_pending(v))
-        vlapic_set_irq(v, op.vector, false);
+    if (evtchn_upcall_pending(v)) vlapic_set_irq(v, op.vector, false);
     return 0;
 }
 
 long hc_hvm_op(struct vcpu *v, const struct hc_args *args)
 {
     switch ((uint32_t)args->a[0]) {
-    case HVMOP_set_param:
-        return param(args->a[1], true);
-    case HVMOP_get_param:
-        return param(args->a[1], false);
-    case HVMOP_set_evtchn_upcall_vector:
-        return set_upcall_vector(v->domain, args->a[1]);
-    default:
-        return -XEN_ENOSYS;
+    case HVMOP_set_param: return param(args->a[1], true);
+    case HVMOP_get_param: return param(args->a[1], false);
+    case HVMOP_set_evtchn_upcall_vector: return set_upcall_vector(v->domain, args->a[1]);
+    default: return -XEN_ENOSYS;
     }
 }

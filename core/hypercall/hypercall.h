@@ -33,10 +33,9 @@ bool hypercall_preempt(void);
 /* In a continuation: argument n (0 = RDI) the next time. */
 void hc_set_arg(struct vcpu *v, unsigned int n, uint64_t value);
 
-hypercall_fn hc_memory_op, hc_xen_version, hc_console_io, hc_grant_table_op,
-    hc_vcpu_op, hc_sched_op, hc_event_channel_op, hc_hvm_op, hc_sysctl,
-    hc_domctl, hc_platform_op, hc_physdev_op, hc_vm_assist, hc_multicall,
-    hc_set_timer_op;
+hypercall_fn hc_memory_op, hc_xen_version, hc_console_io, hc_grant_table_op, hc_vcpu_op,
+    hc_sched_op, hc_event_channel_op, hc_hvm_op, hc_sysctl, hc_domctl, hc_platform_op,
+    hc_physdev_op, hc_vm_assist, hc_multicall, hc_set_timer_op;
 
 /* Errors are Xen's: -XEN_EINVAL etc. from <xen/errno.h>. */
 

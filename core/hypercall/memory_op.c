@@ -20,8 +20,7 @@ int memory_begin(domid_t id, struct domain **out)
     struct domain *d;
     int rc = domain_get_controlled(id, &d);
 
-    if (rc)
-        return rc;
+    if (rc) return rc;
     if (d != current_domain()) {
         spin_lock(&d->lock);
         if (d->dying != ALIVE) {
@@ -36,8 +35,7 @@ int memory_begin(domid_t id, struct domain **out)
 
 void memory_end(struct domain *d)
 {
-    if (d != current_domain())
-        spin_unlock(&d->lock);
+    if (d != current_domain()) spin_unlock(&d->lock);
     domain_put(d);
 }
 
@@ -45,21 +43,18 @@ void memory_end(struct domain *d)
 
 static void put_frames(uint64_t mfn, unsigned int order)
 {
-    for (uint64_t i = 0; i < 1ull << order; i++)
-        frame_put(mfn + i);
+    for (uint64_t i = 0; i < 1ull << order; i++) frame_put(mfn + i);
 }
 
-static unsigned int populate(struct domain *d, const uint64_t *gfn,
-                             unsigned int n, unsigned int order, bool low)
+static unsigned int populate(struct domain *d, const uint64_t *gfn, unsigned int n,
+                             unsigned int order, bool low)
 {
     for (unsigned int i = 0; i < n; i++) {
         uint64_t mfn;
 
-        if (p2m_lookup(d, gfn[i]).type != P2M_NONE)
-            return i;
+        if (p2m_lookup(d, gfn[i]).type != P2M_NONE) return i;
         mfn = frames_alloc(d, order, low);
-        if (mfn == MFN_INVALID)
-            return i;
+        if (mfn == MFN_INVALID) return i;
         if (p2m_add(d, gfn[i], mfn, order, P2M_RAM)) {
             put_frames(mfn, order);
             return i;
@@ -70,15 +65,13 @@ static unsigned int populate(struct domain *d, const uint64_t *gfn,
 
 /* A large extent that is not mapped by one leaf: page by page.  What is no
  * RAM of the domain's stays. */
-static unsigned int decrease_small(struct domain *d, uint64_t gfn,
-                                   unsigned int order)
+static unsigned int decrease_small(struct domain *d, uint64_t gfn, unsigned int order)
 {
     struct p2m_entry old;
     unsigned int n = 0;
 
     for (uint64_t i = gfn; i < gfn + (1ull << order); i++) {
-        if (p2m_remove(d, i, MFN_INVALID, P2M_RAM, &old))
-            continue;
+        if (p2m_remove(d, i, MFN_INVALID, P2M_RAM, &old)) continue;
         p2m_drop_entry(&old);
         n++;
     }
@@ -86,15 +79,14 @@ static unsigned int decrease_small(struct domain *d, uint64_t gfn,
 }
 
 /* One flush for all of them; only then the frames may go. */
-static unsigned int decrease(struct domain *d, const uint64_t *gfn,
-                             unsigned int n, unsigned int order)
+static unsigned int decrease(struct domain *d, const uint64_t *gfn, unsigned int n,
+                             unsigned int order)
 {
     struct p2m_entry old[MEMOP_BATCH];
     unsigned int i;
 
     if (order) {
-        if (p2m_lookup(d, gfn[0]).type != P2M_RAM)
-            return 0;
+        if (p2m_lookup(d, gfn[0]).type != P2M_RAM) return 0;
         if (!p2m_remove_leaf(d, gfn[0], order, &old[0]))
             p2m_drop_entry(&old[0]);
         else
@@ -102,12 +94,9 @@ static unsigned int decrease(struct domain *d, const uint64_t *gfn,
         return 1;
     }
     for (i = 0; i < n; i++)
-        if (p2m_remove_noflush(d, gfn[i], MFN_INVALID, P2M_RAM, &old[i]))
-            break;
-    if (i)
-        p2m_flush(d);
-    for (unsigned int k = 0; k < i; k++)
-        p2m_drop_entry(&old[k]);
+        if (p2m_remove_noflush(d, gfn[i], MFN_INVALID, P2M_RAM, &old[i])) break;
+    if (i) p2m_flush(d);
+    for (unsigned int k = 0; k < i; k++) p2m_drop_entry(&old[k]);
     return i;
 }
 
@@ -125,8 +114,7 @@ static long memory_extents(struct vcpu *v, uint64_t word, uint64_t arg)
     struct domain *d;
     int rc;
 
-    if (copy_from_guest(&r, arg, sizeof(r)))
-        return -XEN_EFAULT;
+    if (copy_from_guest(&r, arg, sizeof(r))) return -XEN_EFAULT;
     if (r.nr_extents > ~0ul >> (MEMOP_BITS + 1) || done > r.nr_extents ||
         (r.extent_order != ORDER_4K && r.extent_order != ORDER_2M) ||
         r.mem_flags & XENMEMF_populate_on_demand)
@@ -134,40 +122,33 @@ static long memory_extents(struct vcpu *v, uint64_t word, uint64_t arg)
     bits = XENMEMF_get_address_bits(r.mem_flags);
     while (done < r.nr_extents) {
         n = r.extent_order ? 1 : MIN(MEMOP_BATCH, r.nr_extents - done);
-        if (copy_from_guest(gfn, HANDLE(r.extent_start) + done * sizeof(*gfn),
-                            n * sizeof(*gfn)))
+        if (copy_from_guest(gfn, HANDLE(r.extent_start) + done * sizeof(*gfn), n * sizeof(*gfn)))
             break;
         rc = memory_begin(r.domid, &d);
-        if (rc)
-            return rc == -XEN_EPERM ? rc : (long)done;
+        if (rc) return rc == -XEN_EPERM ? rc : (long)done;
         got = (word & MEMOP_MASK) == XENMEM_decrease_reservation
                   ? decrease(d, gfn, n, r.extent_order)
                   : populate(d, gfn, n, r.extent_order, bits && bits <= 32);
         memory_end(d);
         done += got;
-        if (got < n)
-            break;
-        if (done < r.nr_extents && hypercall_preempt())
-            return memory_continue(v, word, done);
+        if (got < n) break;
+        if (done < r.nr_extents && hypercall_preempt()) return memory_continue(v, word, done);
     }
     return done;
 }
 
 /* --- numbers --- */
 
-static long memory_number(maybe_unused struct vcpu *v, uint64_t cmd,
-                          uint64_t arg)
+static long memory_number(maybe_unused struct vcpu *v, uint64_t cmd, uint64_t arg)
 {
     struct xen_memory_domain m;
     struct domain *d;
     long n;
     int rc;
 
-    if (copy_from_guest(&m, arg, sizeof(m)))
-        return -XEN_EFAULT;
+    if (copy_from_guest(&m, arg, sizeof(m))) return -XEN_EFAULT;
     rc = domain_get_controlled(m.domid, &d);
-    if (rc)
-        return rc;
+    if (rc) return rc;
     cmd &= MEMOP_MASK;
     n = cmd == XENMEM_current_reservation   ? d->tot_pages
         : cmd == XENMEM_maximum_reservation ? d->max_pages
@@ -177,36 +158,30 @@ static long memory_number(maybe_unused struct vcpu *v, uint64_t cmd,
 }
 
 /* Nothing is ever shared. */
-static long memory_no_sharing(maybe_unused struct vcpu *v,
-                              maybe_unused uint64_t word,
+static long memory_no_sharing(maybe_unused struct vcpu *v, maybe_unused uint64_t word,
                               maybe_unused uint64_t arg)
 {
     return 0;
 }
 
 /* The answer "no virtual NUMA"; another error stops a save. */
-static long memory_no_vnuma(maybe_unused struct vcpu *v,
-                            maybe_unused uint64_t word,
+static long memory_no_vnuma(maybe_unused struct vcpu *v, maybe_unused uint64_t word,
                             maybe_unused uint64_t arg)
 {
     return -XEN_EOPNOTSUPP;
 }
 
 /* There is no populate on demand: any target is met. */
-static long memory_pod_target(struct vcpu *v, maybe_unused uint64_t word,
-                              uint64_t arg)
+static long memory_pod_target(struct vcpu *v, maybe_unused uint64_t word, uint64_t arg)
 {
     struct xen_pod_target t;
     struct domain *d;
     int rc;
 
-    if (!v->domain->privileged)
-        return -XEN_EPERM;
-    if (copy_from_guest(&t, arg, sizeof(t)))
-        return -XEN_EFAULT;
+    if (!v->domain->privileged) return -XEN_EPERM;
+    if (copy_from_guest(&t, arg, sizeof(t))) return -XEN_EFAULT;
     rc = domain_get_controlled(t.domid, &d);
-    if (rc)
-        return rc;
+    if (rc) return rc;
     t.tot_pages = d->tot_pages;
     t.pod_cache_pages = 0;
     t.pod_entries = 0;
@@ -216,15 +191,13 @@ static long memory_pod_target(struct vcpu *v, maybe_unused uint64_t word,
 
 /* --- the memory map --- */
 
-static long memory_get_map(struct vcpu *v, maybe_unused uint64_t word,
-                           uint64_t arg)
+static long memory_get_map(struct vcpu *v, maybe_unused uint64_t word, uint64_t arg)
 {
     struct domain *d = v->domain;
     struct xen_memory_map m;
     int rc = -XEN_ENOSYS;
 
-    if (copy_from_guest(&m, arg, sizeof(m)))
-        return -XEN_EFAULT;
+    if (copy_from_guest(&m, arg, sizeof(m))) return -XEN_EFAULT;
     spin_lock(&d->lock);
     if (d->e820) {
         m.nr_entries = MIN(m.nr_entries, d->e820->count);
@@ -235,26 +208,20 @@ static long memory_get_map(struct vcpu *v, maybe_unused uint64_t word,
     return rc ? rc : copy_to_guest(arg, &m, sizeof(m));
 }
 
-static long memory_set_map(maybe_unused struct vcpu *v,
-                           maybe_unused uint64_t word, uint64_t arg)
+static long memory_set_map(maybe_unused struct vcpu *v, maybe_unused uint64_t word, uint64_t arg)
 {
     struct xen_foreign_memory_map m;
     struct e820_map *map, *old;
     struct domain *d;
     int rc;
 
-    if (copy_from_guest(&m, arg, sizeof(m)))
-        return -XEN_EFAULT;
-    if (m.map.nr_entries > E820_MAX)
-        return -XEN_EINVAL;
+    if (copy_from_guest(&m, arg, sizeof(m))) return -XEN_EFAULT;
+    if (m.map.nr_entries > E820_MAX) return -XEN_EINVAL;
     map = core_alloc(sizeof(*map));
-    if (!map)
-        return -XEN_ENOMEM;
+    if (!map) return -XEN_ENOMEM;
     map->count = m.map.nr_entries;
-    rc = copy_from_guest(map->entry, HANDLE(m.map.buffer),
-                         map->count * sizeof(map->entry[0]));
-    if (!rc)
-        rc = domain_get_controlled(m.domid, &d);
+    rc = copy_from_guest(map->entry, HANDLE(m.map.buffer), map->count * sizeof(map->entry[0]));
+    if (!rc) rc = domain_get_controlled(m.domid, &d);
     if (rc) {
         core_free(map);
         return rc;

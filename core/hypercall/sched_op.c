@@ -33,26 +33,19 @@ static long do_poll(struct vcpu *v, uint64_t va)
     struct sched_poll op;
     evtchn_port_t ports[MAX_POLL_PORTS];
 
-    if (copy_from_guest(&op, va, sizeof(op)))
-        return -XEN_EFAULT;
-    if (op.nr_ports > MAX_POLL_PORTS)
-        return -XEN_EINVAL;
-    if (copy_from_guest(ports, HANDLE(op.ports),
-                        op.nr_ports * sizeof(ports[0])))
+    if (copy_from_guest(&op, va, sizeof(op))) return -XEN_EFAULT;
+    if (op.nr_ports > MAX_POLL_PORTS) return -XEN_EINVAL;
+    if (copy_from_guest(ports, HANDLE(op.ports), op.nr_ports * sizeof(ports[0])))
         return -XEN_EFAULT;
     for (unsigned int i = 0; i < op.nr_ports; i++)
-        if (!evtchn_port_valid(v->domain, ports[i]))
-            return -XEN_EINVAL;
-    if (timer_is_set(&v->poll_timer))
-        timer_stop(&v->poll_timer);
-    if (!evtchn_poll_begin(v, ports, op.nr_ports))
-        return 0;
+        if (!evtchn_port_valid(v->domain, ports[i])) return -XEN_EINVAL;
+    if (timer_is_set(&v->poll_timer)) timer_stop(&v->poll_timer);
+    if (!evtchn_poll_begin(v, ports, op.nr_ports)) return 0;
     if (event_ready(v)) {
         evtchn_poll_end(v);
         return 0;
     }
-    if (op.timeout)
-        timer_set(&v->poll_timer, op.timeout);
+    if (op.timeout) timer_set(&v->poll_timer, op.timeout);
     sched_stop(v);
     return 0;
 }
@@ -61,8 +54,7 @@ static long do_shutdown(struct domain *d, uint64_t va)
 {
     struct sched_shutdown op;
 
-    if (copy_from_guest(&op, va, sizeof(op)))
-        return -XEN_EFAULT;
+    if (copy_from_guest(&op, va, sizeof(op))) return -XEN_EFAULT;
     log_info("d%u: shuts down, reason %u", d->id, op.reason);
     domain_shutdown(d, op.reason);
     return 0;
@@ -73,10 +65,8 @@ static long set_shutdown_code(struct domain *d, uint64_t va)
 {
     struct sched_shutdown op;
 
-    if (copy_from_guest(&op, va, sizeof(op)))
-        return -XEN_EFAULT;
-    if (op.reason > SHUTDOWN_MAX)
-        return -XEN_EINVAL;
+    if (copy_from_guest(&op, va, sizeof(op))) return -XEN_EFAULT;
+    if (op.reason > SHUTDOWN_MAX) return -XEN_EINVAL;
     d->early_code = op.reason + 1;
     return 0;
 }
@@ -87,13 +77,10 @@ static long remote_shutdown(struct vcpu *v, uint64_t va)
     struct domain *d;
     int rc;
 
-    if (copy_from_guest(&op, va, sizeof(op)))
-        return -XEN_EFAULT;
-    if (!v->domain->privileged)
-        return -XEN_EPERM;
+    if (copy_from_guest(&op, va, sizeof(op))) return -XEN_EFAULT;
+    if (!v->domain->privileged) return -XEN_EPERM;
     rc = domain_get_controlled(op.domain_id, &d);
-    if (rc)
-        return rc;
+    if (rc) return rc;
     domain_shutdown(d, op.reason);
     domain_put(d);
     return 0;
@@ -104,20 +91,12 @@ long hc_sched_op(struct vcpu *v, const struct hc_args *args)
     uint64_t va = args->a[1];
 
     switch ((uint32_t)args->a[0]) {
-    case SCHEDOP_yield:
-        sched_yield(v);
-        return 0;
-    case SCHEDOP_block:
-        return do_block(v);
-    case SCHEDOP_shutdown:
-        return do_shutdown(v->domain, va);
-    case SCHEDOP_poll:
-        return do_poll(v, va);
-    case SCHEDOP_remote_shutdown:
-        return remote_shutdown(v, va);
-    case SCHEDOP_shutdown_code:
-        return set_shutdown_code(v->domain, va);
-    default:
-        return -XEN_ENOSYS;
+    case SCHEDOP_yield: sched_yield(v); return 0;
+    case SCHEDOP_block: return do_block(v);
+    case SCHEDOP_shutdown: return do_shutdown(v->domain, va);
+    case SCHEDOP_poll: return do_poll(v, va);
+    case SCHEDOP_remote_shutdown: return remote_shutdown(v, va);
+    case SCHEDOP_shutdown_code: return set_shutdown_code(v->domain, va);
+    default: return -XEN_ENOSYS;
     }
 }

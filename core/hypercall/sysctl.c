@@ -27,8 +27,8 @@ static int physinfo(struct xen_sysctl *op)
         .max_cpu_id = cpu_count - 1,
         .nr_nodes = 1,
         .cpu_khz = tsc_khz,
-        .capabilities = XEN_SYSCTL_PHYSCAP_hvm | XEN_SYSCTL_PHYSCAP_hap |
-                        XEN_SYSCTL_PHYSCAP_gnttab_v1,
+        .capabilities =
+            XEN_SYSCTL_PHYSCAP_hvm | XEN_SYSCTL_PHYSCAP_hap | XEN_SYSCTL_PHYSCAP_gnttab_v1,
         .total_pages = frames_total_count(),
         .free_pages = frames_free_count(),
         .max_mfn = max_mfn - 1,
@@ -46,8 +46,7 @@ static int cpu_info(struct xen_sysctl *op)
     for (uint32_t i = 0; i < g->nr_cpus; i++) {
         struct xen_sysctl_cpuinfo info = {READ_ONCE(cpus[i]->idle_ns)};
 
-        if (guest_write(g->info, i, &info))
-            return -XEN_EFAULT;
+        if (guest_write(g->info, i, &info)) return -XEN_EFAULT;
     }
     return 0;
 }
@@ -61,8 +60,7 @@ static int cpu_topology(struct xen_sysctl *op)
     for (uint32_t i = 0; i < n; i++) {
         struct xen_sysctl_cputopo topo = {.core = i};
 
-        if (guest_write(t->cputopo, i, &topo))
-            return -XEN_EFAULT;
+        if (guest_write(t->cputopo, i, &topo)) return -XEN_EFAULT;
     }
     return 0;
 }
@@ -70,24 +68,21 @@ static int cpu_topology(struct xen_sysctl *op)
 static int numa_info(struct xen_sysctl *op)
 {
     struct xen_sysctl_numainfo *n = &op->u.numainfo;
-    struct xen_sysctl_meminfo mem = {frames_total_count() << PAGE_SHIFT,
-                                     frames_free_count() << PAGE_SHIFT};
+    struct xen_sysctl_meminfo mem = {frames_total_count() << PAGE_SHIFT, frames_free_count()
+                                                                             << PAGE_SHIFT};
     const uint32_t distance = 10; /* to itself, as in ACPI's SLIT */
     bool room = n->num_nodes > 0;
 
     n->num_nodes = 1;
-    if (room && !HANDLE_NULL(n->meminfo) && guest_write(n->meminfo, 0, &mem))
-        return -XEN_EFAULT;
-    if (room && !HANDLE_NULL(n->distance) &&
-        guest_write(n->distance, 0, &distance))
+    if (room && !HANDLE_NULL(n->meminfo) && guest_write(n->meminfo, 0, &mem)) return -XEN_EFAULT;
+    if (room && !HANDLE_NULL(n->distance) && guest_write(n->distance, 0, &distance))
         return -XEN_EFAULT;
     return 0;
 }
 
 static int avail_heap(struct xen_sysctl *op)
 {
-    op->u.availheap.avail_bytes =
-        op->u.availheap.node > 0 ? 0 : frames_free_count() << PAGE_SHIFT;
+    op->u.availheap.avail_bytes = op->u.availheap.node > 0 ? 0 : frames_free_count() << PAGE_SHIFT;
     return 0;
 }
 
@@ -101,14 +96,11 @@ static int read_console(struct xen_sysctl *op)
     size_t n;
 
     do {
-        n = console_ring_read(buf, MIN(sizeof(buf), r->count - done), &pos,
-                              false);
-        if (copy_to_guest(HANDLE(r->buffer) + done, buf, n))
-            return -XEN_EFAULT;
+        n = console_ring_read(buf, MIN(sizeof(buf), r->count - done), &pos, false);
+        if (copy_to_guest(HANDLE(r->buffer) + done, buf, n)) return -XEN_EFAULT;
         done += n;
     } while (n && done < r->count);
-    if (r->clear)
-        console_ring_read(buf, 0, &pos, true);
+    if (r->clear) console_ring_read(buf, 0, &pos, true);
     r->index = pos;
     r->count = done;
     return 0;
@@ -120,10 +112,8 @@ static int debug_keys(struct xen_sysctl *op)
     char keys[32];
     uint32_t n = MIN(k->nr_keys, sizeof(keys));
 
-    if (copy_from_guest(keys, HANDLE(k->keys), n))
-        return -XEN_EFAULT;
-    for (uint32_t i = 0; i < n; i++)
-        debug_key(keys[i]);
+    if (copy_from_guest(keys, HANDLE(k->keys), n)) return -XEN_EFAULT;
+    for (uint32_t i = 0; i < n; i++) debug_key(keys[i]);
     return 0;
 }
 
@@ -177,19 +167,14 @@ static int cpupool(struct xen_sysctl *op)
 
     switch (p->op) {
     case XEN_SYSCTL_CPUPOOL_OP_INFO: /* of the first pool from this id on */
-        if (p->cpupool_id != 0)
-            return -XEN_ENOENT;
+        if (p->cpupool_id != 0) return -XEN_ENOENT;
         p->sched_id = XEN_SCHEDULER_CREDIT2;
         p->n_dom = count_domains();
-        for (unsigned int i = 0; i < cpu_count; i++)
-            __set_bit(i, map);
+        for (unsigned int i = 0; i < cpu_count; i++) __set_bit(i, map);
         return bitmap_write(&p->cpumap, map, cpu_count);
-    case XEN_SYSCTL_CPUPOOL_OP_FREEINFO:
-        return bitmap_write(&p->cpumap, map, cpu_count);
-    case XEN_SYSCTL_CPUPOOL_OP_MOVEDOMAIN:
-        return p->cpupool_id ? -XEN_ENOENT : 0;
-    default:
-        return -XEN_EOPNOTSUPP;
+    case XEN_SYSCTL_CPUPOOL_OP_FREEINFO: return bitmap_write(&p->cpumap, map, cpu_count);
+    case XEN_SYSCTL_CPUPOOL_OP_MOVEDOMAIN: return p->cpupool_id ? -XEN_ENOENT : 0;
+    default: return -XEN_EOPNOTSUPP;
     }
 }
 
@@ -198,20 +183,13 @@ static int scheduler(struct xen_sysctl *op)
 {
     struct xen_sysctl_scheduler_op *s = &op->u.scheduler_op;
 
-    if (s->cpupool_id)
-        return -XEN_ESRCH;
-    if (s->sched_id != XEN_SCHEDULER_CREDIT2)
-        return -XEN_EINVAL;
+    if (s->cpupool_id) return -XEN_ESRCH;
+    if (s->sched_id != XEN_SCHEDULER_CREDIT2) return -XEN_EINVAL;
     switch (s->cmd) {
     case XEN_SYSCTL_SCHEDOP_putinfo:
-        return s->u.sched_credit2.ratelimit_us == SCHED_RATELIMIT_US
-                   ? 0
-                   : -XEN_EOPNOTSUPP;
-    case XEN_SYSCTL_SCHEDOP_getinfo:
-        s->u.sched_credit2.ratelimit_us = SCHED_RATELIMIT_US;
-        return 0;
-    default:
-        return -XEN_EINVAL;
+        return s->u.sched_credit2.ratelimit_us == SCHED_RATELIMIT_US ? 0 : -XEN_EOPNOTSUPP;
+    case XEN_SYSCTL_SCHEDOP_getinfo: s->u.sched_credit2.ratelimit_us = SCHED_RATELIMIT_US; return 0;
+    default: return -XEN_EINVAL;
     }
 }
 
@@ -221,14 +199,10 @@ static const struct cpu_policy *find_policy(uint32_t index)
 {
     switch (index) {
     case XEN_SYSCTL_cpu_policy_raw:
-    case XEN_SYSCTL_cpu_policy_host:
-        return cpu_policy_system(POLICY_HOST);
-    case XEN_SYSCTL_cpu_policy_hvm_max:
-        return cpu_policy_system(POLICY_MAX);
-    case XEN_SYSCTL_cpu_policy_hvm_default:
-        return cpu_policy_system(POLICY_DEFAULT);
-    default:
-        return NULL;
+    case XEN_SYSCTL_cpu_policy_host: return cpu_policy_system(POLICY_HOST);
+    case XEN_SYSCTL_cpu_policy_hvm_max: return cpu_policy_system(POLICY_MAX);
+    case XEN_SYSCTL_cpu_policy_hvm_default: return cpu_policy_system(POLICY_DEFAULT);
+    default: return NULL;
     }
 }
 
@@ -237,12 +211,9 @@ static int get_policy(struct xen_sysctl *op)
     struct xen_sysctl_cpu_policy *p = &op->u.cpu_policy;
     const struct cpu_policy *policy = find_policy(p->index);
 
-    if (p->_rsvd || p->index > XEN_SYSCTL_cpu_policy_hvm_default)
-        return -XEN_EINVAL;
-    if (!policy)
-        return -XEN_EOPNOTSUPP;
-    return cpu_policy_write(policy, HANDLE(p->leaves), &p->nr_leaves,
-                            HANDLE(p->msrs), &p->nr_msrs);
+    if (p->_rsvd || p->index > XEN_SYSCTL_cpu_policy_hvm_default) return -XEN_EINVAL;
+    if (!policy) return -XEN_EOPNOTSUPP;
+    return cpu_policy_write(policy, HANDLE(p->leaves), &p->nr_leaves, HANDLE(p->msrs), &p->nr_msrs);
 }
 
 static int get_featureset(struct xen_sysctl *op)
@@ -252,19 +223,14 @@ static int get_featureset(struct xen_sysctl *op)
     const struct cpu_policy *p;
     uint32_t words[FEATURE_WORDS], n;
 
-    if (f->index >= ARRAY_SIZE(policy_index))
-        return -XEN_EINVAL;
+    if (f->index >= ARRAY_SIZE(policy_index)) return -XEN_EINVAL;
     p = find_policy(policy_index[f->index]);
-    if (!p)
-        return -XEN_EOPNOTSUPP;
-    for (unsigned int i = 0; i < FEATURE_WORDS; i++)
-        words[i] = cpu_policy_word(p, i);
+    if (!p) return -XEN_EOPNOTSUPP;
+    for (unsigned int i = 0; i < FEATURE_WORDS; i++) words[i] = cpu_policy_word(p, i);
     n = f->nr_features;
     f->nr_features = FEATURE_WORDS;
-    if (HANDLE_NULL(f->features))
-        return 0;
-    if (copy_to_guest(HANDLE(f->features), words,
-                      MIN(n, FEATURE_WORDS) * sizeof(*words)))
+    if (HANDLE_NULL(f->features)) return 0;
+    if (copy_to_guest(HANDLE(f->features), words, MIN(n, FEATURE_WORDS) * sizeof(*words)))
         return -XEN_EFAULT;
     return n < FEATURE_WORDS ? -XEN_ENOBUFS : 0;
 }
@@ -272,18 +238,12 @@ static int get_featureset(struct xen_sysctl *op)
 /* --- dispatch --- */
 
 static sysctl_fn *const table[] = {
-    [XEN_SYSCTL_readconsole] = read_console,
-    [XEN_SYSCTL_physinfo] = physinfo,
-    [XEN_SYSCTL_sched_id] = sched_id,
-    [XEN_SYSCTL_getdomaininfolist] = domain_list,
-    [XEN_SYSCTL_debug_keys] = debug_keys,
-    [XEN_SYSCTL_getcpuinfo] = cpu_info,
-    [XEN_SYSCTL_availheap] = avail_heap,
-    [XEN_SYSCTL_cputopoinfo] = cpu_topology,
-    [XEN_SYSCTL_numainfo] = numa_info,
-    [XEN_SYSCTL_cpupool_op] = cpupool,
-    [XEN_SYSCTL_scheduler_op] = scheduler,
-    [XEN_SYSCTL_get_cpu_featureset] = get_featureset,
+    [XEN_SYSCTL_readconsole] = read_console,  [XEN_SYSCTL_physinfo] = physinfo,
+    [XEN_SYSCTL_sched_id] = sched_id,         [XEN_SYSCTL_getdomaininfolist] = domain_list,
+    [XEN_SYSCTL_debug_keys] = debug_keys,     [XEN_SYSCTL_getcpuinfo] = cpu_info,
+    [XEN_SYSCTL_availheap] = avail_heap,      [XEN_SYSCTL_cputopoinfo] = cpu_topology,
+    [XEN_SYSCTL_numainfo] = numa_info,        [XEN_SYSCTL_cpupool_op] = cpupool,
+    [XEN_SYSCTL_scheduler_op] = scheduler,    [XEN_SYSCTL_get_cpu_featureset] = get_featureset,
     [XEN_SYSCTL_get_cpu_policy] = get_policy,
 };
 
@@ -293,21 +253,14 @@ long hc_sysctl(struct vcpu *v, const struct hc_args *args)
     sysctl_fn *fn = NULL;
     int rc = -XEN_ENOSYS;
 
-    if (copy_from_guest(&op, args->a[0], sizeof(op)))
-        return -XEN_EFAULT;
-    if (op.interface_version != XEN_SYSCTL_INTERFACE_VERSION)
-        return -XEN_EACCES;
-    if (!v->domain->privileged)
-        return -XEN_EPERM;
-    if (op.cmd < ARRAY_SIZE(table))
-        fn = table[index_nospec(op.cmd, ARRAY_SIZE(table))];
+    if (copy_from_guest(&op, args->a[0], sizeof(op))) return -XEN_EFAULT;
+    if (op.interface_version != XEN_SYSCTL_INTERFACE_VERSION) return -XEN_EACCES;
+    if (!v->domain->privileged) return -XEN_EPERM;
+    if (op.cmd < ARRAY_SIZE(table)) fn = table[index_nospec(op.cmd, ARRAY_SIZE(table))];
     if (fn) {
         rc = fn(&op);
-        if (copy_to_guest(args->a[0], &op, sizeof(op)) && !rc)
-            rc = -XEN_EFAULT;
+        if (copy_to_guest(args->a[0], &op, sizeof(op)) && !rc) rc = -XEN_EFAULT;
     }
-    if (rc)
-        log_guest(LOG_DEBUG, "d%uv%u: sysctl %u: %d", v->domain->id, v->id,
-                  op.cmd, rc);
+    if (rc) log_guest(LOG_DEBUG, "d%uv%u: sysctl %u: %d", v->domain->id, v->id, op.cmd, rc);
     return rc;
 }

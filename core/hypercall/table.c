@@ -32,8 +32,7 @@ static long call(struct vcpu *v, uint32_t n)
     struct hc_args args = {{r->rdi, r->rsi, r->rdx, r->r10, r->r8}};
     hypercall_fn *fn;
 
-    if (unlikely(n >= ARRAY_SIZE(table)))
-        return -XEN_ENOSYS;
+    if (unlikely(n >= ARRAY_SIZE(table))) return -XEN_ENOSYS;
     fn = table[index_nospec(n, ARRAY_SIZE(table))];
     return likely(fn != NULL) ? fn(v, &args) : -XEN_ENOSYS;
 }
@@ -65,21 +64,19 @@ long hc_multicall(struct vcpu *v, const struct hc_args *args)
             rc = HC_CONTINUE;
         else if (copy_from_guest(&e, at, sizeof(e)))
             rc = -XEN_EFAULT;
-        if (rc)
-            break;
+        if (rc) break;
         set_args(r, e.args);
         e.result = e.op == __HYPERVISOR_multicall ? -XEN_EINVAL : call(v, e.op);
         if ((long)e.result == HC_CONTINUE) {
             const uint64_t left[] = {r->rdi, r->rsi, r->rdx, r->r10, r->r8};
 
-            rc = copy_to_guest(at + offsetof(struct multicall_entry, args),
-                               left, sizeof(left))
+            rc = copy_to_guest(at + offsetof(struct multicall_entry, args), left, sizeof(left))
                      ? -XEN_EFAULT
                      : HC_CONTINUE;
             break;
         }
-        if (copy_to_guest(at + offsetof(struct multicall_entry, result),
-                          &e.result, sizeof(e.result)))
+        if (copy_to_guest(at + offsetof(struct multicall_entry, result), &e.result,
+                          sizeof(e.result)))
             rc = -XEN_EFAULT;
     }
     set_args(r, (uint64_t[]){at, n, args->a[2], args->a[3], args->a[4]});
@@ -108,8 +105,8 @@ void do_hypercall(struct vcpu *v, unsigned int insn_len)
         return;
     }
     if (unlikely(rc < 0))
-        log_guest(LOG_DEBUG, "d%uv%u: hypercall %u(%lx) refused: %ld",
-                  v->domain->id, v->id, n, op, rc);
+        log_guest(LOG_DEBUG, "d%uv%u: hypercall %u(%lx) refused: %ld", v->domain->id, v->id, n, op,
+                  rc);
     v->regs.rax = rc;
     vendor->skip_insn(v, insn_len);
 }

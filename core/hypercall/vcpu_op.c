@@ -17,11 +17,9 @@ static long set_info(struct vcpu *v, uint64_t mfn, uint32_t offset)
     struct vcpu_info *info;
     char *page;
 
-    if (v->info_mfn != MFN_INVALID)
-        return -XEN_EINVAL;
+    if (v->info_mfn != MFN_INVALID) return -XEN_EINVAL;
     page = vmap(mfn, 1);
-    if (!page)
-        return -XEN_ENOMEM;
+    if (!page) return -XEN_ENOMEM;
     info = (struct vcpu_info *)(page + offset);
     memcpy(info, v->info, sizeof(*info));
     v->first_info = v->info;
@@ -40,20 +38,15 @@ static long register_info(struct vcpu *v, uint64_t va)
     uint64_t mfn;
     long rc;
 
-    if (copy_from_guest(&op, va, sizeof(op)))
-        return -XEN_EFAULT;
-    if (op.offset > PAGE_SIZE - sizeof(struct vcpu_info) || op.offset % 8)
-        return -XEN_ENXIO;
-    if (v != current_vcpu() && !(READ_ONCE(v->holds) & HOLD_DOWN))
-        return -XEN_EINVAL;
+    if (copy_from_guest(&op, va, sizeof(op))) return -XEN_EFAULT;
+    if (op.offset > PAGE_SIZE - sizeof(struct vcpu_info) || op.offset % 8) return -XEN_ENXIO;
+    if (v != current_vcpu() && !(READ_ONCE(v->holds) & HOLD_DOWN)) return -XEN_EINVAL;
     mfn = p2m_get_frame(d, op.mfn, true, false);
-    if (mfn == MFN_INVALID)
-        return -XEN_EINVAL;
+    if (mfn == MFN_INVALID) return -XEN_EINVAL;
     spin_lock(&d->lock);
     rc = set_info(v, mfn, op.offset);
     spin_unlock(&d->lock);
-    if (rc)
-        frame_put(mfn);
+    if (rc) frame_put(mfn);
     return rc;
 }
 
@@ -62,8 +55,7 @@ void vcpu_info_unmap(struct vcpu *v)
     struct vcpu_info *info = v->info;
     uint64_t mfn = v->info_mfn;
 
-    if (mfn == MFN_INVALID)
-        return;
+    if (mfn == MFN_INVALID) return;
     WRITE_ONCE(v->info, v->first_info);
     v->info_mfn = MFN_INVALID;
     vunmap(info, 1);
@@ -75,11 +67,9 @@ static long register_runstate(struct vcpu *v, uint64_t va)
     struct vcpu_register_runstate_memory_area op;
     struct vcpu_runstate_info info;
 
-    if (copy_from_guest(&op, va, sizeof(op)))
-        return -XEN_EFAULT;
+    if (copy_from_guest(&op, va, sizeof(op))) return -XEN_EFAULT;
     v->runstate_va = op.addr.p;
-    if (v != current_vcpu() || !v->runstate_va)
-        return 0;
+    if (v != current_vcpu() || !v->runstate_va) return 0;
     vcpu_get_runstate(v, &info);
     if (copy_to_guest(v->runstate_va, &info, sizeof(info))) {
         v->runstate_va = 0;
@@ -92,11 +82,9 @@ static long register_time(struct vcpu *v, uint64_t va)
 {
     struct vcpu_register_time_memory_area op;
 
-    if (copy_from_guest(&op, va, sizeof(op)))
-        return -XEN_EFAULT;
+    if (copy_from_guest(&op, va, sizeof(op))) return -XEN_EFAULT;
     v->time_va = op.addr.p;
-    if (v != current_vcpu() || !v->time_va)
-        return 0;
+    if (v != current_vcpu() || !v->time_va) return 0;
     clock_update_vcpu(v);
     return v->time_va ? 0 : -XEN_EFAULT;
 }
@@ -113,28 +101,23 @@ static long set_oneshot(struct vcpu *v, uint64_t va)
 {
     struct vcpu_set_singleshot_timer op;
 
-    if (v != current_vcpu())
-        return -XEN_EINVAL;
-    if (copy_from_guest(&op, va, sizeof(op)))
-        return -XEN_EFAULT;
-    if (op.flags & VCPU_SSHOTTMR_future && op.timeout_abs_ns < now())
-        return -XEN_ETIME;
+    if (v != current_vcpu()) return -XEN_EINVAL;
+    if (copy_from_guest(&op, va, sizeof(op))) return -XEN_EFAULT;
+    if (op.flags & VCPU_SSHOTTMR_future && op.timeout_abs_ns < now()) return -XEN_ETIME;
     timer_set(&v->oneshot, op.timeout_abs_ns);
     return 0;
 }
 
 static long stop_oneshot(struct vcpu *v)
 {
-    if (v != current_vcpu())
-        return -XEN_EINVAL;
+    if (v != current_vcpu()) return -XEN_EINVAL;
     timer_stop(&v->oneshot);
     return 0;
 }
 
 static long bring_up(struct vcpu *v)
 {
-    if (!v->initialised)
-        return -XEN_EINVAL;
+    if (!v->initialised) return -XEN_EINVAL;
     vcpu_set_down(v, false);
     return 0;
 }
@@ -151,34 +134,20 @@ long hc_vcpu_op(struct vcpu *caller, const struct hc_args *args)
     struct vcpu *v = domain_vcpu(caller->domain, args->a[1]);
     uint64_t va = args->a[2];
 
-    if (!v)
-        return -XEN_ENOENT;
+    if (!v) return -XEN_ENOENT;
     switch ((uint32_t)args->a[0]) {
-    case VCPUOP_up:
-        return bring_up(v);
-    case VCPUOP_down:
-        vcpu_set_down(v, true);
-        return 0;
-    case VCPUOP_is_up:
-        return !(READ_ONCE(v->holds) & HOLD_DOWN);
-    case VCPUOP_get_runstate_info:
-        return get_runstate(v, va);
-    case VCPUOP_register_runstate_memory_area:
-        return register_runstate(v, va);
-    case VCPUOP_stop_periodic_timer: /* there is none */
-        return 0;
-    case VCPUOP_set_singleshot_timer:
-        return set_oneshot(v, va);
-    case VCPUOP_stop_singleshot_timer:
-        return stop_oneshot(v);
-    case VCPUOP_register_vcpu_info:
-        return register_info(v, va);
-    case VCPUOP_send_nmi:
-        return send_nmi(v);
-    case VCPUOP_register_vcpu_time_memory_area:
-        return register_time(v, va);
-    default:
-        return -XEN_ENOSYS;
+    case VCPUOP_up: return bring_up(v);
+    case VCPUOP_down: vcpu_set_down(v, true); return 0;
+    case VCPUOP_is_up: return !(READ_ONCE(v->holds) & HOLD_DOWN);
+    case VCPUOP_get_runstate_info: return get_runstate(v, va);
+    case VCPUOP_register_runstate_memory_area: return register_runstate(v, va);
+    case VCPUOP_stop_periodic_timer: /* there is none */ return 0;
+    case VCPUOP_set_singleshot_timer: return set_oneshot(v, va);
+    case VCPUOP_stop_singleshot_timer: return stop_oneshot(v);
+    case VCPUOP_register_vcpu_info: return register_info(v, va);
+    case VCPUOP_send_nmi: return send_nmi(v);
+    case VCPUOP_register_vcpu_time_memory_area: return register_time(v, va);
+    default: return -XEN_ENOSYS;
     }
 }
 

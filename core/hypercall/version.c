@@ -26,15 +26,10 @@ static long get_text(struct vcpu *v, uint32_t cmd, uint64_t va)
 {
     char buf[sizeof(xen_capabilities_info_t)] = {0};
 
-    if (cmd >= ARRAY_SIZE(texts))
-        return -XEN_ENOSYS;
+    if (cmd >= ARRAY_SIZE(texts)) return -XEN_ENOSYS;
     cmd = index_nospec(cmd, ARRAY_SIZE(texts));
-    if (!texts[cmd].text)
-        return -XEN_ENOSYS;
-    copy_string(buf,
-                texts[cmd].privileged && !v->domain->privileged
-                    ? "<denied>"
-                    : texts[cmd].text,
+    if (!texts[cmd].text) return -XEN_ENOSYS;
+    copy_string(buf, texts[cmd].privileged && !v->domain->privileged ? "<denied>" : texts[cmd].text,
                 texts[cmd].size);
     return copy_to_guest(va, buf, texts[cmd].size);
 }
@@ -43,14 +38,10 @@ static long get_features(struct vcpu *v, uint64_t va)
 {
     struct xen_feature_info op;
 
-    if (copy_from_guest(&op, va, sizeof(op)))
-        return -XEN_EFAULT;
-    if (op.submap_idx != 0)
-        return -XEN_EINVAL;
-    op.submap = BIT(XENFEAT_writable_page_tables) |
-                BIT(XENFEAT_auto_translated_physmap) |
-                BIT(XENFEAT_hvm_callback_vector) |
-                BIT(XENFEAT_hvm_safe_pvclock) |
+    if (copy_from_guest(&op, va, sizeof(op))) return -XEN_EFAULT;
+    if (op.submap_idx != 0) return -XEN_EINVAL;
+    op.submap = BIT(XENFEAT_writable_page_tables) | BIT(XENFEAT_auto_translated_physmap) |
+                BIT(XENFEAT_hvm_callback_vector) | BIT(XENFEAT_hvm_safe_pvclock) |
                 BIT(XENFEAT_memory_op_vnode_supported);
     if (v->domain->privileged)
         op.submap |= BIT(XENFEAT_dom0) | BIT(XENFEAT_direct_mapped);
@@ -76,19 +67,13 @@ long hc_xen_version(struct vcpu *v, const struct hc_args *args)
     uint64_t va = args->a[1];
 
     switch (cmd) {
-    case XENVER_version:
-        return VERSION;
-    case XENVER_compile_info:
-        return compile_info(va);
-    case XENVER_platform_parameters:
-        return copy_to_guest(va, &platform, sizeof(platform));
-    case XENVER_get_features:
-        return get_features(v, va);
-    case XENVER_pagesize:
-        return va ? -XEN_EINVAL : (long)PAGE_SIZE;
+    case XENVER_version: return VERSION;
+    case XENVER_compile_info: return compile_info(va);
+    case XENVER_platform_parameters: return copy_to_guest(va, &platform, sizeof(platform));
+    case XENVER_get_features: return get_features(v, va);
+    case XENVER_pagesize: return va ? -XEN_EINVAL : (long)PAGE_SIZE;
     case XENVER_guest_handle:
         return copy_to_guest(va, v->domain->handle, sizeof(v->domain->handle));
-    default:
-        return get_text(v, cmd, va);
+    default: return get_text(v, cmd, va);
     }
 }

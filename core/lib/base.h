@@ -24,8 +24,7 @@
 #define STRINGIFY_(x)  #x
 #define STRINGIFY(x)   STRINGIFY_(x)
 
-#define container_of(p, type, member) \
-    ((type *)((char *)(p)-offsetof(type, member)))
+#define container_of(p, type, member) ((type *)((char *)(p)-offsetof(type, member)))
 
 #define likely(x)              __builtin_expect(!!(x), 1)
 #define unlikely(x)            __builtin_expect(!!(x), 0)
@@ -58,10 +57,7 @@ static inline size_t index_nospec(size_t i, size_t n)
 {
     size_t mask;
 
-    __asm__ volatile("cmp %1, %2; sbb %0, %0"
-                     : "=r"(mask)
-                     : "r"(n), "r"(i)
-                     : "cc");
+    __asm__ volatile("cmp %1, %2; sbb %0, %0" : "=r"(mask) : "r"(n), "r"(i) : "cc");
     return i & mask;
 }
 

@@ -48,16 +48,13 @@ static inline bool test_and_clear_bit(unsigned int n, unsigned long *map)
 }
 
 /* The first set bit at or after `from`, or n when there is none below n. */
-static inline unsigned int find_bit(const unsigned long *map, unsigned int n,
-                                    unsigned int from)
+static inline unsigned int find_bit(const unsigned long *map, unsigned int n, unsigned int from)
 {
     for (unsigned int w = from / 64; w * 64 < n; w++) {
         unsigned long word = READ_ONCE(map[w]);
 
-        if (w == from / 64)
-            word &= ~0ul << (from % 64);
-        if (word)
-            return MIN(w * 64 + (unsigned int)__builtin_ctzl(word), n);
+        if (w == from / 64) word &= ~0ul << (from % 64);
+        if (word) return MIN(w * 64 + (unsigned int)__builtin_ctzl(word), n);
     }
     return n;
 }
@@ -66,9 +63,7 @@ static inline unsigned int count_bits(const unsigned long *map, unsigned int n)
 {
     unsigned int sum = 0;
 
-    for (unsigned int i = find_bit(map, n, 0); i < n;
-         i = find_bit(map, n, i + 1))
-        sum++;
+    for (unsigned int i = find_bit(map, n, 0); i < n; i = find_bit(map, n, i + 1)) sum++;
     return sum;
 }
 

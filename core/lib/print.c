@@ -10,8 +10,7 @@ struct out {
 
 static void put(struct out *o, char c)
 {
-    if (o->len + 1 < o->size)
-        o->buf[o->len] = c;
+    if (o->len + 1 < o->size) o->buf[o->len] = c;
     o->len++;
 }
 
@@ -21,21 +20,17 @@ struct spec {
     int longs;
 };
 
-static void put_text(struct out *o, const struct spec *s, const char *text,
-                     size_t len)
+static void put_text(struct out *o, const struct spec *s, const char *text, size_t len)
 {
     int pad = s->width - (int)len;
 
-    for (; !s->left && pad > 0; pad--)
-        put(o, ' ');
-    for (size_t i = 0; i < len; i++)
-        put(o, text[i]);
-    for (; pad > 0; pad--)
-        put(o, ' ');
+    for (; !s->left && pad > 0; pad--) put(o, ' ');
+    for (size_t i = 0; i < len; i++) put(o, text[i]);
+    for (; pad > 0; pad--) put(o, ' ');
 }
 
-static void put_number(struct out *o, const struct spec *s, uint64_t v,
-                       unsigned int base, bool upper, const char *prefix)
+static void put_number(struct out *o, const struct spec *s, uint64_t v, unsigned int base,
+                       bool upper, const char *prefix)
 {
     const char *digits = upper ? "0123456789ABCDEF" : "0123456789abcdef";
     char text[72];
@@ -46,11 +41,9 @@ static void put_number(struct out *o, const struct spec *s, uint64_t v,
         text[--at] = digits[v % base];
         v /= base;
     } while (v);
-    while (s->zero && !s->left && at > signs + 1 &&
-           (int)(sizeof(text) - at + signs) < s->width)
+    while (s->zero && !s->left && at > signs + 1 && (int)(sizeof(text) - at + signs) < s->width)
         text[--at] = '0';
-    while (signs)
-        text[--at] = prefix[--signs];
+    while (signs) text[--at] = prefix[--signs];
     put_text(o, s, text + at, sizeof(text) - at);
 }
 
@@ -65,19 +58,16 @@ static const char *parse_spec(const char *f, struct spec *s, va_list *args)
         s->width = va_arg(*args, int);
         f++;
     }
-    for (; *f >= '0' && *f <= '9'; f++)
-        s->width = s->width * 10 + (*f - '0');
+    for (; *f >= '0' && *f <= '9'; f++) s->width = s->width * 10 + (*f - '0');
     if (*f == '.') {
         s->precision = 0;
         if (*++f == '*') {
             s->precision = va_arg(*args, int);
             f++;
         }
-        for (; *f >= '0' && *f <= '9'; f++)
-            s->precision = s->precision * 10 + (*f - '0');
+        for (; *f >= '0' && *f <= '9'; f++) s->precision = s->precision * 10 + (*f - '0');
     }
-    for (; *f == 'l' || *f == 'z'; f++)
-        s->longs++;
+    for (; *f == 'l' || *f == 'z'; f++) s->longs++;
     return f;
 }
 
@@ -85,50 +75,37 @@ static void put_signed(struct out *o, const struct spec *s, va_list *args)
 {
     int64_t v = s->longs ? va_arg(*args, long) : va_arg(*args, int);
 
-    put_number(o, s, v < 0 ? -(uint64_t)v : (uint64_t)v, 10, false,
-               v < 0 ? "-" : "");
+    put_number(o, s, v < 0 ? -(uint64_t)v : (uint64_t)v, 10, false, v < 0 ? "-" : "");
 }
 
 static void put_string(struct out *o, const struct spec *s, const char *text)
 {
     size_t len = 0;
 
-    while (len < (size_t)s->precision && text[len])
-        len++;
+    while (len < (size_t)s->precision && text[len]) len++;
     put_text(o, s, text, len);
 }
 
-static void put_conversion(struct out *o, char c, const struct spec *s,
-                           va_list *args)
+static void put_conversion(struct out *o, char c, const struct spec *s, va_list *args)
 {
     char one;
 
     switch (c) {
     case 'd':
-    case 'i':
-        put_signed(o, s, args);
-        break;
+    case 'i': put_signed(o, s, args); break;
     case 'u':
     case 'x':
     case 'X':
-        put_number(o, s,
-                   s->longs ? va_arg(*args, unsigned long)
-                            : va_arg(*args, unsigned int),
+        put_number(o, s, s->longs ? va_arg(*args, unsigned long) : va_arg(*args, unsigned int),
                    c == 'u' ? 10 : 16, c == 'X', "");
         break;
-    case 'p':
-        put_number(o, s, (uintptr_t)va_arg(*args, void *), 16, false, "0x");
-        break;
-    case 's':
-        put_string(o, s, va_arg(*args, const char *));
-        break;
+    case 'p': put_number(o, s, (uintptr_t)va_arg(*args, void *), 16, false, "0x"); break;
+    case 's': put_string(o, s, va_arg(*args, const char *)); break;
     case 'c':
         one = va_arg(*args, int);
         put_text(o, s, &one, 1);
         break;
-    default:
-        put(o, c);
-        break;
+    default: put(o, c); break;
     }
 }
 
@@ -145,13 +122,11 @@ int vformat(char *buf, size_t size, const char *fmt, va_list args)
             continue;
         }
         fmt = parse_spec(fmt + 1, &s, &ap);
-        if (!*fmt)
-            break;
+        if (!*fmt) break;
         put_conversion(&o, *fmt, &s, &ap);
     }
     va_end(ap);
-    if (size)
-        buf[MIN(o.len, size - 1)] = 0;
+    if (size) buf[MIN(o.len, size - 1)] = 0;
     return o.len;
 }
 

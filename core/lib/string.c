@@ -19,10 +19,8 @@ void *memmove(void *dst, const void *src, size_t n)
     char *d = dst;
     const char *s = src;
 
-    if (d <= s || d >= s + n)
-        return memcpy(dst, src, n);
-    while (n--)
-        d[n] = s[n];
+    if (d <= s || d >= s + n) return memcpy(dst, src, n);
+    while (n--) d[n] = s[n];
     return dst;
 }
 
@@ -45,8 +43,7 @@ int memcmp(const void *a, const void *b, size_t n)
     const unsigned char *x = a, *y = b;
 
     for (; n; n--, x++, y++)
-        if (*x != *y)
-            return *x - *y;
+        if (*x != *y) return *x - *y;
     return 0;
 }
 
@@ -54,8 +51,7 @@ size_t strlen(const char *s)
 {
     size_t n = 0;
 
-    while (s[n])
-        n++;
+    while (s[n]) n++;
     return n;
 }
 
@@ -67,16 +63,14 @@ int strcmp(const char *a, const char *b)
 int strncmp(const char *a, const char *b, size_t n)
 {
     for (; n; n--, a++, b++)
-        if (*a != *b || !*a)
-            return (unsigned char)*a - (unsigned char)*b;
+        if (*a != *b || !*a) return (unsigned char)*a - (unsigned char)*b;
     return 0;
 }
 
 char *strchr(const char *s, int c)
 {
     for (; *s != (char)c; s++)
-        if (!*s)
-            return NULL;
+        if (!*s) return NULL;
     return (char *)s;
 }
 

@@ -37,8 +37,7 @@ static unsigned long gibs[BITMAP_WORDS(MAX_GIBS)];
 
 static inline bool has_word(uint64_t mfn)
 {
-    return mfn < max_mfn &&
-           test_bit(index_nospec(mfn, max_mfn) >> ORDER_1G, gibs);
+    return mfn < max_mfn && test_bit(index_nospec(mfn, max_mfn) >> ORDER_1G, gibs);
 }
 
 static inline uint16_t word_owner(uint64_t word)
@@ -48,8 +47,7 @@ static inline uint16_t word_owner(uint64_t word)
 
 uint16_t frame_owner(uint64_t mfn)
 {
-    if (!has_word(mfn))
-        return OWNER_RESERVED;
+    if (!has_word(mfn)) return OWNER_RESERVED;
     return word_owner(READ_ONCE(words[index_nospec(mfn, max_mfn)]));
 }
 
@@ -62,17 +60,15 @@ bool frame_get(uint64_t mfn, uint16_t owner)
 {
     uint64_t *w, old;
 
-    if (!has_word(mfn))
-        return false;
+    if (!has_word(mfn)) return false;
     w = &words[index_nospec(mfn, max_mfn)];
     old = READ_ONCE(*w);
     do {
         uint32_t refs = old;
 
-        if (word_owner(old) != owner || !refs || refs >= REFS_MAX)
-            return false;
-    } while (!__atomic_compare_exchange_n(w, &old, old + 1, false,
-                                          __ATOMIC_SEQ_CST, __ATOMIC_RELAXED));
+        if (word_owner(old) != owner || !refs || refs >= REFS_MAX) return false;
+    } while (
+        !__atomic_compare_exchange_n(w, &old, old + 1, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED));
     return true;
 }
 
@@ -90,8 +86,7 @@ static inline uint64_t chunk_mfn(const struct chunk *c)
 static void chunk_file(struct chunk *c)
 {
     list_del(&c->link);
-    if (c->core || !c->free_count)
-        return;
+    if (c->core || !c->free_count) return;
     list_add(c->free_count == CHUNK_FRAMES ? &full : &partial, &c->link);
 }
 
@@ -103,8 +98,7 @@ static void mark_free(uint64_t mfn, uint64_t word)
     __set_bit(mfn % CHUNK_FRAMES, c->free);
     c->free_count++;
     free_frames++;
-    if (!c->core && (c->free_count == 1 || c->free_count == CHUNK_FRAMES))
-        chunk_file(c);
+    if (!c->core && (c->free_count == 1 || c->free_count == CHUNK_FRAMES)) chunk_file(c);
 }
 
 static void mark_used(uint64_t mfn)
@@ -115,8 +109,7 @@ static void mark_used(uint64_t mfn)
     __clear_bit(mfn % CHUNK_FRAMES, c->free);
     c->free_count--;
     free_frames--;
-    if (!c->core && (c->free_count == CHUNK_FRAMES - 1 || c->free_count == 0))
-        chunk_file(c);
+    if (!c->core && (c->free_count == CHUNK_FRAMES - 1 || c->free_count == 0)) chunk_file(c);
 }
 
 void frame_put(uint64_t mfn)
@@ -127,8 +120,7 @@ void frame_put(uint64_t mfn)
     ASSERT(has_word(mfn));
     old = __atomic_fetch_sub(&words[mfn], 1, __ATOMIC_SEQ_CST);
     ASSERT((uint32_t)old != 0);
-    if ((uint32_t)old != 1)
-        return;
+    if ((uint32_t)old != 1) return;
     /* The domain lives as long as it has frames: each holds a reference. */
     d = domain_of_owner(word_owner(old));
     window_zero(mfn);
@@ -147,8 +139,7 @@ static struct chunk *find_chunk(bool low, bool whole)
         list_for_each (p, heads[i]) {
             struct chunk *c = list_entry(p, struct chunk, link);
 
-            if (!low || chunk_mfn(c) < 1ul << 20)
-                return c;
+            if (!low || chunk_mfn(c) < 1ul << 20) return c;
         }
     }
     return NULL;
@@ -163,13 +154,10 @@ static uint64_t find_gib(bool low)
         unsigned int i = 0;
 
         mfn -= 1ul << ORDER_1G;
-        if (low && mfn >= 1ul << 20)
-            continue;
-        while (i < 512 && chunk_of(mfn)[i].free_count == CHUNK_FRAMES &&
-               !chunk_of(mfn)[i].core)
+        if (low && mfn >= 1ul << 20) continue;
+        while (i < 512 && chunk_of(mfn)[i].free_count == CHUNK_FRAMES && !chunk_of(mfn)[i].core)
             i++;
-        if (i == 512)
-            return mfn;
+        if (i == 512) return mfn;
     }
     return MFN_INVALID;
 }
@@ -178,11 +166,9 @@ static uint64_t find_frames(unsigned int order, bool low)
 {
     struct chunk *c;
 
-    if (order == ORDER_1G)
-        return find_gib(low);
+    if (order == ORDER_1G) return find_gib(low);
     c = find_chunk(low, order == ORDER_2M);
-    if (!c)
-        return MFN_INVALID;
+    if (!c) return MFN_INVALID;
     return chunk_mfn(c) + find_bit(c->free, CHUNK_FRAMES, 0);
 }
 
@@ -209,22 +195,19 @@ uint64_t frames_alloc(struct domain *d, unsigned int order, bool low)
 {
     uint64_t mfn, n = 1ul << order;
 
-    if ((order != ORDER_4K && order != ORDER_2M && order != ORDER_1G) ||
-        !charge(d, n))
+    if ((order != ORDER_4K && order != ORDER_2M && order != ORDER_1G) || !charge(d, n))
         return MFN_INVALID;
     spin_lock(&frames_lock);
     mfn = find_frames(order, low);
     if (mfn != MFN_INVALID)
-        for (uint64_t i = 0; i < n; i++)
-            mark_used(mfn + i);
+        for (uint64_t i = 0; i < n; i++) mark_used(mfn + i);
     spin_unlock(&frames_lock);
     if (mfn == MFN_INVALID) {
         uncharge(d, n);
         return mfn;
     }
     for (uint64_t i = mfn; i < mfn + n; i++) {
-        if (words[i] & WORD_DIRTY)
-            window_zero(i);
+        if (words[i] & WORD_DIRTY) window_zero(i);
         WRITE_ONCE(words[i], WORD_OWNER(d->id) | 1);
     }
     return mfn;
@@ -235,8 +218,7 @@ bool frames_claim(struct domain *d, uint64_t mfn, uint64_t count)
     bool all = mfn + count <= max_mfn && charge(d, count);
     uint64_t i;
 
-    if (!all)
-        return false;
+    if (!all) return false;
     spin_lock(&frames_lock);
     for (i = mfn; i < mfn + count && all; i++)
         all = frame_owner(i) == OWNER_FREE && !chunk_of(i)->core;
@@ -245,8 +227,7 @@ bool frames_claim(struct domain *d, uint64_t mfn, uint64_t count)
         words[i] = WORD_OWNER(d->id) | 1;
     }
     spin_unlock(&frames_lock);
-    if (!all)
-        uncharge(d, count);
+    if (!all) uncharge(d, count);
     return all;
 }
 
@@ -258,8 +239,7 @@ struct chunk *chunk_take_for_core(void)
 
     spin_lock(&frames_lock);
     for (uint64_t i = max_mfn / CHUNK_FRAMES; i-- > 0 && !c;)
-        if (chunks[i].free_count == CHUNK_FRAMES && !chunks[i].core)
-            c = &chunks[i];
+        if (chunks[i].free_count == CHUNK_FRAMES && !chunks[i].core) c = &chunks[i];
     if (c) {
         c->core = true;
         chunk_file(c);
@@ -290,8 +270,7 @@ void chunk_mark(struct chunk *c, unsigned int first, unsigned int n, bool used)
             mark_free(i, 0);
         }
     }
-    if (used)
-        words[mfn] |= (uint64_t)n << WORD_COUNT_SHIFT;
+    if (used) words[mfn] |= (uint64_t)n << WORD_COUNT_SHIFT;
     core_frames += used ? n : -(uint64_t)n;
     spin_unlock(&frames_lock);
 }
@@ -334,8 +313,7 @@ void frames_note_ram(uint64_t start, uint64_t end)
 {
     if (end > (uint64_t)MAX_GIBS << 30)
         panic("memory above %u TiB is not supported", MAX_GIBS / 1024);
-    for (uint64_t gib = start >> 30; gib < DIV_UP(end, 1ull << 30); gib++)
-        __set_bit(gib, gibs);
+    for (uint64_t gib = start >> 30; gib < DIV_UP(end, 1ull << 30); gib++) __set_bit(gib, gibs);
     max_mfn = MAX(max_mfn, ROUND_UP(DIV_UP(end, PAGE_SIZE), CHUNK_FRAMES));
     ram_frames += (end - start) >> PAGE_SHIFT;
 }
@@ -370,8 +348,7 @@ void frames_init(uint64_t table)
         if (!core_map(CHUNKS_BASE + at, table + at, 1, PTE_DATA))
             panic("too few early page tables for the frame table");
     memset(chunks, 0, chunks_bytes());
-    for (uint64_t i = 0; i < max_mfn / CHUNK_FRAMES; i++)
-        list_init(&chunks[i].link);
+    for (uint64_t i = 0; i < max_mfn / CHUNK_FRAMES; i++) list_init(&chunks[i].link);
 }
 
 void frames_add_ram(uint64_t start, uint64_t end)
@@ -380,8 +357,7 @@ void frames_add_ram(uint64_t start, uint64_t end)
     end = MIN(end >> PAGE_SHIFT, max_mfn);
     spin_lock(&frames_lock);
     for (uint64_t i = start; i < end; i++)
-        if (frame_owner(i) == OWNER_RESERVED)
-            mark_free(i, WORD_DIRTY);
+        if (frame_owner(i) == OWNER_RESERVED) mark_free(i, WORD_DIRTY);
     spin_unlock(&frames_lock);
 }
 
@@ -390,8 +366,7 @@ void frames_dump(void)
     struct domain *d;
     domid_t id = 0;
 
-    log_info("frames: %lu RAM, %lu free, %lu core", ram_frames, free_frames,
-             frames_core_count());
+    log_info("frames: %lu RAM, %lu free, %lu core", ram_frames, free_frames, frames_core_count());
     while ((d = domain_get_from(id)) != NULL) {
         log_info("frames: d%u owns %lu, p2m tables %lu", d->id, d->tot_pages,
                  d->p2m ? d->p2m->tables : 0);

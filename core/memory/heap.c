@@ -59,10 +59,8 @@ static unsigned int find_run(const struct chunk *c, unsigned int n)
     while (i + n <= CHUNK_FRAMES) {
         unsigned int k = 1;
 
-        while (k < n && test_bit(i + k, c->free))
-            k++;
-        if (k == n)
-            return i;
+        while (k < n && test_bit(i + k, c->free)) k++;
+        if (k == n) return i;
         i = find_bit(c->free, CHUNK_FRAMES, i + k);
     }
     return CHUNK_FRAMES;
@@ -74,8 +72,7 @@ static bool add_chunk(void)
     struct chunk *c = chunk_take_for_core();
     uint64_t phys;
 
-    if (!c)
-        return false;
+    if (!c) return false;
     phys = chunk_first_mfn(c) << PAGE_SHIFT;
     if (!core_map(HEAP_BASE + phys, phys, 2, PTE_DATA)) {
         chunk_give_back(c);
@@ -98,11 +95,9 @@ static void *take_pages(unsigned int count)
         struct chunk *c = list_entry(p, struct chunk, link);
         unsigned int at;
 
-        if (c->free_count < count)
-            continue;
+        if (c->free_count < count) continue;
         at = find_run(c, count);
-        if (at == CHUNK_FRAMES)
-            continue;
+        if (at == CHUNK_FRAMES) continue;
         empty_chunks -= c->free_count == CHUNK_FRAMES;
         chunk_mark(c, at, count, true);
         page = core_from_mfn(chunk_first_mfn(c) + at);
@@ -116,13 +111,10 @@ void *core_alloc_pages(unsigned int count)
 {
     void *p;
 
-    if (!count || count > CHUNK_FRAMES)
-        return NULL;
+    if (!count || count > CHUNK_FRAMES) return NULL;
     p = take_pages(count);
-    if (!p && add_chunk())
-        p = take_pages(count);
-    if (p)
-        memset(p, 0, count * PAGE_SIZE);
+    if (!p && add_chunk()) p = take_pages(count);
+    if (p) memset(p, 0, count * PAGE_SIZE);
     return p;
 }
 
@@ -132,8 +124,7 @@ void core_free_pages(void *p, unsigned int count)
     uint64_t mfn;
     bool give_back = false;
 
-    if (!p)
-        return;
+    if (!p) return;
     mfn = core_to_mfn(p);
     c = chunk_from_mfn(mfn);
     memset(p, 0, count * PAGE_SIZE);
@@ -156,10 +147,8 @@ void core_free_pages(void *p, unsigned int count)
 
 void heap_boot(void)
 {
-    for (unsigned int i = 0; i < CLASSES; i++)
-        list_init(&slabs[i]);
-    if (!add_chunk())
-        panic("no 2 MiB of memory in a row for the core's heap");
+    for (unsigned int i = 0; i < CLASSES; i++) list_init(&slabs[i]);
+    if (!add_chunk()) panic("no 2 MiB of memory in a row for the core's heap");
     for (uint64_t at = 0; at < max_mfn; at += 1ul << ORDER_1G)
         if (!core_entry(HEAP_BASE + (at << PAGE_SHIFT), 2))
             panic("no memory for the heap's page tables");
@@ -170,13 +159,11 @@ static struct slab *new_slab(unsigned int class)
     struct slab *s = core_alloc_pages(1);
     size_t size = 1ul << (class + SMALLEST);
 
-    if (!s)
-        return NULL;
+    if (!s) return NULL;
     list_init(&s->link);
     s->class = class;
     s->magic = SLAB_MAGIC;
-    for (size_t at = MAX(size, (size_t)SLAB_HEAD); at + size <= PAGE_SIZE;
-         at += size) {
+    for (size_t at = MAX(size, (size_t)SLAB_HEAD); at + size <= PAGE_SIZE; at += size) {
         void **object = (void **)((char *)s + at);
 
         *object = s->free;
@@ -192,8 +179,7 @@ static void *take_object(struct slab *s)
 
     s->free = *object;
     s->used++;
-    if (!s->free)
-        list_del(&s->link);
+    if (!s->free) list_del(&s->link);
     return object;
 }
 
@@ -203,16 +189,13 @@ void *core_alloc(size_t size)
     struct slab *s;
     void *p;
 
-    if (size > 1ul << (CLASSES - 1 + SMALLEST))
-        return core_alloc_pages(DIV_UP(size, PAGE_SIZE));
-    while (size > 1ul << (class + SMALLEST))
-        class ++;
+    if (size > 1ul << (CLASSES - 1 + SMALLEST)) return core_alloc_pages(DIV_UP(size, PAGE_SIZE));
+    while (size > 1ul << (class + SMALLEST)) class ++;
     spin_lock(&slab_lock);
     if (list_empty(&slabs[class])) {
         spin_unlock(&slab_lock);
         s = new_slab(class);
-        if (!s)
-            return NULL;
+        if (!s) return NULL;
         spin_lock(&slab_lock);
         list_add(&slabs[class], &s->link);
     }
@@ -228,8 +211,7 @@ void core_free(void *p)
     struct slab *s = (struct slab *)((uintptr_t)p & PAGE_MASK);
     bool empty;
 
-    if (!p)
-        return;
+    if (!p) return;
     if (p == (void *)s) {
         core_free_pages(p, chunk_run(core_to_mfn(p)));
         return;
@@ -237,14 +219,11 @@ void core_free(void *p)
     ASSERT(s->magic == SLAB_MAGIC);
     memset(p, 0, 1ul << (s->class + SMALLEST));
     spin_lock(&slab_lock);
-    if (!s->free)
-        list_add(&slabs[s->class], &s->link);
+    if (!s->free) list_add(&slabs[s->class], &s->link);
     *(void **)p = s->free;
     s->free = p;
     empty = --s->used == 0;
-    if (empty)
-        list_del(&s->link);
+    if (empty) list_del(&s->link);
     spin_unlock(&slab_lock);
-    if (empty)
-        core_free_pages(s, 1);
+    if (empty) core_free_pages(s, 1);
 }

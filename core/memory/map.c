@@ -16,15 +16,13 @@ static uint64_t *table_at(uint64_t entry)
 {
     uint64_t phys = entry & PTE_ADDR;
 
-    if (phys < (uintptr_t)image_end)
-        return (uint64_t *)phys;
+    if (phys < (uintptr_t)image_end) return (uint64_t *)phys;
     return (uint64_t *)(HEAP_BASE + phys);
 }
 
 static uint64_t *table_alloc(void)
 {
-    if (pool_used < ARRAY_SIZE(pool))
-        return pool[pool_used++];
+    if (pool_used < ARRAY_SIZE(pool)) return pool[pool_used++];
     return heap_ready ? core_alloc_pages(1) : NULL;
 }
 
@@ -38,8 +36,7 @@ uint64_t *core_entry(uint64_t va, unsigned int level)
         if (!(*e & PTE_P)) {
             uint64_t *new = table_alloc();
 
-            if (!new)
-                return NULL;
+            if (!new) return NULL;
             *e = core_to_phys(new) | PTE_P | PTE_RW;
         }
         table = table_at(*e);
@@ -51,8 +48,7 @@ bool core_map(uint64_t va, uint64_t phys, unsigned int level, uint64_t flags)
 {
     uint64_t *e = core_entry(va, level);
 
-    if (!e)
-        return false;
+    if (!e) return false;
     ASSERT(!(*e & PTE_P));
     WRITE_ONCE(*e, phys | flags | (level > 1 ? PTE_PS : 0));
     return true;
@@ -69,8 +65,7 @@ void core_unmap(uint64_t va, unsigned int level)
 static void map_image(const char *from, const char *to, uint64_t flags)
 {
     for (uintptr_t a = (uintptr_t)from; a < (uintptr_t)to; a += PAGE_SIZE)
-        if (!core_map(a, a, 1, flags))
-            panic("too few early page tables for the image");
+        if (!core_map(a, a, 1, flags)) panic("too few early page tables for the image");
 }
 
 void map_init(void)

@@ -36,8 +36,7 @@ extern char image_start[], text_end[], rodata_end[], image_end[];
 
 /* Maps one page (level 1: 4 KiB, 2: 2 MiB); tables are made as needed.  False
  * without memory.  Callers: boot, heap and vmap under their locks. */
-bool core_map(uint64_t va, uint64_t phys, unsigned int level,
-              uint64_t flags) must_use;
+bool core_map(uint64_t va, uint64_t phys, unsigned int level, uint64_t flags) must_use;
 /* Removes one; the caller flushes. */
 void core_unmap(uint64_t va, unsigned int level);
 /* The entry of level 1 or 2 for va, its tables made as needed; NULL: no

@@ -51,8 +51,8 @@ void window_zero(uint64_t mfn)
     window_close(p);
 }
 
-void window_copy(uint64_t dst_mfn, unsigned int dst_off, uint64_t src_mfn,
-                 unsigned int src_off, unsigned int len)
+void window_copy(uint64_t dst_mfn, unsigned int dst_off, uint64_t src_mfn, unsigned int src_off,
+                 unsigned int len)
 {
     char *dst = window_open(dst_mfn);
     const char *src = window_open(src_mfn);
@@ -95,8 +95,7 @@ static void *map_pages(uint64_t mfn, unsigned int count, uint64_t flags)
             at = VMAP_PAGES;
     for (i = 0; at < VMAP_PAGES && i < count; i++) {
         __set_bit(at + i, used);
-        WRITE_ONCE(*core_pte(va + i * PAGE_SIZE),
-                   (mfn + i) << PAGE_SHIFT | flags);
+        WRITE_ONCE(*core_pte(va + i * PAGE_SIZE), (mfn + i) << PAGE_SHIFT | flags);
     }
     spin_unlock(&vmap_lock);
     return at < VMAP_PAGES ? (void *)va : NULL;
@@ -110,8 +109,8 @@ void *vmap(uint64_t mfn, unsigned int count)
 void *vmap_device(uint64_t phys, size_t size)
 {
     unsigned int off = phys & (PAGE_SIZE - 1);
-    char *p = map_pages(phys >> PAGE_SHIFT, DIV_UP(off + size, PAGE_SIZE),
-                        PTE_DATA | PTE_PCD | PTE_PWT);
+    char *p =
+        map_pages(phys >> PAGE_SHIFT, DIV_UP(off + size, PAGE_SIZE), PTE_DATA | PTE_PCD | PTE_PWT);
 
     return p ? p + off : NULL;
 }
@@ -122,12 +121,10 @@ void vunmap(void *p, unsigned int count)
     unsigned int at = (va - VMAP_BASE) >> PAGE_SHIFT;
 
     ASSERT(va >= VMAP_BASE && at + count <= VMAP_PAGES);
-    for (unsigned int i = 0; i < count; i++)
-        WRITE_ONCE(*core_pte(va + i * PAGE_SIZE), 0);
+    for (unsigned int i = 0; i < count; i++) WRITE_ONCE(*core_pte(va + i * PAGE_SIZE), 0);
     flush_core_tlb_all();
     spin_lock(&vmap_lock);
-    for (unsigned int i = 0; i < count; i++)
-        __clear_bit(at + i, used);
+    for (unsigned int i = 0; i < count; i++) __clear_bit(at + i, used);
     spin_unlock(&vmap_lock);
 }
 
@@ -136,28 +133,25 @@ static void show_run(uint64_t va, uint64_t mfn, unsigned int count)
 {
     uint16_t owner = frame_owner(mfn);
 
-    if (!count)
-        return;
+    if (!count) return;
     if (owner < DOMID_FIRST_RESERVED)
         log_info("  %lx: mfn %lx, %u registered page%s of d%u", va, mfn, count,
                  count > 1 ? "s" : "", owner);
     else
-        log_info("  %lx: mfn %lx, %u page%s of device registers", va, mfn,
-                 count, count > 1 ? "s" : "");
+        log_info("  %lx: mfn %lx, %u page%s of device registers", va, mfn, count,
+                 count > 1 ? "s" : "");
 }
 
 void vmap_dump(void)
 {
     struct cpu *c;
 
-    log_info("image %lx-%lx, heap at %llx: %lu pages, all the core's",
-             (uintptr_t)image_start, (uintptr_t)image_end, HEAP_BASE,
-             frames_core_count());
+    log_info("image %lx-%lx, heap at %llx: %lu pages, all the core's", (uintptr_t)image_start,
+             (uintptr_t)image_end, HEAP_BASE, frames_core_count());
     for (unsigned int i = 0; i < VMAP_PAGES; i++) {
         uint64_t va = VMAP_BASE + ((uint64_t)i << PAGE_SHIFT);
 
-        if (test_bit(i, used))
-            show_run(va, (*core_pte(va) & PTE_ADDR) >> PAGE_SHIFT, 1);
+        if (test_bit(i, used)) show_run(va, (*core_pte(va) & PTE_ADDR) >> PAGE_SHIFT, 1);
     }
     for_each_cpu (c) {
         for (unsigned int i = 0; i < WINDOWS_PER_CPU; i++)

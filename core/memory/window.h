@@ -19,8 +19,8 @@ void *window_open(uint64_t mfn);
 void window_close(const void *p);
 
 void window_zero(uint64_t mfn);
-void window_copy(uint64_t dst_mfn, unsigned int dst_off, uint64_t src_mfn,
-                 unsigned int src_off, unsigned int len);
+void window_copy(uint64_t dst_mfn, unsigned int dst_off, uint64_t src_mfn, unsigned int src_off,
+                 unsigned int len);
 
 /* Maps `count` frames in a row for long; NULL when there is no room. */
 void *vmap(uint64_t mfn, unsigned int count) must_use;

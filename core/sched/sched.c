@@ -51,16 +51,14 @@ static struct runq *lock_runq(struct vcpu *v)
         struct runq *rq = runq_of(c);
 
         spin_lock(&rq->lock);
-        if (v->sched.last_cpu == c)
-            return rq;
+        if (v->sched.last_cpu == c) return rq;
         spin_unlock(&rq->lock);
     }
 }
 
 bool vcpu_runnable(const struct vcpu *v)
 {
-    return !READ_ONCE(v->holds) && !READ_ONCE(v->pause_count) &&
-           !READ_ONCE(v->domain->pause_count);
+    return !READ_ONCE(v->holds) && !READ_ONCE(v->pause_count) && !READ_ONCE(v->domain->pause_count);
 }
 
 static bool is_idle(const struct vcpu *v)
@@ -77,12 +75,10 @@ static struct vcpu *queued(struct list *p)
 
 static int runstate_for(const struct vcpu *v, bool running)
 {
-    if (running)
-        return RUNSTATE_running;
-    if (vcpu_runnable(v))
-        return RUNSTATE_runnable;
-    return READ_ONCE(v->holds) & (HOLD_BLOCKED | HOLD_POLL) &&
-                   !v->pause_count && !v->domain->pause_count
+    if (running) return RUNSTATE_running;
+    if (vcpu_runnable(v)) return RUNSTATE_runnable;
+    return READ_ONCE(v->holds) & (HOLD_BLOCKED | HOLD_POLL) && !v->pause_count &&
+                   !v->domain->pause_count
                ? RUNSTATE_blocked
                : RUNSTATE_offline;
 }
@@ -123,10 +119,8 @@ static void charge(struct runq *rq, struct vcpu *v, uint64_t t)
 
     v->sched.slice_start = t;
     v->sched.vtime += ran * SCHED_DEFAULT_WEIGHT / d->weight;
-    if (v->sched.vtime > rq->min_vtime && list_empty(&rq->queue))
-        rq->min_vtime = v->sched.vtime;
-    if (d->cap)
-        __atomic_fetch_sub(&d->cap_budget, ran, __ATOMIC_SEQ_CST);
+    if (v->sched.vtime > rq->min_vtime && list_empty(&rq->queue)) rq->min_vtime = v->sched.vtime;
+    if (d->cap) __atomic_fetch_sub(&d->cap_budget, ran, __ATOMIC_SEQ_CST);
 }
 
 static bool out_of_budget(const struct domain *d)
@@ -141,19 +135,16 @@ static void cap_refill(void *data)
     uint64_t t = now();
     int64_t full, left;
 
-    if (!d->cap)
-        return;
+    if (!d->cap) return;
     /* A late timer makes up for the periods that it missed; what a domain did
      * not use is lost. */
     full = CAP_PERIOD * d->cap / 100 * (1 + (t - d->cap_refill) / CAP_PERIOD);
     d->cap_refill += CAP_PERIOD * (1 + (t - d->cap_refill) / CAP_PERIOD);
     left = __atomic_add_fetch(&d->cap_budget, full, __ATOMIC_SEQ_CST);
-    if (left > full)
-        __atomic_store_n(&d->cap_budget, full, __ATOMIC_SEQ_CST);
+    if (left > full) __atomic_store_n(&d->cap_budget, full, __ATOMIC_SEQ_CST);
     timer_set(&d->cap_timer, d->cap_refill);
     for_each_vcpu (d, v)
-        if (READ_ONCE(v->sched.parked))
-            sched_wake(v);
+        if (READ_ONCE(v->sched.parked)) sched_wake(v);
 }
 
 void sched_init_domain(struct domain *d)
@@ -168,8 +159,7 @@ static void enqueue(struct runq *rq, struct vcpu *v)
     struct list *p;
 
     for (p = rq->queue.prev; p != &rq->queue; p = p->prev)
-        if (queued(p)->sched.vtime <= v->sched.vtime)
-            break;
+        if (queued(p)->sched.vtime <= v->sched.vtime) break;
     list_add(p, &v->sched.link);
     v->sched.queued = true;
     rq->waiting++;
@@ -200,17 +190,14 @@ static struct cpu *choose_cpu(struct runq *rq, struct vcpu *v)
         struct cpu *c = rq->cpu[i];
         unsigned int score;
 
-        if (!may_run_on(v, c))
-            continue;
+        if (!may_run_on(v, c)) continue;
         if (c->current == c->idle && !test_bit(WORK_SCHEDULE, &c->pending)) {
-            score = 2 + 4 * test_bit(c->id, v->sched.soft) +
-                    (c == v->sched.last_cpu);
+            score = 2 + 4 * test_bit(c->id, v->sched.soft) + (c == v->sched.last_cpu);
             if (score > best_score) {
                 best_score = score;
                 best = c;
             }
-        } else if (!best_score && c->current != c->idle &&
-                   c->current->sched.vtime >= most) {
+        } else if (!best_score && c->current != c->idle && c->current->sched.vtime >= most) {
             most = c->current->sched.vtime;
             best = c;
         }
@@ -224,8 +211,7 @@ static struct cpu *idle_elsewhere(const struct runq *rq, struct vcpu *v)
     struct cpu *c;
 
     for_each_cpu (c)
-        if (runq_of(c) != rq && may_run_on(v, c) && c->current == c->idle)
-            return c;
+        if (runq_of(c) != rq && may_run_on(v, c) && c->current == c->idle) return c;
     return NULL;
 }
 
@@ -238,8 +224,7 @@ static void preempt(struct cpu *c, const struct vcpu *v, uint64_t t)
     if (c->current == c->idle || t - c->current->sched.slice_start >= RATELIMIT)
         cpu_ask(c, WORK_SCHEDULE);
     else if (c == this_cpu())
-        timer_set(&slice_timer[c->id],
-                  c->current->sched.slice_start + RATELIMIT);
+        timer_set(&slice_timer[c->id], c->current->sched.slice_start + RATELIMIT);
     else
         cpu_ask(c, WORK_SCHEDULE);
 }
@@ -255,11 +240,9 @@ static void advance_min(struct runq *rq, uint64_t t)
         uint64_t ran = t - v->sched.slice_start;
 
         if (!is_idle(v) && t > v->sched.slice_start)
-            least = MIN(least, v->sched.vtime + ran * SCHED_DEFAULT_WEIGHT /
-                                                    v->domain->weight);
+            least = MIN(least, v->sched.vtime + ran * SCHED_DEFAULT_WEIGHT / v->domain->weight);
     }
-    if (least != TIME_NEVER)
-        rq->min_vtime = MAX(rq->min_vtime, least);
+    if (least != TIME_NEVER) rq->min_vtime = MAX(rq->min_vtime, least);
 }
 
 void sched_wake(struct vcpu *v)
@@ -268,8 +251,7 @@ void sched_wake(struct vcpu *v)
     struct cpu *c = NULL;
     uint64_t t;
 
-    if (vcpu_runnable(v) && !v->running_on && !v->sched.queued &&
-        !out_of_budget(v->domain)) {
+    if (vcpu_runnable(v) && !v->running_on && !v->sched.queued && !out_of_budget(v->domain)) {
         t = now();
         v->sched.parked = false;
         set_runstate(v, RUNSTATE_runnable, t);
@@ -283,8 +265,7 @@ void sched_wake(struct vcpu *v)
 
             c = other ? other : c;
         }
-        if (c)
-            preempt(c, v, t);
+        if (c) preempt(c, v, t);
     } else if (vcpu_runnable(v) && !v->running_on && !v->sched.queued) {
         v->sched.parked = true;
     }
@@ -296,8 +277,7 @@ void sched_stop(struct vcpu *v)
     struct runq *rq = lock_runq(v);
 
     if (!vcpu_runnable(v)) {
-        if (v->sched.queued)
-            dequeue(rq, v);
+        if (v->sched.queued) dequeue(rq, v);
         if (v->running_on)
             cpu_ask(v->running_on, WORK_SCHEDULE);
         else
@@ -337,8 +317,7 @@ static struct vcpu *pick(struct runq *rq, struct cpu *c)
     list_for_each_safe (p, n, &rq->queue) {
         struct vcpu *v = queued(p);
 
-        if (!may_run_on(v, c))
-            continue;
+        if (!may_run_on(v, c)) continue;
         if (out_of_budget(v->domain)) {
             dequeue(rq, v);
             v->sched.parked = true;
@@ -356,8 +335,7 @@ static void steal(struct cpu *c)
         struct runq *rq = &runqs[i];
         struct vcpu *v;
 
-        if (rq == runq_of(c) || !READ_ONCE(rq->waiting))
-            continue;
+        if (rq == runq_of(c) || !READ_ONCE(rq->waiting)) continue;
         spin_lock(&rq->lock);
         v = pick(rq, c);
         if (v) {
@@ -367,13 +345,11 @@ static void steal(struct cpu *c)
             WRITE_ONCE(v->sched.last_cpu, c);
         }
         spin_unlock(&rq->lock);
-        if (!v)
-            continue;
+        if (!v) continue;
         rq = runq_of(c);
         spin_lock(&rq->lock);
         v->sched.vtime += rq->min_vtime;
-        if (vcpu_runnable(v) && !v->sched.queued && !v->running_on)
-            enqueue(rq, v);
+        if (vcpu_runnable(v) && !v->sched.queued && !v->running_on) enqueue(rq, v);
         spin_unlock(&rq->lock);
         return;
     }
@@ -381,14 +357,12 @@ static void steal(struct cpu *c)
 
 static void switch_to(struct cpu *c, struct vcpu *prev, struct vcpu *next)
 {
-    if (prev == next)
-        return;
+    if (prev == next) return;
     if (!is_idle(prev)) {
         vcpu_switch_out(prev);
         __atomic_store_n(&prev->running_on, NULL, __ATOMIC_SEQ_CST);
     }
-    if (!is_idle(next))
-        vcpu_switch_in(next);
+    if (!is_idle(next)) vcpu_switch_in(next);
     (void)c;
 }
 
@@ -397,14 +371,12 @@ static void publish_runstate(struct vcpu *v)
 {
     struct vcpu_runstate_info r = v->runstate;
 
-    if (!v->runstate_va)
-        return;
+    if (!v->runstate_va) return;
     guest_access_reset(v);
     if (v->domain->runstate_update_flag) {
         uint64_t entry = r.state_entry_time | XEN_RUNSTATE_UPDATE;
 
-        if (copy_to_guest(v->runstate_va + offsetof(struct vcpu_runstate_info,
-                                                    state_entry_time),
+        if (copy_to_guest(v->runstate_va + offsetof(struct vcpu_runstate_info, state_entry_time),
                           &entry, sizeof(entry)))
             return;
     }
@@ -415,8 +387,7 @@ static uint64_t slice_end(struct runq *rq, struct vcpu *v, uint64_t t)
 {
     uint64_t slice = TIME_NEVER;
 
-    if (rq->waiting)
-        slice = SLICE;
+    if (rq->waiting) slice = SLICE;
     if (v->domain->cap) {
         int64_t budget = READ_ONCE(v->domain->cap_budget);
 
@@ -431,8 +402,7 @@ void schedule(struct cpu *c)
     struct vcpu *prev = c->current, *next;
     uint64_t t, end;
 
-    if (is_idle(prev) && !READ_ONCE(rq->waiting))
-        steal(c);
+    if (is_idle(prev) && !READ_ONCE(rq->waiting)) steal(c);
     spin_lock(&rq->lock);
     t = now();
     if (is_idle(prev)) {
@@ -459,24 +429,20 @@ void schedule(struct cpu *c)
     if (prev != next && prev->sched.queued) {
         struct cpu *other = choose_cpu(rq, prev);
 
-        if (other && other != c && other->current == other->idle)
-            cpu_ask(other, WORK_SCHEDULE);
+        if (other && other != c && other->current == other->idle) cpu_ask(other, WORK_SCHEDULE);
     }
     next->sched.slice_start = t;
     end = is_idle(next) ? TIME_NEVER : slice_end(rq, next, t);
     WRITE_ONCE(c->current, next);
     switch_to(c, prev, next);
-    if (!is_idle(prev) && prev != next)
-        set_runstate(prev, runstate_for(prev, false), t);
-    if (!is_idle(next))
-        set_runstate(next, RUNSTATE_running, t);
+    if (!is_idle(prev) && prev != next) set_runstate(prev, runstate_for(prev, false), t);
+    if (!is_idle(next)) set_runstate(next, RUNSTATE_running, t);
     spin_unlock(&rq->lock);
     if (end == TIME_NEVER)
         timer_stop(&slice_timer[c->id]);
     else
         timer_set(&slice_timer[c->id], end);
-    if (!is_idle(next) && next != prev)
-        publish_runstate(next);
+    if (!is_idle(next) && next != prev) publish_runstate(next);
 }
 
 /* --- set-up and parameters --- */
@@ -525,54 +491,43 @@ void sched_remove_vcpu(struct vcpu *v)
 {
     struct runq *rq;
 
-    if (!v->sched.last_cpu)
-        return; /* never added */
+    if (!v->sched.last_cpu) return; /* never added */
     rq = lock_runq(v);
     ASSERT(!v->running_on);
-    if (v->sched.queued)
-        dequeue(rq, v);
+    if (v->sched.queued) dequeue(rq, v);
     spin_unlock(&rq->lock);
 }
 
 int sched_set_params(struct domain *d, uint16_t weight, uint16_t cap)
 {
-    if (!weight || cap > 100 * d->max_vcpus)
-        return -XEN_EINVAL;
+    if (!weight || cap > 100 * d->max_vcpus) return -XEN_EINVAL;
     d->weight = weight;
     d->cap = cap;
     if (cap) {
-        __atomic_store_n(&d->cap_budget, CAP_PERIOD * cap / 100,
-                         __ATOMIC_SEQ_CST);
+        __atomic_store_n(&d->cap_budget, CAP_PERIOD * cap / 100, __ATOMIC_SEQ_CST);
         d->cap_refill = now() + CAP_PERIOD;
         timer_set(&d->cap_timer, d->cap_refill);
     } else {
         struct vcpu *v;
 
         timer_stop(&d->cap_timer);
-        for_each_vcpu (d, v)
-            sched_wake(v);
+        for_each_vcpu (d, v) sched_wake(v);
     }
     return 0;
 }
 
-int sched_set_affinity(struct vcpu *v, const unsigned long *hard,
-                       const unsigned long *soft)
+int sched_set_affinity(struct vcpu *v, const unsigned long *hard, const unsigned long *soft)
 {
     struct runq *rq;
 
-    if (hard && find_bit(hard, cpu_count, 0) >= cpu_count)
-        return -XEN_EINVAL;
+    if (hard && find_bit(hard, cpu_count, 0) >= cpu_count) return -XEN_EINVAL;
     rq = lock_runq(v);
-    if (hard)
-        memcpy(v->sched.hard, hard, sizeof(v->sched.hard));
-    if (soft)
-        memcpy(v->sched.soft, soft, sizeof(v->sched.soft));
-    if (v->running_on && !may_run_on(v, v->running_on))
-        cpu_ask(v->running_on, WORK_SCHEDULE);
+    if (hard) memcpy(v->sched.hard, hard, sizeof(v->sched.hard));
+    if (soft) memcpy(v->sched.soft, soft, sizeof(v->sched.soft));
+    if (v->running_on && !may_run_on(v, v->running_on)) cpu_ask(v->running_on, WORK_SCHEDULE);
     if (v->sched.queued || v->running_on)
         for (unsigned int i = 0; i < rq->cpus; i++)
-            if (may_run_on(v, rq->cpu[i]))
-                cpu_ask(rq->cpu[i], WORK_SCHEDULE);
+            if (may_run_on(v, rq->cpu[i])) cpu_ask(rq->cpu[i], WORK_SCHEDULE);
     spin_unlock(&rq->lock);
     return 0;
 }
@@ -583,14 +538,13 @@ void sched_dump(void)
     struct cpu *c;
 
     for_each_cpu (c)
-        log_info("CPU%u: d%uv%u, idle %lu ms", c->id, c->current->domain->id,
-                 c->current->id, c->idle_ns / NS_PER_MS);
+        log_info("CPU%u: d%uv%u, idle %lu ms", c->id, c->current->domain->id, c->current->id,
+                 c->idle_ns / NS_PER_MS);
     for (unsigned int i = 0; i < ARRAY_SIZE(runqs) && runqs[i].cpus; i++) {
         struct runq *rq = &runqs[i];
 
         spin_lock(&rq->lock);
-        log_info("run queue %u: %u waiting, min_vtime %lu", i, rq->waiting,
-                 rq->min_vtime);
+        log_info("run queue %u: %u waiting, min_vtime %lu", i, rq->waiting, rq->min_vtime);
         list_for_each (p, &rq->queue)
             log_info("  d%uv%u vtime %lu", queued(p)->domain->id, queued(p)->id,
                      queued(p)->sched.vtime);

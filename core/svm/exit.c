@@ -39,10 +39,8 @@ static bool is_prefix(uint8_t b, bool long_mode)
     case 0x67:
     case 0xf0:
     case 0xf2:
-    case 0xf3:
-        return true;
-    default:
-        return long_mode && (b & 0xf0) == 0x40;
+    case 0xf3: return true;
+    default: return long_mode && (b & 0xf0) == 0x40;
     }
 }
 
@@ -53,11 +51,9 @@ static unsigned int decode_len(struct vcpu *v, const struct opcode *o)
     struct vmcb *b = ((struct svm_vcpu *)v->vendor)->vmcb;
     bool long_mode = b->efer & EFER_LMA && b->cs.attr & 0x200;
 
-    while (at < n && insn[at] != o->bytes[0] && is_prefix(insn[at], long_mode))
-        at++;
+    while (at < n && insn[at] != o->bytes[0] && is_prefix(insn[at], long_mode)) at++;
     for (unsigned int i = 0; i < o->len; i++)
-        if (at + i >= n || insn[at + i] != o->bytes[i])
-            return 0;
+        if (at + i >= n || insn[at + i] != o->bytes[i]) return 0;
     return at + o->len;
 }
 
@@ -66,11 +62,9 @@ static const struct opcode *find_opcode(struct vmcb *b)
     static const struct opcode rdmsr = {VMEXIT_MSR, 2, {0x0f, 0x32}},
                                wrmsr = {VMEXIT_MSR, 2, {0x0f, 0x30}};
 
-    if (b->exit_code == VMEXIT_MSR)
-        return b->exit_info1 & 1 ? &wrmsr : &rdmsr;
+    if (b->exit_code == VMEXIT_MSR) return b->exit_info1 & 1 ? &wrmsr : &rdmsr;
     for (unsigned int i = 0; i < ARRAY_SIZE(opcodes); i++)
-        if (opcodes[i].code == b->exit_code)
-            return &opcodes[i];
+        if (opcodes[i].code == b->exit_code) return &opcodes[i];
     return NULL;
 }
 
@@ -85,12 +79,10 @@ unsigned int svm_insn_len(struct vcpu *v, uint64_t code)
     const struct opcode *o;
     unsigned int i, len;
 
-    if (svm_has_nrip && b->next_rip)
-        return (b->next_rip - b->rip) & 15;
+    if (svm_has_nrip && b->next_rip) return (b->next_rip - b->rip) & 15;
     code |= code == VMEXIT_MSR ? b->exit_info1 << 32 : 0;
     i = (b->rip ^ b->rip >> 4 ^ b->rip >> 12) % ARRAY_SIZE(s->known);
-    if (s->known[i].rip == b->rip && s->known[i].cr3 == b->cr3 &&
-        s->known[i].code == code)
+    if (s->known[i].rip == b->rip && s->known[i].cr3 == b->cr3 && s->known[i].code == code)
         return s->known[i].len;
     o = find_opcode(b);
     len = o ? decode_len(v, o) : 0;
@@ -145,8 +137,7 @@ static void decode_exception(struct vcpu *v, struct vmcb *b, struct vm_exit *e)
     e->reason = EXIT_EXCEPTION;
     e->exception.vector = vector;
     e->exception.error = b->exit_info1;
-    if (vector != VEC_UD || b->cpl != 0 || guest_fetch_insn(v, insn) < 3)
-        return;
+    if (vector != VEC_UD || b->cpl != 0 || guest_fetch_insn(v, insn) < 3) return;
     if (insn[0] == 0x0f && insn[1] == 0x01 && insn[2] == 0xc1) {
         e->reason = EXIT_HYPERCALL;
         e->len = 3;
@@ -160,68 +151,35 @@ void svm_decode(struct vcpu *v, struct vm_exit *e)
 
     e->len = 0;
     switch (code) {
-    case VMEXIT_INTR:
-        e->reason = EXIT_INTERRUPT;
-        break;
-    case VMEXIT_NMI:
-        e->reason = EXIT_NMI;
-        break;
-    case VMEXIT_VINTR:
-        e->reason = EXIT_WINDOW;
-        break;
-    case VMEXIT_VMMCALL:
-        with_len(v, e, EXIT_HYPERCALL);
-        break;
-    case VMEXIT_CPUID:
-        with_len(v, e, EXIT_CPUID);
-        break;
-    case VMEXIT_HLT:
-        with_len(v, e, EXIT_HLT);
-        break;
+    case VMEXIT_INTR: e->reason = EXIT_INTERRUPT; break;
+    case VMEXIT_NMI: e->reason = EXIT_NMI; break;
+    case VMEXIT_VINTR: e->reason = EXIT_WINDOW; break;
+    case VMEXIT_VMMCALL: with_len(v, e, EXIT_HYPERCALL); break;
+    case VMEXIT_CPUID: with_len(v, e, EXIT_CPUID); break;
+    case VMEXIT_HLT: with_len(v, e, EXIT_HLT); break;
     case VMEXIT_MSR:
         with_len(v, e, EXIT_MSR);
-        if (e->reason != EXIT_MSR)
-            break;
+        if (e->reason != EXIT_MSR) break;
         e->msr.index = v->regs.rcx;
         e->msr.write = b->exit_info1 & 1;
         break;
-    case VMEXIT_IO:
-        decode_io(b, e);
-        break;
-    case VMEXIT_NPF:
-        decode_npf(b, e);
-        break;
-    case VMEXIT_XSETBV:
-        with_len(v, e, EXIT_XSETBV);
-        break;
-    case VMEXIT_PAUSE:
-        with_len(v, e, EXIT_PAUSE);
-        break;
+    case VMEXIT_IO: decode_io(b, e); break;
+    case VMEXIT_NPF: decode_npf(b, e); break;
+    case VMEXIT_XSETBV: with_len(v, e, EXIT_XSETBV); break;
+    case VMEXIT_PAUSE: with_len(v, e, EXIT_PAUSE); break;
     case VMEXIT_RDTSC:
-    case VMEXIT_RDTSCP:
-        with_len(v, e, EXIT_RDTSC);
-        break;
+    case VMEXIT_RDTSCP: with_len(v, e, EXIT_RDTSC); break;
     case VMEXIT_INVD:
-    case VMEXIT_WBINVD:
-        with_len(v, e, EXIT_SKIP);
-        break;
-    case VMEXIT_SHUTDOWN:
-        e->reason = EXIT_SHUTDOWN;
-        break;
+    case VMEXIT_WBINVD: with_len(v, e, EXIT_SKIP); break;
+    case VMEXIT_SHUTDOWN: e->reason = EXIT_SHUTDOWN; break;
     case VMEXIT_RDPMC:
     case VMEXIT_INVLPGA:
     case VMEXIT_VMRUN:
     case VMEXIT_VMMCALL + 1 ... VMEXIT_SKINIT:
-    case VMEXIT_MONITOR ... VMEXIT_MWAIT:
-        e->reason = EXIT_FORBIDDEN;
-        break;
-    case VMEXIT_EXCEPTION ... VMEXIT_EXCEPTION + 31:
-        decode_exception(v, b, e);
-        break;
+    case VMEXIT_MONITOR ... VMEXIT_MWAIT: e->reason = EXIT_FORBIDDEN; break;
+    case VMEXIT_EXCEPTION ... VMEXIT_EXCEPTION + 31: decode_exception(v, b, e); break;
     case VMEXIT_INIT:
-    case VMEXIT_SMI:
-        e->reason = EXIT_INTERRUPT;
-        break;
+    case VMEXIT_SMI: e->reason = EXIT_INTERRUPT; break;
     default:
         e->reason = EXIT_BAD;
         e->code = code;

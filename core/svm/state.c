@@ -13,9 +13,8 @@ static struct vmcb *vmcb_of(struct vcpu *v)
 static struct segment *segment_of(struct vmcb *b, enum segment_name n)
 {
     struct segment *const at[SEG_COUNT] = {
-        [SEG_ES] = &b->es, [SEG_CS] = &b->cs,     [SEG_SS] = &b->ss,
-        [SEG_DS] = &b->ds, [SEG_FS] = &b->fs,     [SEG_GS] = &b->gs,
-        [SEG_TR] = &b->tr, [SEG_LDTR] = &b->ldtr,
+        [SEG_ES] = &b->es, [SEG_CS] = &b->cs, [SEG_SS] = &b->ss, [SEG_DS] = &b->ds,
+        [SEG_FS] = &b->fs, [SEG_GS] = &b->gs, [SEG_TR] = &b->tr, [SEG_LDTR] = &b->ldtr,
     };
 
     return at[n];
@@ -45,10 +44,8 @@ void svm_get_state(struct vcpu *v, struct arch_state *s)
     s->efer = b->efer & ~EFER_SVME;
     s->dr6 = b->dr6;
     s->dr7 = b->dr7;
-    for (unsigned int i = 0; i < 4; i++)
-        s->dr[i] = ((struct svm_vcpu *)v->vendor)->dr[i];
-    for (unsigned int n = 0; n < SEG_COUNT; n++)
-        svm_get_segment(v, n, &s->seg[n]);
+    for (unsigned int i = 0; i < 4; i++) s->dr[i] = ((struct svm_vcpu *)v->vendor)->dr[i];
+    for (unsigned int n = 0; n < SEG_COUNT; n++) svm_get_segment(v, n, &s->seg[n]);
     s->gdt_base = b->gdtr.base;
     s->gdt_limit = b->gdtr.limit;
     s->idt_base = b->idtr.base;
@@ -78,8 +75,7 @@ void svm_set_state(struct vcpu *v, const struct arch_state *s)
     b->efer = s->efer | EFER_SVME;
     b->dr6 = (uint32_t)s->dr6;
     b->dr7 = (uint32_t)s->dr7;
-    for (unsigned int i = 0; i < 4; i++)
-        sv->dr[i] = s->dr[i];
+    for (unsigned int i = 0; i < 4; i++) sv->dr[i] = s->dr[i];
     for (unsigned int n = 0; n < SEG_COUNT; n++) {
         *segment_of(b, n) = s->seg[n];
         segment_of(b, n)->attr = pack_attr(s->seg[n].attr);
@@ -97,9 +93,8 @@ void svm_set_state(struct vcpu *v, const struct arch_state *s)
     b->sysenter_cs = s->sysenter_cs;
     b->sysenter_esp = s->sysenter_esp;
     b->sysenter_eip = s->sysenter_eip;
-    b->event_inject = s->pending_event & EVENT_VALID
-                          ? s->pending_event | (uint64_t)s->pending_error << 32
-                          : 0;
+    b->event_inject =
+        s->pending_event & EVENT_VALID ? s->pending_event | (uint64_t)s->pending_error << 32 : 0;
     b->interrupt_shadow = s->interrupt_shadow;
     b->g_pat = v->pat;
     sv->flush = true;
@@ -111,30 +106,20 @@ int svm_read_msr(struct vcpu *v, uint32_t msr, uint64_t *value)
     struct vmcb *b = vmcb_of(v);
 
     switch (msr) {
-    case 0xc0000080:
-        *value = b->efer & ~EFER_SVME;
-        return 0;
-    case 0x1d9:
-        *value = b->debugctl;
-        return 0;
-    case 0x277:
-        *value = b->g_pat;
-        return 0;
-    default:
-        return -1;
+    case 0xc0000080: *value = b->efer & ~EFER_SVME; return 0;
+    case 0x1d9: *value = b->debugctl; return 0;
+    case 0x277: *value = b->g_pat; return 0;
+    default: return -1;
     }
 }
 
 static int write_efer(struct vmcb *b, uint64_t value)
 {
-    uint64_t allowed =
-        EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE | BIT(14); /* FFXSR */
+    uint64_t allowed = EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE | BIT(14); /* FFXSR */
 
-    if (value & ~allowed)
-        return -1;
+    if (value & ~allowed) return -1;
     /* LME cannot change while paging is on; LMA is the processor's. */
-    if (b->cr0 & CR0_PG && (value ^ b->efer) & EFER_LME)
-        return -1;
+    if (b->cr0 & CR0_PG && (value ^ b->efer) & EFER_LME) return -1;
     b->efer = (value & ~EFER_LMA) | (b->efer & EFER_LMA) | EFER_SVME;
     return 0;
 }
@@ -144,14 +129,9 @@ int svm_write_msr(struct vcpu *v, uint32_t msr, uint64_t value)
     struct vmcb *b = vmcb_of(v);
 
     switch (msr) {
-    case 0xc0000080:
-        return write_efer(b, value);
-    case 0x277:
-        b->g_pat = value;
-        return 0;
-    case 0x1d9: /* no LBR or single-step-on-branch for guests */
-        return value & ~3ull ? -1 : 0;
-    default:
-        return -1;
+    case 0xc0000080: return write_efer(b, value);
+    case 0x277: b->g_pat = value; return 0;
+    case 0x1d9: /* no LBR or single-step-on-branch for guests */ return value & ~3ull ? -1 : 0;
+    default: return -1;
     }
 }

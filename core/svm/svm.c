@@ -34,10 +34,9 @@ static uint8_t *deny_iopm;
 /* Opens an MSR for reading and writing (APM vol. 2, 15.11). */
 static void allow_msr(uint32_t msr)
 {
-    uint32_t bit = msr < 0x2000 ? msr * 2
-                   : (msr & ~0x1fffu) == 0xc0000000
-                       ? 0x4000 + (msr & 0x1fff) * 2
-                       : 0x8000 + (msr & 0x1fff) * 2;
+    uint32_t bit = msr < 0x2000                     ? msr * 2
+                   : (msr & ~0x1fffu) == 0xc0000000 ? 0x4000 + (msr & 0x1fff) * 2
+                                                    : 0x8000 + (msr & 0x1fff) * 2;
 
     msrpm[bit / 8] &= ~(3 << bit % 8);
 }
@@ -54,12 +53,10 @@ static int make_maps(void)
 
     msrpm = core_alloc_pages(2);
     deny_iopm = core_alloc_pages(3);
-    if (!msrpm || !deny_iopm)
-        return -XEN_ENOMEM;
+    if (!msrpm || !deny_iopm) return -XEN_ENOMEM;
     memset(msrpm, 0xff, 2 * PAGE_SIZE);
     memset(deny_iopm, 0xff, 3 * PAGE_SIZE);
-    for (unsigned int i = 0; i < ARRAY_SIZE(open); i++)
-        allow_msr(open[i]);
+    for (unsigned int i = 0; i < ARRAY_SIZE(open); i++) allow_msr(open[i]);
     return 0;
 }
 
@@ -69,8 +66,7 @@ static int svm_cpu_init(struct cpu *c)
     struct svm_cpu *s;
     uint64_t vm_cr;
 
-    if (cpuid(0x80000000, 0).a < 0x8000000a || !(r.c & BIT(2)))
-        return -XEN_ENODEV;
+    if (cpuid(0x80000000, 0).a < 0x8000000a || !(r.c & BIT(2))) return -XEN_ENODEV;
     if (read_msr_safe(MSR_VM_CR, &vm_cr) && vm_cr & VM_CR_SVMDIS) {
         log_error("SVM is switched off by the firmware; turn it on there.");
         return -XEN_ENODEV;
@@ -81,15 +77,12 @@ static int svm_cpu_init(struct cpu *c)
         return -XEN_ENODEV;
     }
     svm_has_nrip = r.d & BIT(3);
-    if (!msrpm && make_maps())
-        return -XEN_ENOMEM;
+    if (!msrpm && make_maps()) return -XEN_ENOMEM;
     s = core_alloc(sizeof(*s));
-    if (!s)
-        return -XEN_ENOMEM;
+    if (!s) return -XEN_ENOMEM;
     s->host_save = core_alloc_pages(1);
     s->host = core_alloc_pages(1);
-    if (!s->host_save || !s->host)
-        return -XEN_ENOMEM;
+    if (!s->host_save || !s->host) return -XEN_ENOMEM;
     s->host_phys = core_to_phys(s->host);
     s->asids = r.b;
     s->next_asid = 1;
@@ -100,8 +93,7 @@ static int svm_cpu_init(struct cpu *c)
     __asm__ volatile("vmsave %0" : : "a"(s->host_phys) : "memory");
     if (c == &cpu0)
         log_info("SVM: %u ASIDs,%s%s%s", r.b, svm_has_nrip ? " nRIP" : "",
-                 r.d & BIT(6) ? " flush by ASID" : "",
-                 r.d & BIT(7) ? " decode assists" : "");
+                 r.d & BIT(6) ? " flush by ASID" : "", r.d & BIT(7) ? " decode assists" : "");
     return 0;
 }
 
@@ -109,19 +101,15 @@ static int svm_domain_init(struct domain *d)
 {
     struct svm_domain *s = core_alloc(sizeof(*s));
 
-    if (!s)
-        return -XEN_ENOMEM;
+    if (!s) return -XEN_ENOMEM;
     d->vendor = s;
     s->iopm = deny_iopm;
-    if (!d->hwdev)
-        return 0;
+    if (!d->hwdev) return 0;
     s->iopm = core_alloc_pages(3);
-    if (!s->iopm)
-        return -XEN_ENOMEM;
+    if (!s->iopm) return -XEN_ENOMEM;
     memset(s->iopm, 0xff, 3 * PAGE_SIZE);
     for (unsigned int port = 0; port < 65536; port++)
-        if (port_allowed(d, port, 1))
-            s->iopm[port / 8] &= ~(1 << port % 8);
+        if (port_allowed(d, port, 1)) s->iopm[port / 8] &= ~(1 << port % 8);
     return 0;
 }
 
@@ -129,8 +117,7 @@ static void svm_domain_free(struct domain *d)
 {
     struct svm_domain *s = d->vendor;
 
-    if (s && s->iopm != deny_iopm)
-        core_free_pages(s->iopm, 3);
+    if (s && s->iopm != deny_iopm) core_free_pages(s->iopm, 3);
     core_free(s);
 }
 
@@ -139,8 +126,7 @@ static int svm_vcpu_init(struct vcpu *v)
     struct svm_vcpu *s = core_alloc(sizeof(*s));
     struct vmcb *b;
 
-    if (!s)
-        return -XEN_ENOMEM;
+    if (!s) return -XEN_ENOMEM;
     b = core_alloc_pages(1);
     if (!b) {
         core_free(s);
@@ -150,12 +136,10 @@ static int svm_vcpu_init(struct vcpu *v)
     s->vmcb_phys = core_to_phys(b);
     v->vendor = s;
     b->exceptions = BIT(VEC_UD) | BIT(VEC_AC) | BIT(VEC_MC) | BIT(VEC_DB);
-    b->intercept1 = I1_INTR | I1_NMI | I1_INIT | I1_RDPMC | I1_CPUID | I1_INVD |
-                    I1_HLT | I1_INVLPGA | I1_IO | I1_MSR | I1_TASK | I1_FERR |
-                    I1_SHUTDOWN;
-    b->intercept2 = I2_VMRUN | I2_VMMCALL | I2_VMLOAD | I2_VMSAVE | I2_STGI |
-                    I2_CLGI | I2_SKINIT | I2_WBINVD | I2_MONITOR | I2_MWAIT |
-                    I2_XSETBV;
+    b->intercept1 = I1_INTR | I1_NMI | I1_INIT | I1_RDPMC | I1_CPUID | I1_INVD | I1_HLT |
+                    I1_INVLPGA | I1_IO | I1_MSR | I1_TASK | I1_FERR | I1_SHUTDOWN;
+    b->intercept2 = I2_VMRUN | I2_VMMCALL | I2_VMLOAD | I2_VMSAVE | I2_STGI | I2_CLGI | I2_SKINIT |
+                    I2_WBINVD | I2_MONITOR | I2_MWAIT | I2_XSETBV;
     b->iopm = core_to_phys(((struct svm_domain *)v->domain->vendor)->iopm);
     b->msrpm = core_to_phys(msrpm);
     b->vintr = VINTR_MASKING;
@@ -169,8 +153,7 @@ static void svm_vcpu_free(struct vcpu *v)
 {
     struct svm_vcpu *s = v->vendor;
 
-    if (s)
-        core_free_pages(s->vmcb, 1);
+    if (s) core_free_pages(s->vmcb, 1);
     core_free(s);
 }
 
@@ -197,8 +180,7 @@ static void take_asid(struct svm_vcpu *s, struct cpu *c)
 
 static inline void check_asid(struct vcpu *v, struct svm_vcpu *s, struct cpu *c)
 {
-    uint64_t gen =
-        __atomic_load_n(&v->domain->p2m->generation, __ATOMIC_SEQ_CST);
+    uint64_t gen = __atomic_load_n(&v->domain->p2m->generation, __ATOMIC_SEQ_CST);
 
     if (likely(s->asid_cpu == c && s->generation == gen && !s->flush &&
                s->asid_epoch == ((struct svm_cpu *)c->vendor)->epoch)) {
@@ -260,11 +242,10 @@ static inline void world_switch(struct regs *r, uint64_t vmcb, uint64_t host)
                      "cli\n\t"
                      "stgi"
                      : "+a"(vmcb), "+d"(host), "+D"(r)
-                     : REG(rcx), REG(rdx), REG(rbx), REG(rbp), REG(rsi),
-                       REG(rdi), REG(r8), REG(r9), REG(r10), REG(r11), REG(r12),
-                       REG(r13), REG(r14), REG(r15)
-                     : "rbx", "rcx", "rsi", "r8", "r9", "r10", "r11", "r12",
-                       "r13", "r14", "r15", "memory", "cc");
+                     : REG(rcx), REG(rdx), REG(rbx), REG(rbp), REG(rsi), REG(rdi), REG(r8), REG(r9),
+                       REG(r10), REG(r11), REG(r12), REG(r13), REG(r14), REG(r15)
+                     : "rbx", "rcx", "rsi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15",
+                       "memory", "cc");
 #undef REG
 }
 
@@ -279,8 +260,7 @@ static void svm_run(struct vcpu *v, struct vm_exit *exit)
     b->rsp = v->regs.rsp;
     b->rip = v->regs.rip;
     b->rflags = v->regs.rflags;
-    world_switch(&v->regs, s->vmcb_phys,
-                 ((struct svm_cpu *)c->vendor)->host_phys);
+    world_switch(&v->regs, s->vmcb_phys, ((struct svm_cpu *)c->vendor)->host_phys);
     v->regs.rax = b->rax;
     v->regs.rsp = b->rsp;
     v->regs.rip = b->rip;
@@ -288,8 +268,7 @@ static void svm_run(struct vcpu *v, struct vm_exit *exit)
     /* An event whose delivery the exit interrupted is delivered again; INT n
      * is executed again instead. */
     b->event_inject = 0;
-    if (b->exit_int_info & EVENT_VALID &&
-        EVENT_TYPE(b->exit_int_info) != EVENT_SOFT)
+    if (b->exit_int_info & EVENT_VALID && EVENT_TYPE(b->exit_int_info) != EVENT_SOFT)
         b->event_inject = b->exit_int_info;
     svm_decode(v, exit);
 }
@@ -331,8 +310,7 @@ static void svm_inject_exception(struct vcpu *v, uint8_t vector, int error)
         unsigned int first = old & 0xff;
 
         if (first == VEC_DF) {
-            domain_shutdown(v->domain,
-                            v->domain->params[HVM_PARAM_TRIPLE_FAULT_REASON]);
+            domain_shutdown(v->domain, v->domain->params[HVM_PARAM_TRIPLE_FAULT_REASON]);
             return;
         }
         if ((contributory(first) && contributory(vector)) ||
@@ -342,8 +320,7 @@ static void svm_inject_exception(struct vcpu *v, uint8_t vector, int error)
         }
     }
     b->event_inject = vector | EVENT_EXCEPTION | EVENT_VALID;
-    if (error != NO_ERROR_CODE)
-        b->event_inject |= EVENT_ERROR | (uint64_t)(uint32_t)error << 32;
+    if (error != NO_ERROR_CODE) b->event_inject |= EVENT_ERROR | (uint64_t)(uint32_t)error << 32;
 }
 
 static void svm_want_window(struct vcpu *v, bool on)
@@ -364,8 +341,7 @@ static void svm_skip_insn(struct vcpu *v, unsigned int len)
     struct vmcb *b = ((struct svm_vcpu *)v->vendor)->vmcb;
 
     v->regs.rip += len;
-    if (!(b->efer & EFER_LMA && b->cs.attr & 0x200))
-        v->regs.rip = (uint32_t)v->regs.rip;
+    if (!(b->efer & EFER_LMA && b->cs.attr & 0x200)) v->regs.rip = (uint32_t)v->regs.rip;
     b->interrupt_shadow = 0;
 }
 
@@ -404,10 +380,8 @@ static void svm_switch_in(struct vcpu *v)
     __asm__ volatile("mov %0, %%dr0; mov %1, %%dr1; mov %2, %%dr2;"
                      "mov %3, %%dr3"
                      :
-                     : "r"(s->dr[0]), "r"(s->dr[1]), "r"(s->dr[2]),
-                       "r"(s->dr[3]));
-    if (v->tsc_aux != 0 || cpuid(0x80000001, 0).d & BIT(27))
-        write_msr_safe(0xc0000103, v->tsc_aux);
+                     : "r"(s->dr[0]), "r"(s->dr[1]), "r"(s->dr[2]), "r"(s->dr[3]));
+    if (v->tsc_aux != 0 || cpuid(0x80000001, 0).d & BIT(27)) write_msr_safe(0xc0000103, v->tsc_aux);
 }
 
 static void svm_switch_out(struct vcpu *v)
@@ -416,16 +390,14 @@ static void svm_switch_out(struct vcpu *v)
 
     __asm__ volatile("mov %%dr0, %0; mov %%dr1, %1; mov %%dr2, %2;"
                      "mov %%dr3, %3"
-                     : "=r"(s->dr[0]), "=r"(s->dr[1]), "=r"(s->dr[2]),
-                       "=r"(s->dr[3]));
+                     : "=r"(s->dr[0]), "=r"(s->dr[1]), "=r"(s->dr[2]), "=r"(s->dr[3]));
 }
 
 static void svm_flush_guest(struct domain *d)
 {
     struct vcpu *v;
 
-    for_each_vcpu (d, v)
-        ((struct svm_vcpu *)v->vendor)->flush = true;
+    for_each_vcpu (d, v) ((struct svm_vcpu *)v->vendor)->flush = true;
 }
 
 static uint64_t svm_leaf_bits(enum p2m_type type)
@@ -434,20 +406,14 @@ static uint64_t svm_leaf_bits(enum p2m_type type)
     const uint64_t uncached = BIT(3) | BIT(4), nx = BIT(63);
 
     switch (type) {
-    case P2M_RAM:
-        return p | w | u | ad;
-    case P2M_RAM_RO:
-        return p | u | ad;
+    case P2M_RAM: return p | w | u | ad;
+    case P2M_RAM_RO: return p | u | ad;
     case P2M_SHARED:
     case P2M_GRANT_RW:
-    case P2M_FOREIGN:
-        return p | w | u | ad | nx;
-    case P2M_GRANT_RO:
-        return p | u | ad | nx;
-    case P2M_MMIO:
-        return p | w | u | ad | uncached | nx;
-    default:
-        return 0;
+    case P2M_FOREIGN: return p | w | u | ad | nx;
+    case P2M_GRANT_RO: return p | u | ad | nx;
+    case P2M_MMIO: return p | w | u | ad | uncached | nx;
+    default: return 0;
     }
 }
 

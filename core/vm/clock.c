@@ -16,8 +16,8 @@ static struct spinlock wall_lock = SPINLOCK(RANK_DOMAIN);
 static uint64_t wall_sec;
 static uint32_t wall_nsec;
 
-static void write_record(struct vcpu_time_info *t,
-                         const struct vcpu_time_info *from, uint32_t version)
+static void write_record(struct vcpu_time_info *t, const struct vcpu_time_info *from,
+                         uint32_t version)
 {
     WRITE_ONCE(t->version, version | 1);
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
@@ -42,8 +42,7 @@ void clock_update_vcpu(struct vcpu *v)
     v->pvclock_version += 2;
     write_record(&v->info->time, &t, v->pvclock_version);
     t.version = v->pvclock_version;
-    if (v->time_va && v == current_vcpu() &&
-        copy_to_guest(v->time_va, &t, sizeof(t)))
+    if (v->time_va && v == current_vcpu() && copy_to_guest(v->time_va, &t, sizeof(t)))
         v->time_va = 0;
 }
 

@@ -24,8 +24,7 @@
 #define MSR_PAT_NUMBER 0x277
 #define EVENT_VALID    BIT(31)
 
-static const uint8_t gpr_order[] = {0, 3, 1,  2,  5,  6,  7,  4,
-                                    8, 9, 10, 11, 12, 13, 14, 15};
+static const uint8_t gpr_order[] = {0, 3, 1, 2, 5, 6, 7, 4, 8, 9, 10, 11, 12, 13, 14, 15};
 static const uint8_t seg_order[] = {SEG_CS, SEG_DS, SEG_ES, SEG_FS,
                                     SEG_GS, SEG_SS, SEG_TR, SEG_LDTR};
 
@@ -66,8 +65,7 @@ static void save_cpu(struct vcpu *v, struct body *b)
 
     vendor->get_state(v, &s);
     memcpy(c->fpu_regs, v->fpu, FXSAVE_SIZE);
-    for (unsigned int i = 0; i < ARRAY_SIZE(gpr_order); i++)
-        gpr[i] = v->regs.gpr[gpr_order[i]];
+    for (unsigned int i = 0; i < ARRAY_SIZE(gpr_order); i++) gpr[i] = v->regs.gpr[gpr_order[i]];
     c->rip = v->regs.rip;
     c->rflags = v->regs.rflags;
     for (unsigned int i = 0; i < ARRAY_SIZE(pairs); i++)
@@ -97,8 +95,7 @@ static bool canonical(uint64_t a)
 }
 
 /* Control registers fit each other and the policy (APM vol. 2, 15.5.1). */
-static bool control_valid(const struct cpu_policy *p,
-                          const struct arch_state *s)
+static bool control_valid(const struct cpu_policy *p, const struct arch_state *s)
 {
     const struct segment *cs = &s->seg[SEG_CS];
     bool lma = s->efer & EFER_LMA, paging = s->cr0 & CR0_PG;
@@ -108,11 +105,9 @@ static bool control_valid(const struct cpu_policy *p,
     efer |= cpu_policy_has(p, XEN_X86_FEATURE_LM) ? EFER_LME : 0;
     efer |= cpu_policy_has(p, XEN_X86_FEATURE_NX) ? EFER_NXE : 0;
     efer |= cpu_policy_has(p, XEN_X86_FEATURE_FFXSR) ? BIT(14) : 0;
-    return !(s->cr0 & ~CR0_GUEST) && s->cr0 & CR0_ET &&
-           (s->cr0 & CR0_PE || !paging) &&
-           (s->cr0 & CR0_CD || !(s->cr0 & CR0_NW)) &&
-           !(s->cr4 & ~cpu_policy_cr4(p)) && !(s->efer & ~efer) &&
-           !(s->cr3 >> (p->extd[8].a & 0xff)) &&
+    return !(s->cr0 & ~CR0_GUEST) && s->cr0 & CR0_ET && (s->cr0 & CR0_PE || !paging) &&
+           (s->cr0 & CR0_CD || !(s->cr0 & CR0_NW)) && !(s->cr4 & ~cpu_policy_cr4(p)) &&
+           !(s->efer & ~efer) && !(s->cr3 >> (p->extd[8].a & 0xff)) &&
            lma == (paging && s->efer & EFER_LME) &&
            (!lma || (s->cr4 & CR4_PAE && (cs->attr & 0x600) != 0x600)) &&
            (lma || !(s->cr4 & BIT(17))); /* PCIDE */
@@ -121,13 +116,10 @@ static bool control_valid(const struct cpu_policy *p,
 static bool addresses_valid(const struct arch_state *s)
 {
     for (unsigned int i = 0; i < SEG_COUNT; i++)
-        if (s->seg[i].attr & ~0xfff || !canonical(s->seg[i].base))
-            return false;
-    return canonical(s->gdt_base) && canonical(s->idt_base) &&
-           s->gdt_limit <= 0xffff && s->idt_limit <= 0xffff &&
-           canonical(s->lstar) && canonical(s->cstar) &&
-           canonical(s->kernel_gs_base) && canonical(s->sysenter_esp) &&
-           canonical(s->sysenter_eip);
+        if (s->seg[i].attr & ~0xfff || !canonical(s->seg[i].base)) return false;
+    return canonical(s->gdt_base) && canonical(s->idt_base) && s->gdt_limit <= 0xffff &&
+           s->idt_limit <= 0xffff && canonical(s->lstar) && canonical(s->cstar) &&
+           canonical(s->kernel_gs_base) && canonical(s->sysenter_esp) && canonical(s->sysenter_eip);
 }
 
 /* An event to be injected (APM vol. 2, 15.20). */
@@ -135,11 +127,9 @@ static bool event_valid(uint32_t e)
 {
     unsigned int vector = e & 0xff, type = e >> 8 & 7;
 
-    if (!(e & EVENT_VALID))
-        return true;
-    return !(e & MASK(30, 12)) &&
-           (type == 0 || type == 4 || (type == 2 && vector == VEC_NMI) ||
-            (type == 3 && vector < 32 && vector != VEC_NMI));
+    if (!(e & EVENT_VALID)) return true;
+    return !(e & MASK(30, 12)) && (type == 0 || type == 4 || (type == 2 && vector == VEC_NMI) ||
+                                   (type == 3 && vector < 32 && vector != VEC_NMI));
 }
 
 /* MXCSR bits that XRSTOR takes without #GP (APM vol. 1, 4.2.2). */
@@ -178,8 +168,7 @@ static void unpack_cpu(const struct hvm_hw_cpu *c, struct arch_state *s)
     for (unsigned int i = 0; i < ARRAY_SIZE(pairs); i++)
         memcpy((char *)s + pairs[i].ours, (char *)c + pairs[i].hw, 8);
     for (unsigned int i = 0; i < SEG_COUNT; i++)
-        s->seg[seg_order[i]] =
-            (struct segment){sel[i], MIN(attr[i], 0xffffu), limit[i], base[i]};
+        s->seg[seg_order[i]] = (struct segment){sel[i], MIN(attr[i], 0xffffu), limit[i], base[i]};
     s->idt_limit = c->idtr_limit;
     s->gdt_limit = c->gdtr_limit;
     s->pending_event = c->pending_event;
@@ -195,26 +184,22 @@ static int load_cpu(struct vcpu *v, const struct body *b)
     struct arch_state s;
 
     memcpy(&c, b->p, b->len);
-    if (b->len == sizeof(struct hvm_hw_cpu_compat))
-        _hvm_hw_fix_cpu(&c, b->len);
+    if (b->len == sizeof(struct hvm_hw_cpu_compat)) _hvm_hw_fix_cpu(&c, b->len);
     unpack_cpu(&c, &s);
     if (!control_valid(v->domain->policy, &s) || !addresses_valid(&s) ||
         !event_valid(s.pending_event) || c.msr_tsc_aux >> 32 ||
         c.flags & ~XEN_X86_FPU_INITIALISED || !mxcsr_valid(c.fpu_regs))
         return -XEN_EINVAL;
-    for (unsigned int i = 0; i < ARRAY_SIZE(gpr_order); i++)
-        v->regs.gpr[gpr_order[i]] = gpr[i];
+    for (unsigned int i = 0; i < ARRAY_SIZE(gpr_order); i++) v->regs.gpr[gpr_order[i]] = gpr[i];
     v->regs.rip = c.rip;
     v->regs.rflags = (c.rflags & RFLAGS_GUEST) | 2;
     vendor->set_state(v, &s);
     fpu_reset(v);
     v->fpu_cpu = NULL;
-    if (c.flags & XEN_X86_FPU_INITIALISED)
-        load_fpu(v, c.fpu_regs);
+    if (c.flags & XEN_X86_FPU_INITIALISED) load_fpu(v, c.fpu_regs);
     v->tsc_aux = c.msr_tsc_aux;
     /* 0 comes with a new domain, whose TSCs are in step already. */
-    if (c.tsc)
-        v->tsc_offset = c.tsc - b->tsc;
+    if (c.tsc) v->tsc_offset = c.tsc - b->tsc;
     vendor->tsc_changed(v);
     clock_update_vcpu(v);
     v->initialised = true;
@@ -235,16 +220,14 @@ static void save_xsave(struct vcpu *v, struct body *b)
     x->save_area.xsave_hdr.xstate_bv &= p->xcr0;
     x->xcr0_accum = p->xcr0;
     size = cpu_policy_xsave_size(p, p->xcr0, false);
-    memcpy(x + 1, (char *)v->fpu + FXSAVE_SIZE + XSAVE_HEADER,
-           size - FXSAVE_SIZE - XSAVE_HEADER);
+    memcpy(x + 1, (char *)v->fpu + FXSAVE_SIZE + XSAVE_HEADER, size - FXSAVE_SIZE - XSAVE_HEADER);
 }
 
 static bool zeros(const void *p, size_t n)
 {
     const uint8_t *b = p;
 
-    while (n && !b[n - 1])
-        n--;
+    while (n && !b[n - 1]) n--;
     return n == 0;
 }
 
@@ -256,14 +239,12 @@ static int load_xsave(struct vcpu *v, const struct body *b)
     uint32_t given = b->len - XSAVE_PREFIX;
     uint32_t size = cpu_policy_xsave_size(p, x->xcr0_accum, false);
 
-    if (!xcr0_valid(x->xcr0) || x->xcr0_accum & ~p->xcr0 ||
-        x->xcr0 & ~x->xcr0_accum || h->xstate_bv & ~x->xcr0_accum ||
-        h->xcomp_bv || !zeros(h->reserved, sizeof(h->reserved)) ||
+    if (!xcr0_valid(x->xcr0) || x->xcr0_accum & ~p->xcr0 || x->xcr0 & ~x->xcr0_accum ||
+        h->xstate_bv & ~x->xcr0_accum || h->xcomp_bv || !zeros(h->reserved, sizeof(h->reserved)) ||
         !mxcsr_valid((const uint8_t *)&x->save_area))
         return -XEN_EINVAL;
     if (given > size) {
-        if (!zeros((const char *)&x->save_area + size, given - size))
-            return -XEN_EOPNOTSUPP;
+        if (!zeros((const char *)&x->save_area + size, given - size)) return -XEN_EOPNOTSUPP;
         given = size;
     }
     memset(v->fpu, 0, fpu_area_size);
@@ -315,14 +296,11 @@ static int load_mtrr(struct vcpu *v, const struct body *b)
     const struct hvm_hw_mtrr *m = b->p;
     const uint64_t *values = m->msr_mtrr_var;
 
-    if (!pat_valid(m->msr_pat_cr) ||
-        !mtrr_valid(v, MSR_MTRR_DEF_TYPE, m->msr_mtrr_def_type))
+    if (!pat_valid(m->msr_pat_cr) || !mtrr_valid(v, MSR_MTRR_DEF_TYPE, m->msr_mtrr_def_type))
         return -XEN_EINVAL;
     for (unsigned int i = 0; i < MTRRS; i++)
-        if (!mtrr_valid(v, mtrr_number(i), values[i]))
-            return -XEN_EINVAL;
-    for (unsigned int i = 0; i < MTRRS; i++)
-        *mtrr_field(v, mtrr_number(i)) = values[i];
+        if (!mtrr_valid(v, mtrr_number(i), values[i])) return -XEN_EINVAL;
+    for (unsigned int i = 0; i < MTRRS; i++) *mtrr_field(v, mtrr_number(i)) = values[i];
     v->mtrr_def_type = m->msr_mtrr_def_type;
     v->pat = m->msr_pat_cr;
     return vendor->write_msr(v, MSR_PAT_NUMBER, v->pat) ? -XEN_EINVAL : 0;
@@ -344,11 +322,9 @@ static int load_msrs(maybe_unused struct vcpu *v, const struct body *b)
 {
     const struct hvm_msr *m = b->p;
 
-    if (b->len != sizeof(*m) + m->count * sizeof(m->msr[0]))
-        return -XEN_EINVAL;
+    if (b->len != sizeof(*m) + m->count * sizeof(m->msr[0])) return -XEN_EINVAL;
     for (uint32_t i = 0; i < m->count; i++)
-        if (m->msr[i]._rsvd || m->msr[i].val)
-            return -XEN_EOPNOTSUPP;
+        if (m->msr[i]._rsvd || m->msr[i].val) return -XEN_EOPNOTSUPP;
     return 0;
 }
 
@@ -359,28 +335,24 @@ static int load_msrs(maybe_unused struct vcpu *v, const struct body *b)
 
 static const struct record {
     uint16_t type;
-    bool of_domain;    /* not of a vCPU                   */
-    uint32_t min, max; /* length of the body              */
+    bool of_domain;                                    /* not of a vCPU                   */
+    uint32_t min, max;                                 /* length of the body              */
     void (*save)(struct vcpu *v, struct body *b);      /* NULL: none */
     int (*load)(struct vcpu *v, const struct body *b); /* NULL: ignore */
 } records[] = {
-    {HVM_SAVE_CODE(CPU), false, sizeof(struct hvm_hw_cpu_compat),
-     sizeof(struct hvm_hw_cpu), save_cpu, load_cpu},
+    {HVM_SAVE_CODE(CPU), false, sizeof(struct hvm_hw_cpu_compat), sizeof(struct hvm_hw_cpu),
+     save_cpu, load_cpu},
     {HVM_SAVE_CODE(LAPIC), false, SIZE(hvm_hw_lapic), save_lapic, load_lapic},
-    {HVM_SAVE_CODE(LAPIC_REGS), false, SIZE(hvm_hw_lapic_regs), save_lapic_regs,
-     load_lapic_regs},
+    {HVM_SAVE_CODE(LAPIC_REGS), false, SIZE(hvm_hw_lapic_regs), save_lapic_regs, load_lapic_regs},
     /* Interrupt wires that Xen writes for every domain; nothing here. */
     {HVM_SAVE_CODE(PCI_IRQ), true, ANY, NULL, NULL},
     {HVM_SAVE_CODE(ISA_IRQ), true, ANY, NULL, NULL},
     {HVM_SAVE_CODE(PCI_LINK), true, ANY, NULL, NULL},
     {HVM_SAVE_CODE(MTRR), false, SIZE(hvm_hw_mtrr), save_mtrr, load_mtrr},
-    {CPU_XSAVE_CODE, false, sizeof(struct hvm_hw_cpu_xsave), UINT32_MAX,
-     save_xsave, load_xsave},
+    {CPU_XSAVE_CODE, false, sizeof(struct hvm_hw_cpu_xsave), UINT32_MAX, save_xsave, load_xsave},
     {HVM_SAVE_CODE(VMCE_VCPU), false, ANY, NULL, NULL},
-    {HVM_SAVE_CODE(TSC_ADJUST), false, SIZE(hvm_tsc_adjust), save_tsc_adjust,
-     load_tsc_adjust},
-    {CPU_MSR_CODE, false, offsetof(struct hvm_msr, msr), UINT32_MAX, NULL,
-     load_msrs},
+    {HVM_SAVE_CODE(TSC_ADJUST), false, SIZE(hvm_tsc_adjust), save_tsc_adjust, load_tsc_adjust},
+    {CPU_MSR_CODE, false, offsetof(struct hvm_msr, msr), UINT32_MAX, NULL, load_msrs},
 };
 
 /* Bytes of v's record, 0: it has none. */
@@ -388,11 +360,9 @@ static uint32_t record_size(const struct record *r, const struct vcpu *v)
 {
     const struct cpu_policy *p = v->domain->policy;
 
-    if (r->type == HVM_SAVE_CODE(CPU) && READ_ONCE(v->holds) & HOLD_DOWN)
-        return 0;
+    if (r->type == HVM_SAVE_CODE(CPU) && READ_ONCE(v->holds) & HOLD_DOWN) return 0;
     if (r->type == CPU_XSAVE_CODE)
-        return p->xcr0 ? XSAVE_PREFIX + cpu_policy_xsave_size(p, p->xcr0, false)
-                       : 0;
+        return p->xcr0 ? XSAVE_PREFIX + cpu_policy_xsave_size(p, p->xcr0, false) : 0;
     return r->save ? r->max : 0;
 }
 
@@ -402,15 +372,13 @@ struct stream {
 };
 
 /* Room for a body of `len`, zeroed; NULL when only counting or full. */
-static void *put(struct stream *s, uint16_t type, uint16_t instance,
-                 uint32_t len)
+static void *put(struct stream *s, uint16_t type, uint16_t instance, uint32_t len)
 {
     struct hvm_save_descriptor d = {type, instance, len};
     uint8_t *at = s->buf + s->used;
 
     s->used += sizeof(d) + len;
-    if (!s->buf || s->used > s->size)
-        return NULL;
+    if (!s->buf || s->used > s->size) return NULL;
     memcpy(at, &d, sizeof(d));
     memset(at + sizeof(d), 0, len);
     return at + sizeof(d);
@@ -429,14 +397,12 @@ long context_save(struct domain *d, uint8_t *buf, size_t size)
     struct vcpu *v;
 
     b.p = put(&s, HVM_SAVE_CODE(HEADER), 0, sizeof(header));
-    if (b.p)
-        memcpy(b.p, &header, sizeof(header));
+    if (b.p) memcpy(b.p, &header, sizeof(header));
     for (unsigned int i = 0; i < ARRAY_SIZE(records); i++)
         for_each_vcpu (d, v) {
             b.len = record_size(&records[i], v);
             b.p = b.len ? put(&s, records[i].type, v->id, b.len) : NULL;
-            if (b.p)
-                records[i].save(v, &b);
+            if (b.p) records[i].save(v, &b);
         }
     put(&s, HVM_SAVE_CODE(END), 0, 0);
     return buf && s.used > size ? -XEN_ENOSPC : (long)s.used;
@@ -445,8 +411,7 @@ long context_save(struct domain *d, uint8_t *buf, size_t size)
 static const struct record *find_record(uint16_t type)
 {
     for (unsigned int i = 0; i < ARRAY_SIZE(records); i++)
-        if (records[i].type == type)
-            return &records[i];
+        if (records[i].type == type) return &records[i];
     return NULL;
 }
 
@@ -457,17 +422,14 @@ static bool length_valid(const struct record *r, uint32_t len)
                                          : len >= r->min && len <= r->max;
 }
 
-static int load_record(struct domain *d, const struct hvm_save_descriptor *h,
-                       const struct body *b)
+static int load_record(struct domain *d, const struct hvm_save_descriptor *h, const struct body *b)
 {
     const struct record *r = find_record(h->typecode);
     struct vcpu *v;
 
-    if (!r || !length_valid(r, h->length) || h->length % 8)
-        return -XEN_EINVAL;
+    if (!r || !length_valid(r, h->length) || h->length % 8) return -XEN_EINVAL;
     v = r->of_domain ? d->vcpus[0] : domain_vcpu(d, h->instance);
-    if (!v)
-        return -XEN_EINVAL;
+    if (!v) return -XEN_EINVAL;
     return r->load ? r->load(v, b) : 0;
 }
 
@@ -476,8 +438,7 @@ static bool header_valid(const uint8_t *buf, size_t size)
     struct hvm_save_descriptor h;
     struct hvm_save_header header;
 
-    if (size < sizeof(h) + sizeof(header))
-        return false;
+    if (size < sizeof(h) + sizeof(header)) return false;
     memcpy(&h, buf, sizeof(h));
     memcpy(&header, buf + sizeof(h), sizeof(header));
     return h.typecode == HVM_SAVE_CODE(HEADER) && h.length == sizeof(header) &&
@@ -486,41 +447,35 @@ static bool header_valid(const uint8_t *buf, size_t size)
 
 int context_load(struct domain *d, const uint8_t *buf, size_t size)
 {
-    size_t at =
-        sizeof(struct hvm_save_descriptor) + sizeof(struct hvm_save_header);
+    size_t at = sizeof(struct hvm_save_descriptor) + sizeof(struct hvm_save_header);
     struct body b = {.tsc = read_tsc()};
     bool restored = false;
     struct vcpu *v;
 
-    if (!header_valid(buf, size))
-        return -XEN_EINVAL;
-    for_each_vcpu (d, v)
-        vcpu_set_down(v, true);
+    if (!header_valid(buf, size)) return -XEN_EINVAL;
+    for_each_vcpu (d, v) vcpu_set_down(v, true);
     for (;;) {
         struct hvm_save_descriptor h;
         int rc;
 
-        if (size - at < sizeof(h))
-            return -XEN_ENODATA;
+        if (size - at < sizeof(h)) return -XEN_ENODATA;
         memcpy(&h, buf + at, sizeof(h));
         at += sizeof(h);
         if (h.typecode == HVM_SAVE_CODE(END) && !h.length) {
             /* Who ran before expects its new event channels to be masked, as
              * they are where it comes from: Linux unmasks what it uses. */
             if (restored)
-                memset(d->shared_info->evtchn_mask, 0xff,
-                       sizeof(d->shared_info->evtchn_mask));
+                memset(d->shared_info->evtchn_mask, 0xff, sizeof(d->shared_info->evtchn_mask));
             return 0;
         }
-        if (h.length > size - at)
-            return -XEN_ENODATA;
+        if (h.length > size - at) return -XEN_ENODATA;
         b.p = (void *)(buf + at);
         b.len = h.length;
         rc = load_record(d, &h, &b);
         restored |= h.typecode == HVM_SAVE_CODE(LAPIC);
         if (rc) {
-            log_guest(LOG_WARN, "d%u: context record %u of %u, length %u: %d",
-                      d->id, h.typecode, h.instance, h.length, rc);
+            log_guest(LOG_WARN, "d%u: context record %u of %u, length %u: %d", d->id, h.typecode,
+                      h.instance, h.length, rc);
             return rc;
         }
         at += h.length;

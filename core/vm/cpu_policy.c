@@ -60,8 +60,7 @@ static const uint16_t allowed[] = {
 static const uint16_t on_request[] = {F(ITSC), F(MOVDIRI), F(MOVDIR64B)};
 
 /* The core gives these, whatever the host has. */
-static const uint16_t emulated[] = {F(APIC), F(X2APIC), F(TSC_DEADLINE),
-                                    F(HYPERVISOR)};
+static const uint16_t emulated[] = {F(APIC), F(X2APIC), F(TSC_DEADLINE), F(HYPERVISOR)};
 
 /* The second needs the first. */
 /* clang-format off */
@@ -108,36 +107,22 @@ static const struct {
 /* --- leaves --- */
 
 /* The place of a leaf; subleaf is ignored for those that have none. */
-static inline struct cpuid_regs *slot(struct cpu_policy *p, uint32_t leaf,
-                                      uint32_t sub)
+static inline struct cpuid_regs *slot(struct cpu_policy *p, uint32_t leaf, uint32_t sub)
 {
     switch (leaf) {
-    case 4:
-        return sub < POLICY_CACHE ? &p->cache[index_nospec(sub, POLICY_CACHE)]
-                                  : NULL;
-    case 7:
-        return sub < POLICY_FEAT ? &p->feat[index_nospec(sub, POLICY_FEAT)]
-                                 : NULL;
-    case 0xb:
-        return sub < POLICY_TOPO ? &p->topo[index_nospec(sub, POLICY_TOPO)]
-                                 : NULL;
-    case 0xd:
-        return sub < POLICY_XSTATE
-                   ? &p->xstate[index_nospec(sub, POLICY_XSTATE)]
-                   : NULL;
+    case 4: return sub < POLICY_CACHE ? &p->cache[index_nospec(sub, POLICY_CACHE)] : NULL;
+    case 7: return sub < POLICY_FEAT ? &p->feat[index_nospec(sub, POLICY_FEAT)] : NULL;
+    case 0xb: return sub < POLICY_TOPO ? &p->topo[index_nospec(sub, POLICY_TOPO)] : NULL;
+    case 0xd: return sub < POLICY_XSTATE ? &p->xstate[index_nospec(sub, POLICY_XSTATE)] : NULL;
     }
-    if (leaf < POLICY_BASIC)
-        return &p->basic[index_nospec(leaf, POLICY_BASIC)];
+    if (leaf < POLICY_BASIC) return &p->basic[index_nospec(leaf, POLICY_BASIC)];
     leaf -= 0x80000000;
-    return leaf < POLICY_EXTD ? &p->extd[index_nospec(leaf, POLICY_EXTD)]
-                              : NULL;
+    return leaf < POLICY_EXTD ? &p->extd[index_nospec(leaf, POLICY_EXTD)] : NULL;
 }
 
-const struct cpuid_regs *cpu_policy_leaf(const struct cpu_policy *p,
-                                         uint32_t leaf, uint32_t sub)
+const struct cpuid_regs *cpu_policy_leaf(const struct cpu_policy *p, uint32_t leaf, uint32_t sub)
 {
-    if (leaf > p->basic[0].a && (leaf < 0x80000000 || leaf > p->extd[0].a))
-        return NULL;
+    if (leaf > p->basic[0].a && (leaf < 0x80000000 || leaf > p->extd[0].a)) return NULL;
     return slot((struct cpu_policy *)p, leaf, sub);
 }
 
@@ -148,10 +133,8 @@ static bool has_subleaves(uint32_t leaf)
 
 static uint32_t *word_of(struct cpu_policy *p, unsigned int w)
 {
-    if (w >= ARRAY_SIZE(word_at))
-        return (uint32_t *)&p->arch_caps + (w - ARRAY_SIZE(word_at));
-    return (uint32_t *)slot(p, word_at[w].leaf, word_at[w].subleaf) +
-           word_at[w].reg;
+    if (w >= ARRAY_SIZE(word_at)) return (uint32_t *)&p->arch_caps + (w - ARRAY_SIZE(word_at));
+    return (uint32_t *)slot(p, word_at[w].leaf, word_at[w].subleaf) + word_at[w].reg;
 }
 
 uint32_t cpu_policy_word(const struct cpu_policy *p, unsigned int w)
@@ -172,8 +155,7 @@ static uint64_t xcr0_of(const struct cpu_policy *p)
 {
     uint64_t m = 3;
 
-    if (!cpu_policy_has(p, F(XSAVE)))
-        return 0;
+    if (!cpu_policy_has(p, F(XSAVE))) return 0;
     m |= cpu_policy_has(p, F(AVX)) ? BIT(2) : 0;
     m |= cpu_policy_has(p, F(AVX512F)) ? MASK(7, 5) : 0;
     m |= cpu_policy_has(p, F(PKU)) ? BIT(9) : 0;
@@ -181,8 +163,7 @@ static uint64_t xcr0_of(const struct cpu_policy *p)
 }
 
 /* SDM vol. 1, 13.4: after 512 bytes of legacy area and 64 of header. */
-uint32_t cpu_policy_xsave_size(const struct cpu_policy *p, uint64_t xcr0,
-                               bool compacted)
+uint32_t cpu_policy_xsave_size(const struct cpu_policy *p, uint64_t xcr0, bool compacted)
 {
     uint32_t size = 576;
 
@@ -203,11 +184,9 @@ static void set_xstate(struct cpu_policy *p)
 
     memset(p->xstate, 0, sizeof(p->xstate));
     p->xcr0 = xcr0_of(p);
-    if (!p->xcr0)
-        return;
+    if (!p->xcr0) return;
     for (unsigned int i = 2; i < POLICY_XSTATE; i++)
-        if (p->xcr0 >> i & 1)
-            p->xstate[i] = host.xstate[i];
+        if (p->xcr0 >> i & 1) p->xstate[i] = host.xstate[i];
     p->xstate[0].a = p->xcr0;
     p->xstate[0].d = p->xcr0 >> 32;
     p->xstate[0].c = cpu_policy_xsave_size(p, p->xcr0, false);
@@ -229,8 +208,7 @@ uint64_t cpu_policy_cr4(const struct cpu_policy *p)
     uint64_t m = BIT(8); /* PCE */
 
     for (unsigned int i = 0; i < ARRAY_SIZE(bits); i++)
-        if (cpu_policy_has(p, bits[i].feature))
-            m |= BIT(bits[i].bit);
+        if (cpu_policy_has(p, bits[i].feature)) m |= BIT(bits[i].bit);
     return m;
 }
 
@@ -240,17 +218,13 @@ static void read_host(struct cpu_policy *p)
 {
     uint32_t basic = cpuid(0, 0).a, extd = cpuid(0x80000000, 0).a;
 
-    for (uint32_t i = 0; i < POLICY_BASIC && i <= basic; i++)
-        p->basic[i] = cpuid(i, 0);
+    for (uint32_t i = 0; i < POLICY_BASIC && i <= basic; i++) p->basic[i] = cpuid(i, 0);
     for (uint32_t i = 0; i < POLICY_EXTD && i + 0x80000000 <= extd; i++)
         p->extd[i] = cpuid(i + 0x80000000, 0);
-    for (uint32_t i = 0; basic >= 4 && i < POLICY_CACHE; i++)
-        p->cache[i] = cpuid(4, i);
+    for (uint32_t i = 0; basic >= 4 && i < POLICY_CACHE; i++) p->cache[i] = cpuid(4, i);
     for (uint32_t i = 0; basic >= 7 && i < POLICY_FEAT; i++)
-        if (i <= p->feat[0].a || i == 0)
-            p->feat[i] = cpuid(7, i);
-    for (uint32_t i = 0; basic >= 0xd && i < POLICY_XSTATE; i++)
-        p->xstate[i] = cpuid(0xd, i);
+        if (i <= p->feat[0].a || i == 0) p->feat[i] = cpuid(7, i);
+    for (uint32_t i = 0; basic >= 0xd && i < POLICY_XSTATE; i++) p->xstate[i] = cpuid(0xd, i);
     p->basic[0].a = MIN(basic, POLICY_BASIC - 1);
     p->feat[0].a = MIN(p->feat[0].a, POLICY_FEAT - 1);
     p->extd[0].a = MIN(extd, 0x80000000 + POLICY_EXTD - 1);
@@ -297,23 +271,19 @@ static void finish(struct cpu_policy *p, const struct cpu_policy *limit)
     for (unsigned int i = 0; i < 2 * ARRAY_SIZE(needs); i++) {
         const uint16_t *n = needs[i % ARRAY_SIZE(needs)];
 
-        if (!cpu_policy_has(p, n[0]))
-            put_feature(p, n[1], false);
+        if (!cpu_policy_has(p, n[0])) put_feature(p, n[1], false);
     }
     set_xstate(p);
     clip_widths(p);
     /* AMD repeats word 0 in leaf 0x80000001 (APM vol. 3, E.4.2). */
-    if (host.extd[0].b)
-        p->extd[1].d |= p->basic[1].d & 0x0183f3ff;
+    if (host.extd[0].b) p->extd[1].d |= p->basic[1].d & 0x0183f3ff;
 }
 
 /* Adds those that the host has, or all. */
-static void add_features(struct cpu_policy *p, const uint16_t *list, size_t n,
-                         bool all)
+static void add_features(struct cpu_policy *p, const uint16_t *list, size_t n, bool all)
 {
     for (size_t i = 0; i < n; i++)
-        if (all || cpu_policy_has(&host, list[i]))
-            put_feature(p, list[i], true);
+        if (all || cpu_policy_has(&host, list[i])) put_feature(p, list[i], true);
 }
 
 void cpu_policy_boot(void)
@@ -331,23 +301,19 @@ void cpu_policy_boot(void)
     finish(&default_policy, &limit);
     add_features(&limit, on_request, ARRAY_SIZE(on_request), false);
     finish(&max_policy, &limit);
-    log_info("CPUID: basic %x, extended %x, xcr0 %lx, %u address bits",
-             default_policy.basic[0].a, default_policy.extd[0].a,
-             default_policy.xcr0, default_policy.extd[8].a & 0xff);
+    log_info("CPUID: basic %x, extended %x, xcr0 %lx, %u address bits", default_policy.basic[0].a,
+             default_policy.extd[0].a, default_policy.xcr0, default_policy.extd[8].a & 0xff);
 }
 
 const struct cpu_policy *cpu_policy_system(enum system_policy which)
 {
-    return which == POLICY_HOST  ? &host
-           : which == POLICY_MAX ? &max_policy
-                                 : &default_policy;
+    return which == POLICY_HOST ? &host : which == POLICY_MAX ? &max_policy : &default_policy;
 }
 
 int cpu_policy_init(struct domain *d)
 {
     d->policy = core_alloc(sizeof(*d->policy));
-    if (!d->policy)
-        return -XEN_ENOMEM;
+    if (!d->policy) return -XEN_ENOMEM;
     *d->policy = default_policy;
     /* dom0 stays on this machine. */
     if (d->privileged && cpu_policy_has(&max_policy, F(ITSC)))
@@ -374,13 +340,11 @@ struct writer {
     int rc;
 };
 
-static void write_leaf(struct writer *w, uint32_t leaf, uint32_t sub,
-                       const struct cpuid_regs *r)
+static void write_leaf(struct writer *w, uint32_t leaf, uint32_t sub, const struct cpuid_regs *r)
 {
     struct xen_cpuid_leaf l = {leaf, sub, r->a, r->b, r->c, r->d};
 
-    if (w->rc)
-        return;
+    if (w->rc) return;
     if (w->count >= w->room)
         w->rc = -XEN_ENOBUFS;
     else
@@ -393,12 +357,9 @@ static bool subleaf_given(const struct cpu_policy *p, uint32_t leaf, uint32_t i)
     switch (leaf) {
     case 4: /* up to the first of type "none" */
         return i < POLICY_CACHE && (i == 0 || p->cache[i - 1].a & 31);
-    case 7:
-        return i < POLICY_FEAT && i <= p->feat[0].a;
-    case 0xb:
-        return i == 0;
-    default:
-        return i < POLICY_XSTATE && (i < 2 || p->xcr0 >> i & 1);
+    case 7: return i < POLICY_FEAT && i <= p->feat[0].a;
+    case 0xb: return i == 0;
+    default: return i < POLICY_XSTATE && (i < 2 || p->xcr0 >> i & 1);
     }
 }
 
@@ -408,11 +369,9 @@ static void write_leaves(struct writer *w, const struct cpu_policy *p)
     static const struct cpuid_regs none;
 
     for (uint32_t i = 0; i <= MIN(p->basic[0].a, POLICY_BASIC - 1); i++) {
-        if (!has_subleaves(i))
-            write_leaf(w, i, XEN_CPUID_NO_SUBLEAF, &p->basic[i]);
+        if (!has_subleaves(i)) write_leaf(w, i, XEN_CPUID_NO_SUBLEAF, &p->basic[i]);
         for (uint32_t k = 0; has_subleaves(i) && k < POLICY_XSTATE; k++)
-            if (subleaf_given(p, i, k))
-                write_leaf(w, i, k, slot((struct cpu_policy *)p, i, k));
+            if (subleaf_given(p, i, k)) write_leaf(w, i, k, slot((struct cpu_policy *)p, i, k));
     }
     /* The tools' own form has two more, the limits of the leaves that name a
      * hypervisor; they write back into a buffer of our length. */
@@ -422,8 +381,8 @@ static void write_leaves(struct writer *w, const struct cpu_policy *p)
         write_leaf(w, 0x80000000 + i, XEN_CPUID_NO_SUBLEAF, &p->extd[i]);
 }
 
-int cpu_policy_write(const struct cpu_policy *p, uint64_t leaves_va,
-                     uint32_t *leaves, uint64_t msrs_va, uint32_t *msrs)
+int cpu_policy_write(const struct cpu_policy *p, uint64_t leaves_va, uint32_t *leaves,
+                     uint64_t msrs_va, uint32_t *msrs)
 {
     const struct xen_msr_entry m[POLICY_MSRS] = {
         {.idx = MSR_PLATFORM_INFO, .val = p->platform_info},
@@ -436,8 +395,7 @@ int cpu_policy_write(const struct cpu_policy *p, uint64_t leaves_va,
         *leaves = w.count;
     }
     if (msrs_va && !w.rc) {
-        if (*msrs < POLICY_MSRS)
-            return -XEN_ENOBUFS;
+        if (*msrs < POLICY_MSRS) return -XEN_ENOBUFS;
         w.rc = copy_to_guest(msrs_va, m, sizeof(m));
     }
     *msrs = POLICY_MSRS;
@@ -450,16 +408,13 @@ static int merge_leaf(struct cpu_policy *p, const struct xen_cpuid_leaf *l)
     bool sub = l->subleaf != XEN_CPUID_NO_SUBLEAF;
 
     /* The limits of the leaves that name a hypervisor are fixed here. */
-    if (!sub && (l->leaf == 0x40000000 || l->leaf == 0x40000100))
-        return 0;
-    if (!r || has_subleaves(l->leaf) != sub)
-        return -XEN_ERANGE;
+    if (!sub && (l->leaf == 0x40000000 || l->leaf == 0x40000100)) return 0;
+    if (!r || has_subleaves(l->leaf) != sub) return -XEN_ERANGE;
     *r = (struct cpuid_regs){l->a, l->b, l->c, l->d};
     return 0;
 }
 
-static int read_leaves(struct cpu_policy *p, uint64_t va, uint32_t n,
-                       struct policy_error *err)
+static int read_leaves(struct cpu_policy *p, uint64_t va, uint32_t n, struct policy_error *err)
 {
     struct xen_cpuid_leaf l;
 
@@ -470,23 +425,19 @@ static int read_leaves(struct cpu_policy *p, uint64_t va, uint32_t n,
             err->leaf = l.leaf;
             err->subleaf = l.subleaf;
         }
-        if (rc)
-            return rc;
+        if (rc) return rc;
     }
     return 0;
 }
 
-static int read_msrs(struct cpu_policy *p, uint64_t va, uint32_t n,
-                     struct policy_error *err)
+static int read_msrs(struct cpu_policy *p, uint64_t va, uint32_t n, struct policy_error *err)
 {
     struct xen_msr_entry m;
 
     for (uint32_t i = 0; i < n; i++) {
-        if (copy_from_guest(&m, va + i * sizeof(m), sizeof(m)))
-            return -XEN_EFAULT;
+        if (copy_from_guest(&m, va + i * sizeof(m), sizeof(m))) return -XEN_EFAULT;
         err->msr = m.idx;
-        if (m.flags)
-            return -XEN_EINVAL;
+        if (m.flags) return -XEN_EINVAL;
         if (m.idx == MSR_PLATFORM_INFO)
             p->platform_info = m.val;
         else if (m.idx == MSR_ARCH_CAPS)
@@ -519,30 +470,25 @@ static int check_limits(const struct cpu_policy *p, struct policy_error *err)
     return -XEN_EINVAL;
 }
 
-int cpu_policy_merge(struct domain *d, uint64_t leaves_va, uint32_t leaves,
-                     uint64_t msrs_va, uint32_t msrs, struct policy_error *err)
+int cpu_policy_merge(struct domain *d, uint64_t leaves_va, uint32_t leaves, uint64_t msrs_va,
+                     uint32_t msrs, struct policy_error *err)
 {
     struct cpu_policy *p;
     struct vcpu *v;
     int rc;
 
     *err = (struct policy_error){~0u, ~0u, ~0u};
-    if (leaves > POLICY_LEAVES || msrs > POLICY_MSRS)
-        return -XEN_E2BIG;
+    if (leaves > POLICY_LEAVES || msrs > POLICY_MSRS) return -XEN_E2BIG;
     p = core_alloc(sizeof(*p));
-    if (!p)
-        return -XEN_ENOMEM;
+    if (!p) return -XEN_ENOMEM;
     *p = *d->policy;
     rc = read_leaves(p, leaves_va, leaves, err);
-    if (!rc)
-        rc = read_msrs(p, msrs_va, msrs, err);
-    if (!rc)
-        rc = check_limits(p, err);
+    if (!rc) rc = read_msrs(p, msrs_va, msrs, err);
+    if (!rc) rc = check_limits(p, err);
     if (!rc) {
         finish(p, &max_policy);
         *d->policy = *p;
-        for_each_vcpu (d, v)
-            vendor->policy_changed(v);
+        for_each_vcpu (d, v) vendor->policy_changed(v);
     }
     core_free(p);
     return rc;

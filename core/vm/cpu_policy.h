@@ -42,11 +42,10 @@ static inline bool cpu_policy_has(const struct cpu_policy *p, unsigned int f)
 }
 
 /* The stored answer to CPUID, NULL where it is zeros. */
-const struct cpuid_regs *cpu_policy_leaf(const struct cpu_policy *p,
-                                         uint32_t leaf, uint32_t subleaf);
+const struct cpuid_regs *cpu_policy_leaf(const struct cpu_policy *p, uint32_t leaf,
+                                         uint32_t subleaf);
 /* Bytes of an XSAVE area with these components, standard or compacted. */
-uint32_t cpu_policy_xsave_size(const struct cpu_policy *p, uint64_t xcr0,
-                               bool compacted);
+uint32_t cpu_policy_xsave_size(const struct cpu_policy *p, uint64_t xcr0, bool compacted);
 /* Bits of CR4 that a guest may set. */
 uint64_t cpu_policy_cr4(const struct cpu_policy *p);
 
@@ -55,9 +54,8 @@ uint64_t cpu_policy_cr4(const struct cpu_policy *p);
  * addresses (0: counts only).  *leaves and *msrs: room in, count out.
  * -ENOBUFS, -EFAULT.
  */
-int cpu_policy_write(const struct cpu_policy *p, uint64_t leaves_va,
-                     uint32_t *leaves, uint64_t msrs_va,
-                     uint32_t *msrs) must_use;
+int cpu_policy_write(const struct cpu_policy *p, uint64_t leaves_va, uint32_t *leaves,
+                     uint64_t msrs_va, uint32_t *msrs) must_use;
 struct policy_error {
     uint32_t leaf, subleaf, msr; /* what was refused, or ~0 */
 };
@@ -66,9 +64,8 @@ struct policy_error {
  * d does not run and has not run yet.  -E2BIG, -ERANGE (unknown entry),
  * -EINVAL (more than the maximum), -EFAULT.
  */
-int cpu_policy_merge(struct domain *d, uint64_t leaves_va, uint32_t leaves,
-                     uint64_t msrs_va, uint32_t msrs,
-                     struct policy_error *err) must_use;
+int cpu_policy_merge(struct domain *d, uint64_t leaves_va, uint32_t leaves, uint64_t msrs_va,
+                     uint32_t msrs, struct policy_error *err) must_use;
 
 /* --- vm/msr.c, for the context records --- */
 #define MSR_MTRR_CAP      0xfeu

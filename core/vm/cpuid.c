@@ -13,17 +13,15 @@
 #define XEN_LEAVES_MAX 5u
 
 /* The leaves that say "Xen" (public arch-x86/cpuid.h). */
-static void xen_leaf(struct vcpu *v, uint32_t leaf, uint32_t sub,
-                     struct cpuid_regs *r)
+static void xen_leaf(struct vcpu *v, uint32_t leaf, uint32_t sub, struct cpuid_regs *r)
 {
     const struct domain *d = v->domain;
     uint64_t offset;
 
     switch (leaf) {
     case 0:
-        *r = (struct cpuid_regs){
-            XEN_CPUID_FIRST_LEAF + XEN_LEAVES_MAX, XEN_CPUID_SIGNATURE_EBX,
-            XEN_CPUID_SIGNATURE_ECX, XEN_CPUID_SIGNATURE_EDX};
+        *r = (struct cpuid_regs){XEN_CPUID_FIRST_LEAF + XEN_LEAVES_MAX, XEN_CPUID_SIGNATURE_EBX,
+                                 XEN_CPUID_SIGNATURE_ECX, XEN_CPUID_SIGNATURE_EDX};
         break;
     case 1:
         r->a = 0x00040011; /* 4.17 */
@@ -40,15 +38,13 @@ static void xen_leaf(struct vcpu *v, uint32_t leaf, uint32_t sub,
             r->d = d->tsc_incarnation;
         } else if (sub == 1) {
             offset = time_boot_tsc() + v->tsc_offset;
-            *r = (struct cpuid_regs){offset, offset >> 32, tsc_scale.mul,
-                                     (uint8_t)tsc_scale.shift};
+            *r = (struct cpuid_regs){offset, offset >> 32, tsc_scale.mul, (uint8_t)tsc_scale.shift};
         } else if (sub == 2) {
             r->a = tsc_khz;
         }
         break;
     case 4:
-        if (sub != 0)
-            break;
+        if (sub != 0) break;
         r->a = XEN_HVM_CPUID_VCPU_ID_PRESENT | XEN_HVM_CPUID_DOMID_PRESENT;
         r->b = v->id;
         r->c = d->id;
@@ -61,8 +57,7 @@ static void xstate_leaf(struct vcpu *v, uint32_t sub, struct cpuid_regs *r)
 {
     const struct cpu_policy *p = v->domain->policy;
 
-    if (!p->xcr0)
-        return;
+    if (!p->xcr0) return;
     fpu_read_xcr0(v);
     if (sub == 0)
         r->b = cpu_policy_xsave_size(p, v->xcr0, false);
@@ -70,8 +65,7 @@ static void xstate_leaf(struct vcpu *v, uint32_t sub, struct cpuid_regs *r)
         r->b = cpu_policy_xsave_size(p, v->xcr0, true);
 }
 
-void cpuid_guest(struct vcpu *v, uint32_t leaf, uint32_t sub,
-                 struct cpuid_regs *r)
+void cpuid_guest(struct vcpu *v, uint32_t leaf, uint32_t sub, struct cpuid_regs *r)
 {
     const struct cpu_policy *p = v->domain->policy;
     const struct cpuid_regs *stored;
@@ -82,17 +76,14 @@ void cpuid_guest(struct vcpu *v, uint32_t leaf, uint32_t sub,
         return;
     }
     stored = cpu_policy_leaf(p, leaf, sub);
-    if (stored)
-        *r = *stored;
+    if (stored) *r = *stored;
     switch (leaf) {
     case 1:
         r->b |= v->id << 25; /* APIC id: twice the number */
-        if (vendor->get_cr(v, 4) & CR4_OSXSAVE)
-            r->c |= BIT(27);
+        if (vendor->get_cr(v, 4) & CR4_OSXSAVE) r->c |= BIT(27);
         break;
     case 7:
-        if (sub == 0 && vendor->get_cr(v, 4) & CR4_PKE)
-            r->c |= BIT(4); /* OSPKE */
+        if (sub == 0 && vendor->get_cr(v, 4) & CR4_PKE) r->c |= BIT(4); /* OSPKE */
         break;
     case 0xb: /* goes with x2APIC, so on AMD too */
         if (p->basic[0].a >= 0xb) {
@@ -100,8 +91,6 @@ void cpuid_guest(struct vcpu *v, uint32_t leaf, uint32_t sub,
             r->d = v->id * 2;
         }
         break;
-    case 0xd:
-        xstate_leaf(v, sub, r);
-        break;
+    case 0xd: xstate_leaf(v, sub, r); break;
     }
 }

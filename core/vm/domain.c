@@ -32,10 +32,9 @@ static bool ref_unless_zero(struct domain *d)
     uint32_t refs = READ_ONCE(d->refs);
 
     do {
-        if (!refs)
-            return false;
-    } while (!__atomic_compare_exchange_n(&d->refs, &refs, refs + 1, false,
-                                          __ATOMIC_SEQ_CST, __ATOMIC_RELAXED));
+        if (!refs) return false;
+    } while (!__atomic_compare_exchange_n(&d->refs, &refs, refs + 1, false, __ATOMIC_SEQ_CST,
+                                          __ATOMIC_RELAXED));
     return true;
 }
 
@@ -43,8 +42,7 @@ static struct domain *find(domid_t id)
 {
     struct domain *d = READ_ONCE(hash[id % HASH_SIZE]);
 
-    while (d && d->id != id)
-        d = READ_ONCE(d->hash_next);
+    while (d && d->id != id) d = READ_ONCE(d->hash_next);
     return d;
 }
 
@@ -59,8 +57,7 @@ struct domain *domain_get_from(domid_t id)
 {
     struct domain *d = READ_ONCE(all_domains);
 
-    while (d && (d->id < id || !ref_unless_zero(d)))
-        d = READ_ONCE(d->next);
+    while (d && (d->id < id || !ref_unless_zero(d))) d = READ_ONCE(d->next);
     return d;
 }
 
@@ -76,13 +73,12 @@ void domain_put(struct domain *d)
 {
     struct domain *head;
 
-    if (__atomic_sub_fetch(&d->refs, 1, __ATOMIC_SEQ_CST))
-        return;
+    if (__atomic_sub_fetch(&d->refs, 1, __ATOMIC_SEQ_CST)) return;
     head = READ_ONCE(dead);
     do {
         d->reclaim = head;
-    } while (!__atomic_compare_exchange_n(&dead, &head, d, false,
-                                          __ATOMIC_SEQ_CST, __ATOMIC_RELAXED));
+    } while (
+        !__atomic_compare_exchange_n(&dead, &head, d, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED));
     cpu_ask(cpus[0], WORK_RECLAIM);
 }
 
@@ -106,11 +102,9 @@ static void free_domain(struct domain *d)
 {
     struct vcpu *v;
 
-    for_each_vcpu (d, v)
-        vcpu_free(v);
+    for_each_vcpu (d, v) vcpu_free(v);
     timer_stop(&d->cap_timer);
-    if (d->vendor)
-        vendor->domain_free(d);
+    if (d->vendor) vendor->domain_free(d);
     grant_free(d);
     evtchn_free(d);
     cpu_policy_free(d);
@@ -126,13 +120,11 @@ void domains_reclaim(void)
     struct domain *next;
     struct vcpu *v;
 
-    if (!d)
-        return;
+    if (!d) return;
     for (next = d; next; next = next->reclaim) {
         unlink(next);
         timer_stop(&next->cap_timer);
-        for_each_vcpu (next, v)
-            vcpu_stop_timers(v);
+        for_each_vcpu (next, v) vcpu_stop_timers(v);
     }
     wait_quiescent(); /* also for timers that fire just now */
     for (; d; d = next) {
@@ -165,14 +157,12 @@ static int init_parts(struct domain *d, const struct domain_config *c)
     int rc;
 
     d->shared_info = core_alloc_pages(1);
-    if (!d->shared_info)
-        return -XEN_ENOMEM;
+    if (!d->shared_info) return -XEN_ENOMEM;
     if ((rc = p2m_init(d)) || (rc = cpu_policy_init(d)) ||
         (rc = evtchn_init(d, c->max_evtchn_port)) ||
         (rc = grant_init(d, c->max_grant_frames, c->max_maptrack_frames)))
         return rc;
-    if (d->privileged && (rc = hwdev_init(d)))
-        return rc;
+    if (d->privileged && (rc = hwdev_init(d))) return rc;
     return vendor->domain_init(d);
 }
 
@@ -180,25 +170,21 @@ static void link(struct domain *d)
 {
     struct domain **p = &all_domains;
 
-    while (*p && (*p)->id < d->id)
-        p = &(*p)->next;
+    while (*p && (*p)->id < d->id) p = &(*p)->next;
     d->next = *p;
     d->hash_next = hash[d->id % HASH_SIZE];
     __atomic_store_n(p, d, __ATOMIC_RELEASE);
     __atomic_store_n(&hash[d->id % HASH_SIZE], d, __ATOMIC_RELEASE);
 }
 
-int domain_create(domid_t id, const struct domain_config *c,
-                  struct domain **out)
+int domain_create(domid_t id, const struct domain_config *c, struct domain **out)
 {
     struct domain *d;
     int rc;
 
-    if (c->max_vcpus == 0 || c->max_vcpus > MAX_VCPUS)
-        return -XEN_EINVAL;
+    if (c->max_vcpus == 0 || c->max_vcpus > MAX_VCPUS) return -XEN_EINVAL;
     d = core_alloc(sizeof(*d));
-    if (!d)
-        return -XEN_ENOMEM;
+    if (!d) return -XEN_ENOMEM;
     d->refs = 1;
     d->privileged = c->privileged;
     d->max_vcpus = c->max_vcpus;
@@ -217,8 +203,7 @@ int domain_create(domid_t id, const struct domain_config *c,
     sched_init_domain(d);
     /* Found by its id only when it is whole. */
     rc = choose_id(id, c->privileged, &d->id);
-    if (!rc)
-        rc = init_parts(d, c);
+    if (!rc) rc = init_parts(d, c);
     if (rc) {
         free_domain(d);
         return rc;
@@ -245,29 +230,23 @@ int domain_kill(struct domain *d)
         d->kill_step++;
         /* fall through */
     case 1:
-        if ((rc = evtchn_release(d)))
-            break;
+        if ((rc = evtchn_release(d))) break;
         d->kill_step++;
         /* fall through */
     case 2:
-        if ((rc = grant_release(d)))
-            break;
-        for_each_vcpu (d, v)
-            vcpu_info_unmap(v);
+        if ((rc = grant_release(d))) break;
+        for_each_vcpu (d, v) vcpu_info_unmap(v);
         p2m_flush(d);
         d->kill_step++;
         /* fall through */
     case 3:
-        if ((rc = p2m_release(d)))
-            break;
+        if ((rc = p2m_release(d))) break;
         d->kill_step++;
         d->dying = DEAD;
         virq_raise_dom0(VIRQ_DOM_EXC);
         domain_put(d); /* the creator's */
         break;
-    default:
-        rc = -XEN_EINVAL;
-        break;
+    default: rc = -XEN_EINVAL; break;
     }
     return rc;
 }
@@ -277,8 +256,7 @@ void domain_shutdown(struct domain *d, uint8_t reason)
     struct vcpu *v;
     bool first;
 
-    if (d->privileged)
-        dom0_shutdown(reason);
+    if (d->privileged) dom0_shutdown(reason);
     spin_lock(&d->lock);
     first = !d->is_shut_down;
     if (first) {
@@ -287,10 +265,8 @@ void domain_shutdown(struct domain *d, uint8_t reason)
         __atomic_fetch_add(&d->pause_count, 1, __ATOMIC_SEQ_CST);
     }
     spin_unlock(&d->lock);
-    if (!first)
-        return;
-    for_each_vcpu (d, v)
-        sched_stop(v);
+    if (!first) return;
+    for_each_vcpu (d, v) sched_stop(v);
     virq_raise_dom0(VIRQ_DOM_EXC);
 }
 
@@ -299,8 +275,7 @@ void domain_crash(struct domain *d, const char *why)
     struct vcpu *v = current_vcpu();
 
     log_guest(LOG_ERROR, "d%u crashed: %s", d->id, why);
-    if (v->domain == d)
-        show_guest_registers(v);
+    if (v->domain == d) show_guest_registers(v);
     domain_shutdown(d, SHUTDOWN_crash);
 }
 
@@ -313,8 +288,7 @@ void domain_resume(struct domain *d)
     d->is_shut_down = false;
     d->shutdown_code = d->early_code = 0;
     spin_unlock(&d->lock);
-    if (was)
-        domain_unpause(d);
+    if (was) domain_unpause(d);
 }
 
 void domain_pause(struct domain *d)
@@ -322,8 +296,7 @@ void domain_pause(struct domain *d)
     struct vcpu *v;
 
     __atomic_fetch_add(&d->pause_count, 1, __ATOMIC_SEQ_CST);
-    for_each_vcpu (d, v)
-        sched_stop(v);
+    for_each_vcpu (d, v) sched_stop(v);
 }
 
 void domain_pause_sync(struct domain *d)
@@ -332,8 +305,7 @@ void domain_pause_sync(struct domain *d)
 
     ASSERT(current_domain() != d);
     domain_pause(d);
-    for_each_vcpu (d, v)
-        sched_wait_off_cpu(v);
+    for_each_vcpu (d, v) sched_wait_off_cpu(v);
 }
 
 void domain_unpause(struct domain *d)
@@ -343,6 +315,5 @@ void domain_unpause(struct domain *d)
 
     ASSERT(left >= 0);
     if (left == 0)
-        for_each_vcpu (d, v)
-            sched_wake(v);
+        for_each_vcpu (d, v) sched_wake(v);
 }

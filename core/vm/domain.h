@@ -66,19 +66,19 @@ struct vcpu {
     struct cpu *running_on; /* NULL when on no CPU; run queue lock       */
     struct sched_unit sched;
     struct vcpu_runstate_info runstate; /* written by its scheduler CPU   */
-    bool initialised; /* has register state, may be brought up     */
+    bool initialised;                   /* has register state, may be brought up     */
 
     /* events and interrupts */
-    struct vcpu_info *info; /* in shared_info or the registered page; the
-                             * core's mapping; dummy until registered    */
-    uint64_t info_mfn;      /* MFN_INVALID while in shared_info          */
+    struct vcpu_info *info;       /* in shared_info or the registered page; the
+                                   * core's mapping; dummy until registered    */
+    uint64_t info_mfn;            /* MFN_INVALID while in shared_info          */
     struct vcpu_info *first_info; /* where info pointed until then */
     bool nmi_pending;
     uint8_t upcall_vector; /* HVMOP_set_evtchn_upcall_vector, 0: none   */
     uint32_t poll_port;    /* HOLD_POLL: the port, 0: several           */
     struct vlapic *lapic;
     uint16_t virq_port[NR_VIRQS]; /* evtchn lock; 0: not bound            */
-    struct timer oneshot; /* VCPUOP_set_singleshot_timer               */
+    struct timer oneshot;         /* VCPUOP_set_singleshot_timer               */
     struct timer poll_timer;
 
     /* time */
@@ -121,8 +121,8 @@ struct domain {
     /* memory; counters are atomic */
     struct p2m *p2m;
     uint64_t tot_pages, max_pages;
-    uint64_t shared_frames; /* shared_info, grant frames: the core's     */
-    uint64_t pool_pages;    /* limit of p2m tables; used: p2m->tables    */
+    uint64_t shared_frames;          /* shared_info, grant frames: the core's     */
+    uint64_t pool_pages;             /* limit of p2m tables; used: p2m->tables    */
     struct shared_info *shared_info; /* a core page                       */
     uint64_t shared_info_gfn;
     struct e820_map *e820; /* XENMEM_set_memory_map                     */
@@ -145,9 +145,9 @@ struct domain {
     /* scheduling parameters; run queue lock */
     uint16_t weight, cap;
     uint64_t cap_budget, cap_refill; /* ns of the period, next refill     */
-    uint64_t create_time; /* ns, for debug                             */
-    void *vendor;         /* struct svm_domain / vmx_domain            */
-    struct domain *next;  /* all domains by id; domain list lock       */
+    uint64_t create_time;            /* ns, for debug                             */
+    void *vendor;                    /* struct svm_domain / vmx_domain            */
+    struct domain *next;             /* all domains by id; domain list lock       */
     struct domain *hash_next;
     struct domain *reclaim; /* next on the list of those to be freed     */
     uint8_t kill_step;      /* progress of domain_kill                   */
@@ -198,8 +198,7 @@ struct domain_config {
  * -EEXIST, -ENOMEM, -EINVAL.  The caller owns one reference (dropped by
  * domain_kill when dead).  Control operations are serialised by the caller.
  */
-int domain_create(domid_t id, const struct domain_config *config,
-                  struct domain **out) must_use;
+int domain_create(domid_t id, const struct domain_config *config, struct domain **out) must_use;
 /* Creates vCPU `id`, down and without state.  -ENOMEM, -EINVAL, -EEXIST. */
 int vcpu_create(struct domain *d, unsigned int id) must_use;
 

@@ -33,8 +33,7 @@ static void do_msr(struct vcpu *v, const struct vm_exit *e)
 {
     uint64_t value = (uint32_t)v->regs.rax | v->regs.rdx << 32;
 
-    if (e->msr.write ? msr_write(v, e->msr.index, value)
-                     : msr_read(v, e->msr.index, &value)) {
+    if (e->msr.write ? msr_write(v, e->msr.index, value) : msr_read(v, e->msr.index, &value)) {
         inject_gp(v);
         return;
     }
@@ -50,8 +49,7 @@ static void do_hlt(struct vcpu *v, const struct vm_exit *e)
 {
     vendor->skip_insn(v, e->len);
     if (!(v->regs.rflags & RFLAGS_IF)) {
-        if (!v->nmi_pending)
-            vcpu_set_down(v, true);
+        if (!v->nmi_pending) vcpu_set_down(v, true);
         return;
     }
     __atomic_fetch_or(&v->holds, HOLD_BLOCKED, __ATOMIC_SEQ_CST);
@@ -77,8 +75,7 @@ static void do_nested_fault(struct vcpu *v, const struct vm_exit *e)
         break;
     case P2M_RAM_RO:
     case P2M_GRANT_RO:
-        if (e->fault.write)
-            handle_mmio(v, e->fault.gpa, true); /* dropped */
+        if (e->fault.write) handle_mmio(v, e->fault.gpa, true); /* dropped */
         break;
     default:
         /* Mapped in the meantime: try again; not executable: refuse. */
@@ -93,8 +90,8 @@ static void do_xsetbv(struct vcpu *v, const struct vm_exit *e)
 {
     uint64_t value = (uint32_t)v->regs.rax | v->regs.rdx << 32;
 
-    if ((uint32_t)v->regs.rcx != 0 || vendor->get_cpl(v) != 0 ||
-        !xcr0_valid(value) || value & ~cpu_policy_xcr0(v->domain)) {
+    if ((uint32_t)v->regs.rcx != 0 || vendor->get_cpl(v) != 0 || !xcr0_valid(value) ||
+        value & ~cpu_policy_xcr0(v->domain)) {
         inject_gp(v);
         return;
     }
@@ -107,8 +104,7 @@ static void do_exception(struct vcpu *v, const struct vm_exit *e)
 {
     uint8_t vector = e->exception.vector;
 
-    if (vector == VEC_MC)
-        panic("machine check");
+    if (vector == VEC_MC) panic("machine check");
     vendor->inject_exception(v, vector, vector == VEC_AC ? 0 : NO_ERROR_CODE);
 }
 
@@ -126,54 +122,28 @@ void handle_exit(struct vcpu *v, struct vm_exit *e)
         this_cpu()->op_start = read_tsc();
         do_hypercall(v, e->len);
         break;
-    case EXIT_CPUID:
-        do_cpuid(v, e);
-        break;
-    case EXIT_MSR:
-        do_msr(v, e);
-        break;
-    case EXIT_IO:
-        handle_io(v, e);
-        break;
-    case EXIT_HLT:
-        do_hlt(v, e);
-        break;
-    case EXIT_NESTED_FAULT:
-        do_nested_fault(v, e);
-        break;
-    case EXIT_WINDOW:
-        vendor->want_window(v, false);
-        break;
-    case EXIT_EXCEPTION:
-        do_exception(v, e);
-        break;
-    case EXIT_XSETBV:
-        do_xsetbv(v, e);
-        break;
+    case EXIT_CPUID: do_cpuid(v, e); break;
+    case EXIT_MSR: do_msr(v, e); break;
+    case EXIT_IO: handle_io(v, e); break;
+    case EXIT_HLT: do_hlt(v, e); break;
+    case EXIT_NESTED_FAULT: do_nested_fault(v, e); break;
+    case EXIT_WINDOW: vendor->want_window(v, false); break;
+    case EXIT_EXCEPTION: do_exception(v, e); break;
+    case EXIT_XSETBV: do_xsetbv(v, e); break;
     case EXIT_PAUSE:
         vendor->skip_insn(v, e->len);
         sched_yield(v);
         break;
-    case EXIT_SKIP:
-        vendor->skip_insn(v, e->len);
-        break;
+    case EXIT_SKIP: vendor->skip_insn(v, e->len); break;
     case EXIT_RDTSC:
-    case EXIT_FORBIDDEN:
-        vendor->inject_exception(v, VEC_UD, NO_ERROR_CODE);
-        break;
+    case EXIT_FORBIDDEN: vendor->inject_exception(v, VEC_UD, NO_ERROR_CODE); break;
     case EXIT_SHUTDOWN:
         log_guest(LOG_WARN, "d%uv%u: triple fault", v->domain->id, v->id);
         show_guest_registers(v);
-        domain_shutdown(v->domain,
-                        v->domain->params[HVM_PARAM_TRIPLE_FAULT_REASON]);
+        domain_shutdown(v->domain, v->domain->params[HVM_PARAM_TRIPLE_FAULT_REASON]);
         break;
-    case EXIT_NMI:
-        log_warn("NMI while d%uv%u ran", v->domain->id, v->id);
-        break;
-    case EXIT_INTERRUPT:
-        break;
-    case EXIT_BAD:
-        do_bad(v, e);
-        break;
+    case EXIT_NMI: log_warn("NMI while d%uv%u ran", v->domain->id, v->id); break;
+    case EXIT_INTERRUPT: break;
+    case EXIT_BAD: do_bad(v, e); break;
     }
 }

@@ -15,8 +15,7 @@ int msr_write(struct vcpu *v, uint32_t msr, uint64_t value);
 
 /* vm/cpuid.c: fills what the guest sees. */
 struct cpuid_regs;
-void cpuid_guest(struct vcpu *v, uint32_t leaf, uint32_t subleaf,
-                 struct cpuid_regs *out);
+void cpuid_guest(struct vcpu *v, uint32_t leaf, uint32_t subleaf, struct cpuid_regs *out);
 
 /* device/io.c: one port access; value in and out through v->regs.rax. */
 void handle_io(struct vcpu *v, const struct vm_exit *e);

@@ -24,21 +24,17 @@ uint64_t guest_va_to_gpa(struct vcpu *v, uint64_t va, bool write);
 
 /* Physical memory of any domain that the caller may reach; RAM only.
  * -EFAULT where there is none. */
-int copy_from_gpa(struct domain *d, void *dst, uint64_t gpa,
-                  size_t len) must_use;
-int copy_to_gpa(struct domain *d, uint64_t gpa, const void *src,
-                size_t len) must_use;
+int copy_from_gpa(struct domain *d, void *dst, uint64_t gpa, size_t len) must_use;
+int copy_to_gpa(struct domain *d, uint64_t gpa, const void *src, size_t len) must_use;
 
 /* Handles in public structures: their address. */
 #define HANDLE(h)      ((uint64_t)(uintptr_t)(h).p)
 #define HANDLE_NULL(h) (HANDLE(h) == 0)
 /* Element i of an array in guest memory. */
-#define guest_read(dst, h, i)                                        \
-    copy_from_guest(dst, HANDLE(h) + (uint64_t)(i) * sizeof(*(dst)), \
-                    sizeof(*(dst)))
-#define guest_write(h, i, src)                                     \
-    copy_to_guest(HANDLE(h) + (uint64_t)(i) * sizeof(*(src)), src, \
-                  sizeof(*(src)))
+#define guest_read(dst, h, i) \
+    copy_from_guest(dst, HANDLE(h) + (uint64_t)(i) * sizeof(*(dst)), sizeof(*(dst)))
+#define guest_write(h, i, src) \
+    copy_to_guest(HANDLE(h) + (uint64_t)(i) * sizeof(*(src)), src, sizeof(*(src)))
 
 /* Forgets cached translations (each exit begins with it). */
 void guest_access_reset(struct vcpu *v);

@@ -43,16 +43,15 @@ static inline unsigned int index_at(uint64_t gfn, unsigned int level)
 
 static uint64_t make_leaf(uint64_t mfn, enum p2m_type type, unsigned int level)
 {
-    return mfn << PAGE_SHIFT | vendor->leaf_bits(type) |
-           (uint64_t)type << TYPE_SHIFT | (level > 1 ? ENTRY_PS : 0);
+    return mfn << PAGE_SHIFT | vendor->leaf_bits(type) | (uint64_t)type << TYPE_SHIFT |
+           (level > 1 ? ENTRY_PS : 0);
 }
 
 int p2m_init(struct domain *d)
 {
     struct p2m *p = core_alloc(sizeof(*p));
 
-    if (!p)
-        return -XEN_ENOMEM;
+    if (!p) return -XEN_ENOMEM;
     p->root = core_alloc_pages(1);
     if (!p->root) {
         core_free(p);
@@ -68,15 +67,13 @@ int p2m_init(struct domain *d)
 static void free_tables(uint64_t *table, unsigned int level)
 {
     for (unsigned int i = 0; level > 1 && i < 512; i++)
-        if (is_table(table[i], level))
-            free_tables(table_at(table[i]), level - 1);
+        if (is_table(table[i], level)) free_tables(table_at(table[i]), level - 1);
     core_free_pages(table, 1);
 }
 
 void p2m_free(struct domain *d)
 {
-    if (!d->p2m)
-        return;
+    if (!d->p2m) return;
     free_tables(d->p2m->root, 4);
     core_free(d->p2m);
     d->p2m = NULL;
@@ -97,8 +94,7 @@ static struct p2m_entry decode(uint64_t e, uint64_t gfn, unsigned int level)
     struct p2m_entry r = {MFN_INVALID, P2M_NONE, LEVEL_SHIFT(level)};
 
     if (e & ENTRY_TABLE) {
-        r.mfn = ((e & ENTRY_ADDR) >> PAGE_SHIFT) +
-                (gfn & ((1ull << LEVEL_SHIFT(level)) - 1));
+        r.mfn = ((e & ENTRY_ADDR) >> PAGE_SHIFT) + (gfn & ((1ull << LEVEL_SHIFT(level)) - 1));
         r.type = entry_type(e);
     }
     return r;
@@ -109,8 +105,7 @@ struct p2m_entry p2m_lookup(struct domain *d, uint64_t gfn)
     unsigned int level;
     uint64_t *e;
 
-    if (gfn >= GFN_LIMIT)
-        return (struct p2m_entry){MFN_INVALID, P2M_NONE, 0};
+    if (gfn >= GFN_LIMIT) return (struct p2m_entry){MFN_INVALID, P2M_NONE, 0};
     e = find(d->p2m, gfn, &level);
     return decode(READ_ONCE(*e), gfn, level);
 }
@@ -119,18 +114,13 @@ struct p2m_entry p2m_lookup(struct domain *d, uint64_t gfn)
 static bool type_ok(enum p2m_type t, bool write, bool any)
 {
     switch (t) {
-    case P2M_RAM:
-        return true;
-    case P2M_RAM_RO:
-        return !write;
+    case P2M_RAM: return true;
+    case P2M_RAM_RO: return !write;
     case P2M_GRANT_RW:
     case P2M_FOREIGN:
-    case P2M_SHARED:
-        return any;
-    case P2M_GRANT_RO:
-        return any && !write;
-    default:
-        return false;
+    case P2M_SHARED: return any;
+    case P2M_GRANT_RO: return any && !write;
+    default: return false;
     }
 }
 
@@ -141,22 +131,18 @@ uint64_t p2m_get_frame(struct domain *d, uint64_t gfn, bool write, bool any)
         struct p2m_entry e = p2m_lookup(d, gfn), again;
         uint16_t owner = d->id;
 
-        if (!type_ok(e.type, write, any))
-            return MFN_INVALID;
-        if (e.type != P2M_RAM && e.type != P2M_RAM_RO)
-            owner = frame_owner(e.mfn);
+        if (!type_ok(e.type, write, any)) return MFN_INVALID;
+        if (e.type != P2M_RAM && e.type != P2M_RAM_RO) owner = frame_owner(e.mfn);
         if (frame_get(e.mfn, owner)) {
             again = p2m_lookup(d, gfn);
-            if (again.mfn == e.mfn && again.type == e.type)
-                return e.mfn;
+            if (again.mfn == e.mfn && again.type == e.type) return e.mfn;
             frame_put(e.mfn);
             continue;
         }
         /* The entry went away between the look and the reference, or is
          * about to: it is no longer memory. */
         again = p2m_lookup(d, gfn);
-        if (again.mfn == e.mfn && again.type == e.type)
-            return MFN_INVALID;
+        if (again.mfn == e.mfn && again.type == e.type) return MFN_INVALID;
     }
     return MFN_INVALID;
 }
@@ -167,11 +153,9 @@ static uint64_t *new_table(struct p2m *p)
 {
     uint64_t *t;
 
-    if (p->tables >= p->domain->pool_pages)
-        return NULL;
+    if (p->tables >= p->domain->pool_pages) return NULL;
     t = core_alloc_pages(1);
-    if (t)
-        p->tables++;
+    if (t) p->tables++;
     return t;
 }
 
@@ -181,12 +165,9 @@ static bool split(struct p2m *p, uint64_t *e, unsigned int level)
     uint64_t *t = new_table(p), old = *e;
     uint64_t step = PAGE_SIZE << LEVEL_SHIFT(level - 1);
 
-    if (!t)
-        return false;
-    if (level == 2)
-        old &= ~ENTRY_PS;
-    for (unsigned int i = 0; i < 512; i++)
-        t[i] = old + i * step;
+    if (!t) return false;
+    if (level == 2) old &= ~ENTRY_PS;
+    for (unsigned int i = 0; i < 512; i++) t[i] = old + i * step;
     __atomic_store_n(e, core_to_phys(t) | ENTRY_TABLE, __ATOMIC_RELEASE);
     return true;
 }
@@ -200,10 +181,8 @@ static uint64_t *reach(struct p2m *p, uint64_t gfn, unsigned int level)
         if (!(*e & ENTRY_TABLE)) {
             uint64_t *t = new_table(p);
 
-            if (!t)
-                return NULL;
-            __atomic_store_n(e, core_to_phys(t) | ENTRY_TABLE,
-                             __ATOMIC_RELEASE);
+            if (!t) return NULL;
+            __atomic_store_n(e, core_to_phys(t) | ENTRY_TABLE, __ATOMIC_RELEASE);
         } else if (!is_table(*e, l) && !split(p, e, l)) {
             return NULL;
         }
@@ -215,10 +194,8 @@ static uint64_t *reach(struct p2m *p, uint64_t gfn, unsigned int level)
 static bool table_empty(const uint64_t *t, unsigned int level)
 {
     for (unsigned int i = 0; i < 512; i++) {
-        if (!(t[i] & ENTRY_TABLE))
-            continue;
-        if (!is_table(t[i], level) || !table_empty(table_at(t[i]), level - 1))
-            return false;
+        if (!(t[i] & ENTRY_TABLE)) continue;
+        if (!is_table(t[i], level) || !table_empty(table_at(t[i]), level - 1)) return false;
     }
     return true;
 }
@@ -228,33 +205,29 @@ static bool range_empty(struct p2m *p, uint64_t gfn, unsigned int order)
     unsigned int level;
     uint64_t *e = find(p, gfn, &level);
 
-    if (*e & ENTRY_TABLE)
-        return false;
-    if (LEVEL_SHIFT(level) >= order)
-        return true;
+    if (*e & ENTRY_TABLE) return false;
+    if (LEVEL_SHIFT(level) >= order) return true;
     /* A table stands above the range: look at the one at its level. */
     e = reach(p, gfn, order / 9 + 1);
-    return e && (!(*e & ENTRY_TABLE) || (is_table(*e, order / 9 + 1) &&
-                                         table_empty(table_at(*e), order / 9)));
+    return e && (!(*e & ENTRY_TABLE) ||
+                 (is_table(*e, order / 9 + 1) && table_empty(table_at(*e), order / 9)));
 }
 
 /* Sets an empty range; the tables may fail half-way. */
-static int set_range(struct p2m *p, uint64_t gfn, uint64_t mfn,
-                     unsigned int order, enum p2m_type type)
+static int set_range(struct p2m *p, uint64_t gfn, uint64_t mfn, unsigned int order,
+                     enum p2m_type type)
 {
     unsigned int level = order / 9 + 1;
     uint64_t *e = reach(p, gfn, level);
     int rc = 0;
 
-    if (!e)
-        return -XEN_ENOMEM;
+    if (!e) return -XEN_ENOMEM;
     if (level == 1 || (!(*e & ENTRY_TABLE) && level <= vendor->max_level)) {
         __atomic_store_n(e, make_leaf(mfn, type, level), __ATOMIC_RELEASE);
         return 0;
     }
     for (uint64_t i = 0; i < 512 && !rc; i++)
-        rc = set_range(p, gfn + (i << (order - 9)), mfn + (i << (order - 9)),
-                       order - 9, type);
+        rc = set_range(p, gfn + (i << (order - 9)), mfn + (i << (order - 9)), order - 9, type);
     return rc;
 }
 
@@ -273,18 +246,15 @@ static void clear_range(struct p2m *p, uint64_t gfn, unsigned int order)
 
 static bool gfn_ok(uint64_t gfn, unsigned int order)
 {
-    return gfn < GFN_LIMIT && !(gfn & ((1ull << order) - 1)) &&
-           order <= ORDER_1G && order % 9 == 0;
+    return gfn < GFN_LIMIT && !(gfn & ((1ull << order) - 1)) && order <= ORDER_1G && order % 9 == 0;
 }
 
-int p2m_add(struct domain *d, uint64_t gfn, uint64_t mfn, unsigned int order,
-            enum p2m_type type)
+int p2m_add(struct domain *d, uint64_t gfn, uint64_t mfn, unsigned int order, enum p2m_type type)
 {
     struct p2m *p = d->p2m;
     int rc = -XEN_EEXIST;
 
-    if (!gfn_ok(gfn, order) || mfn & ((1ull << order) - 1))
-        return -XEN_EINVAL;
+    if (!gfn_ok(gfn, order) || mfn & ((1ull << order) - 1)) return -XEN_EINVAL;
     spin_lock(&p->lock);
     if (range_empty(p, gfn, order)) {
         rc = set_range(p, gfn, mfn, order, type);
@@ -298,8 +268,8 @@ int p2m_add(struct domain *d, uint64_t gfn, uint64_t mfn, unsigned int order,
 }
 
 /* Takes a leaf of exactly 2^order out if it fits; lock held. */
-static int take(struct p2m *p, uint64_t gfn, unsigned int order, uint64_t mfn,
-                enum p2m_type type, struct p2m_entry *old)
+static int take(struct p2m *p, uint64_t gfn, unsigned int order, uint64_t mfn, enum p2m_type type,
+                struct p2m_entry *old)
 {
     unsigned int level;
     uint64_t *e = find(p, gfn, &level);
@@ -308,25 +278,22 @@ static int take(struct p2m *p, uint64_t gfn, unsigned int order, uint64_t mfn,
     if (old->type == P2M_NONE || (mfn != MFN_INVALID && mfn != old->mfn) ||
         (type != P2M_NONE && type != old->type))
         return -XEN_ENOENT;
-    if (LEVEL_SHIFT(level) < order)
-        return -XEN_ENOENT;
+    if (LEVEL_SHIFT(level) < order) return -XEN_ENOENT;
     if (LEVEL_SHIFT(level) > order) {
         e = reach(p, gfn, order / 9 + 1);
-        if (!e)
-            return -XEN_ENOMEM;
+        if (!e) return -XEN_ENOMEM;
         old->order = order;
     }
     WRITE_ONCE(*e, 0);
     return 0;
 }
 
-int p2m_remove_noflush(struct domain *d, uint64_t gfn, uint64_t mfn,
-                       enum p2m_type type, struct p2m_entry *old)
+int p2m_remove_noflush(struct domain *d, uint64_t gfn, uint64_t mfn, enum p2m_type type,
+                       struct p2m_entry *old)
 {
     int rc;
 
-    if (!gfn_ok(gfn, 0))
-        return -XEN_ENOENT;
+    if (!gfn_ok(gfn, 0)) return -XEN_ENOENT;
     spin_lock(&d->p2m->lock);
     rc = take(d->p2m, gfn, 0, mfn, type, old);
     spin_unlock(&d->p2m->lock);
@@ -338,34 +305,29 @@ int p2m_remove(struct domain *d, uint64_t gfn, uint64_t mfn, enum p2m_type type,
 {
     int rc = p2m_remove_noflush(d, gfn, mfn, type, old);
 
-    if (!rc)
-        p2m_flush(d);
+    if (!rc) p2m_flush(d);
     return rc;
 }
 
-int p2m_remove_leaf(struct domain *d, uint64_t gfn, unsigned int order,
-                    struct p2m_entry *old)
+int p2m_remove_leaf(struct domain *d, uint64_t gfn, unsigned int order, struct p2m_entry *old)
 {
     int rc;
 
-    if (!gfn_ok(gfn, order))
-        return -XEN_ENOENT;
+    if (!gfn_ok(gfn, order)) return -XEN_ENOENT;
     spin_lock(&d->p2m->lock);
     rc = take(d->p2m, gfn, order, MFN_INVALID, P2M_NONE, old);
     spin_unlock(&d->p2m->lock);
-    if (!rc)
-        p2m_flush(d);
+    if (!rc) p2m_flush(d);
     return rc;
 }
 
-int p2m_replace(struct domain *d, uint64_t gfn, uint64_t mfn,
-                enum p2m_type type, struct p2m_entry *old)
+int p2m_replace(struct domain *d, uint64_t gfn, uint64_t mfn, enum p2m_type type,
+                struct p2m_entry *old)
 {
     struct p2m *p = d->p2m;
     uint64_t *e;
 
-    if (!gfn_ok(gfn, 0))
-        return -XEN_EINVAL;
+    if (!gfn_ok(gfn, 0)) return -XEN_EINVAL;
     spin_lock(&p->lock);
     e = reach(p, gfn, 1);
     if (e) {
@@ -374,10 +336,8 @@ int p2m_replace(struct domain *d, uint64_t gfn, uint64_t mfn,
         p->max_gfn = MAX(p->max_gfn, gfn);
     }
     spin_unlock(&p->lock);
-    if (!e)
-        return -XEN_ENOMEM;
-    if (old->type != P2M_NONE)
-        p2m_flush(d);
+    if (!e) return -XEN_ENOMEM;
+    if (old->type != P2M_NONE) p2m_flush(d);
     return 0;
 }
 
@@ -391,8 +351,7 @@ void p2m_flush(struct domain *d)
         uint64_t before = __atomic_load_n(&c->passes, __ATOMIC_SEQ_CST);
 
         /* Odd: in the core.  Even: in a guest or idle (vm/run.c). */
-        if (c == self || before & 1 || READ_ONCE(c->current)->domain != d)
-            continue;
+        if (c == self || before & 1 || READ_ONCE(c->current)->domain != d) continue;
         cpu_kick(c);
         while (READ_ONCE(c->passes) == before) {
             cpu_poll();
@@ -409,11 +368,9 @@ void p2m_drop_entry(const struct p2m_entry *e)
     case P2M_GRANT_RW:
     case P2M_GRANT_RO:
     case P2M_FOREIGN:
-        for (uint64_t i = 0; i < 1ull << e->order; i++)
-            frame_put(e->mfn + i);
+        for (uint64_t i = 0; i < 1ull << e->order; i++) frame_put(e->mfn + i);
         break;
-    default:
-        break;
+    default: break;
     }
 }
 
@@ -429,17 +386,14 @@ int p2m_release(struct domain *d)
         spin_lock(&p->lock);
         e = find(p, gfn, &level);
         /* A 1 GiB leaf would take too long in one go. */
-        if (level == 3 && *e & ENTRY_TABLE && split(p, e, 3))
-            e = find(p, gfn, &level);
+        if (level == 3 && *e & ENTRY_TABLE && split(p, e, 3)) e = find(p, gfn, &level);
         old = decode(*e, gfn, level);
         WRITE_ONCE(*e, 0);
         p->kill_next = (gfn | ((1ull << LEVEL_SHIFT(level)) - 1)) + 1;
         spin_unlock(&p->lock);
-        if (old.type == P2M_NONE)
-            continue;
+        if (old.type == P2M_NONE) continue;
         p2m_drop_entry(&old);
-        if (hypercall_preempt())
-            return -XEN_ERESTART;
+        if (hypercall_preempt()) return -XEN_ERESTART;
     }
     return 0;
 }

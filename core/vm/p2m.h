@@ -56,8 +56,7 @@ struct p2m_entry p2m_lookup(struct domain *d, uint64_t gfn);
  * and P2M_GRANT_* / P2M_FOREIGN / P2M_SHARED when `any` is set.  MFN_INVALID
  * when it is not.
  */
-uint64_t p2m_get_frame(struct domain *d, uint64_t gfn, bool write,
-                       bool any) must_use;
+uint64_t p2m_get_frame(struct domain *d, uint64_t gfn, bool write, bool any) must_use;
 
 /*
  * Sets an empty range [gfn, gfn + 2^order) to frames from mfn on.  The
@@ -86,13 +85,13 @@ int p2m_remove_leaf(struct domain *d, uint64_t gfn, unsigned int order,
  * Puts one 4 KiB page at gfn whatever was there; the old entry and its
  * reference go to the caller.  For XENMEM_add_to_physmap and grant maps.
  */
-int p2m_replace(struct domain *d, uint64_t gfn, uint64_t mfn,
-                enum p2m_type type, struct p2m_entry *old) must_use;
+int p2m_replace(struct domain *d, uint64_t gfn, uint64_t mfn, enum p2m_type type,
+                struct p2m_entry *old) must_use;
 
 /* As p2m_remove, without the flush: end a batch of them with
  * p2m_flush(d), then drop the entries. */
-int p2m_remove_noflush(struct domain *d, uint64_t gfn, uint64_t mfn,
-                       enum p2m_type type, struct p2m_entry *old) must_use;
+int p2m_remove_noflush(struct domain *d, uint64_t gfn, uint64_t mfn, enum p2m_type type,
+                       struct p2m_entry *old) must_use;
 /* Returns when no CPU holds a translation removed before the call.  May be
  * called with locks held. */
 void p2m_flush(struct domain *d);

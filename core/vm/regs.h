@@ -27,17 +27,7 @@ struct segment {
     uint64_t base;
 };
 
-enum segment_name {
-    SEG_ES,
-    SEG_CS,
-    SEG_SS,
-    SEG_DS,
-    SEG_FS,
-    SEG_GS,
-    SEG_LDTR,
-    SEG_TR,
-    SEG_COUNT
-};
+enum segment_name { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_LDTR, SEG_TR, SEG_COUNT };
 
 /* All that a switch does not keep in struct regs or struct vcpu. */
 struct arch_state {

@@ -45,23 +45,18 @@ static void serve(struct cpu *c)
 {
     cpu_poll();
     if (test_and_clear_bit(WORK_STOP, &c->pending))
-        for (;;)
-            __asm__ volatile("cli; hlt");
-    if (test_and_clear_bit(WORK_TIMER, &c->pending))
-        timers_run(c);
-    if (test_and_clear_bit(WORK_RECLAIM, &c->pending))
-        domains_reclaim();
+        for (;;) __asm__ volatile("cli; hlt");
+    if (test_and_clear_bit(WORK_TIMER, &c->pending)) timers_run(c);
+    if (test_and_clear_bit(WORK_RECLAIM, &c->pending)) domains_reclaim();
     if (test_and_clear_bit(WORK_DUMP, &c->pending) && c->current != c->idle)
         show_guest_registers(c->current);
-    if (test_and_clear_bit(WORK_SCHEDULE, &c->pending))
-        schedule(c);
+    if (test_and_clear_bit(WORK_SCHEDULE, &c->pending)) schedule(c);
 }
 
 static void idle(struct cpu *c)
 {
     turn(c);
-    if (!READ_ONCE(c->pending))
-        __asm__ volatile("sti; hlt; cli" : : : "memory");
+    if (!READ_ONCE(c->pending)) __asm__ volatile("sti; hlt; cli" : : : "memory");
     turn(c);
 }
 
@@ -70,8 +65,7 @@ static void deliver(struct vcpu *v)
 {
     int vector;
 
-    if (unlikely(v->sipi))
-        vlapic_start(v);
+    if (unlikely(v->sipi)) vlapic_start(v);
     if (unlikely(v->nmi_pending) && vendor->can_inject(v, true)) {
         v->nmi_pending = false;
         vendor->inject_nmi(v);

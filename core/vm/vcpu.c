@@ -35,8 +35,7 @@ struct vcpu *vcpu_create_idle(void)
 {
     struct vcpu *v = core_alloc(sizeof(*v));
 
-    if (!v)
-        panic("no memory for an idle vCPU");
+    if (!v) panic("no memory for an idle vCPU");
     v->domain = &idle_domain;
     v->tcache = core_alloc(guest_access_size());
     return v;
@@ -47,20 +46,16 @@ int vcpu_create(struct domain *d, unsigned int id)
     struct vcpu *v;
     int rc = -XEN_ENOMEM;
 
-    if (id >= d->max_vcpus)
-        return -XEN_EINVAL;
-    if (d->vcpus[id])
-        return -XEN_EEXIST;
+    if (id >= d->max_vcpus) return -XEN_EINVAL;
+    if (d->vcpus[id]) return -XEN_EEXIST;
     v = core_alloc(sizeof(*v));
-    if (!v)
-        return rc;
+    if (!v) return rc;
     v->domain = d;
     v->id = id;
     v->holds = HOLD_DOWN;
     v->info_mfn = MFN_INVALID;
-    v->info = id < XEN_LEGACY_MAX_VCPUS
-                  ? (struct vcpu_info *)&d->shared_info->vcpu_info[id]
-                  : core_alloc(sizeof(struct vcpu_info));
+    v->info = id < XEN_LEGACY_MAX_VCPUS ? (struct vcpu_info *)&d->shared_info->vcpu_info[id]
+                                        : core_alloc(sizeof(struct vcpu_info));
     v->pat = PAT_DEFAULT;
     v->mtrr_def_type = 0xc06; /* enabled, fixed enabled, write-back */
     v->tsc_offset = -d->tsc_epoch;
@@ -68,8 +63,7 @@ int vcpu_create(struct domain *d, unsigned int id)
     timer_init(&v->poll_timer, poll_fired, v);
     v->fpu = core_alloc_pages(DIV_UP(fpu_area_size, PAGE_SIZE));
     v->tcache = core_alloc(guest_access_size());
-    if (!v->fpu || !v->tcache || !v->info || (rc = vendor->vcpu_init(v)) ||
-        (rc = vlapic_init(v))) {
+    if (!v->fpu || !v->tcache || !v->info || (rc = vendor->vcpu_init(v)) || (rc = vlapic_init(v))) {
         vcpu_free(v);
         return rc;
     }
@@ -96,13 +90,10 @@ void vcpu_free(struct vcpu *v)
     vcpu_stop_timers(v);
     sched_remove_vcpu(v);
     for_each_cpu (c)
-        if (c->fpu_owner == v)
-            c->fpu_owner = NULL;
+        if (c->fpu_owner == v) c->fpu_owner = NULL;
     vlapic_free(v);
-    if (v->vendor)
-        vendor->vcpu_free(v);
-    if (v->id >= XEN_LEGACY_MAX_VCPUS && v->info_mfn == MFN_INVALID)
-        core_free(v->info);
+    if (v->vendor) vendor->vcpu_free(v);
+    if (v->id >= XEN_LEGACY_MAX_VCPUS && v->info_mfn == MFN_INVALID) core_free(v->info);
     core_free_pages(v->fpu, DIV_UP(fpu_area_size, PAGE_SIZE));
     core_free(v->tcache);
     core_free(v);
@@ -121,8 +112,8 @@ void vcpu_reset(struct vcpu *v)
 
     for (unsigned int i = 0; i < SEG_COUNT; i++)
         s.seg[i] = (struct segment){.attr = 0x93, .limit = 0xffff};
-    s.seg[SEG_CS] = (struct segment){
-        .selector = 0xf000, .attr = 0x9b, .limit = 0xffff, .base = 0xffff0000};
+    s.seg[SEG_CS] =
+        (struct segment){.selector = 0xf000, .attr = 0x9b, .limit = 0xffff, .base = 0xffff0000};
     s.seg[SEG_LDTR].attr = 0x82;
     s.seg[SEG_TR].attr = 0x8b;
     vendor->set_state(v, &s);
@@ -157,25 +148,21 @@ void vcpu_set_down(struct vcpu *v, bool down)
     struct vcpu *other;
 
     if (!down) {
-        __atomic_fetch_and(&v->holds, ~(HOLD_DOWN | HOLD_BLOCKED),
-                           __ATOMIC_SEQ_CST);
+        __atomic_fetch_and(&v->holds, ~(HOLD_DOWN | HOLD_BLOCKED), __ATOMIC_SEQ_CST);
         sched_wake(v);
         return;
     }
     __atomic_fetch_or(&v->holds, HOLD_DOWN, __ATOMIC_SEQ_CST);
     sched_stop(v);
-    if (current_domain() != v->domain)
-        return;
+    if (current_domain() != v->domain) return;
     for_each_vcpu (v->domain, other)
-        if (!(READ_ONCE(other->holds) & HOLD_DOWN))
-            return;
+        if (!(READ_ONCE(other->holds) & HOLD_DOWN)) return;
     domain_shutdown(v->domain, SHUTDOWN_poweroff);
 }
 
 bool vcpu_event_pending(struct vcpu *v)
 {
-    return v->nmi_pending ||
-           (v->domain->upcall_via_vector && evtchn_upcall_pending(v)) ||
+    return v->nmi_pending || (v->domain->upcall_via_vector && evtchn_upcall_pending(v)) ||
            vlapic_pending(v) >= 0;
 }
 
@@ -185,15 +172,13 @@ void vcpu_notify(struct vcpu *v)
 
     smp_mb();
     if (READ_ONCE(v->holds) & (HOLD_BLOCKED | HOLD_POLL)) {
-        __atomic_fetch_and(&v->holds, ~(HOLD_BLOCKED | HOLD_POLL),
-                           __ATOMIC_SEQ_CST);
+        __atomic_fetch_and(&v->holds, ~(HOLD_BLOCKED | HOLD_POLL), __ATOMIC_SEQ_CST);
         sched_wake(v);
         return;
     }
     c = READ_ONCE(v->running_on);
     /* Even: it has looked for events already, or is about to enter. */
-    if (c && c != this_cpu() && !(READ_ONCE(c->passes) & 1))
-        cpu_kick(c);
+    if (c && c != this_cpu() && !(READ_ONCE(c->passes) & 1)) cpu_kick(c);
 }
 
 void vcpu_switch_in(struct vcpu *v)
@@ -221,17 +206,12 @@ void show_guest_registers(struct vcpu *v)
     struct segment cs;
 
     vendor->get_segment(v, SEG_CS, &cs);
-    log_info("d%uv%u: rip %04x:%016lx rflags %08lx cpl %u", v->domain->id,
-             v->id, cs.selector, r->rip, r->rflags, vendor->get_cpl(v));
-    log_info("  rax %016lx rbx %016lx rcx %016lx rdx %016lx", r->rax, r->rbx,
-             r->rcx, r->rdx);
-    log_info("  rsi %016lx rdi %016lx rbp %016lx rsp %016lx", r->rsi, r->rdi,
-             r->rbp, r->rsp);
-    log_info("  r8  %016lx r9  %016lx r10 %016lx r11 %016lx", r->r8, r->r9,
-             r->r10, r->r11);
-    log_info("  r12 %016lx r13 %016lx r14 %016lx r15 %016lx", r->r12, r->r13,
-             r->r14, r->r15);
+    log_info("d%uv%u: rip %04x:%016lx rflags %08lx cpl %u", v->domain->id, v->id, cs.selector,
+             r->rip, r->rflags, vendor->get_cpl(v));
+    log_info("  rax %016lx rbx %016lx rcx %016lx rdx %016lx", r->rax, r->rbx, r->rcx, r->rdx);
+    log_info("  rsi %016lx rdi %016lx rbp %016lx rsp %016lx", r->rsi, r->rdi, r->rbp, r->rsp);
+    log_info("  r8  %016lx r9  %016lx r10 %016lx r11 %016lx", r->r8, r->r9, r->r10, r->r11);
+    log_info("  r12 %016lx r13 %016lx r14 %016lx r15 %016lx", r->r12, r->r13, r->r14, r->r15);
     log_info("  cr0 %lx cr2 %lx cr3 %lx cr4 %lx efer %lx", vendor->get_cr(v, 0),
-             vendor->get_cr(v, 2), vendor->get_cr(v, 3), vendor->get_cr(v, 4),
-             vendor->get_efer(v));
+             vendor->get_cr(v, 2), vendor->get_cr(v, 3), vendor->get_cr(v, 4), vendor->get_efer(v));
 }

@@ -9,11 +9,10 @@ void exit(int code) __attribute__((noreturn));
 static const char *check_case;
 static int check_failed, check_failures;
 
-#define CHECK(e)                                                             \
-    do {                                                                     \
-        if (!(e) && !check_failed++)                                         \
-            printf("not ok %s: %s:%d: %s\n", check_case, __FILE__, __LINE__, \
-                   #e);                                                      \
+#define CHECK(e)                                                                  \
+    do {                                                                          \
+        if (!(e) && !check_failed++)                                              \
+            printf("not ok %s: %s:%d: %s\n", check_case, __FILE__, __LINE__, #e); \
     } while (0)
 
 #define RUN(name)                          \

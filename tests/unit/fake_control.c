@@ -80,8 +80,7 @@ void fake_control_init(struct domain *d)
         fpu_host_xcr0 = cpuid(1, 0).c & BIT(26) ? cpuid(0xd, 0).a & 0x2e7 : 0;
         cpu_policy_boot();
     }
-    if (cpu_policy_init(d))
-        abort();
+    if (cpu_policy_init(d)) abort();
     for_each_vcpu (d, v) {
         v->fpu = core_alloc_pages(1);
         v->pat = 0x0007040600070406;
@@ -135,8 +134,7 @@ int copy_to_gpa(struct domain *d, uint64_t gpa, const void *src, size_t len)
 {
     uint64_t mfn = p2m_get_frame(d, gpa >> PAGE_SHIFT, true, true);
 
-    if (mfn == MFN_INVALID)
-        return -XEN_EFAULT;
+    if (mfn == MFN_INVALID) return -XEN_EFAULT;
     memcpy(fake_ram[mfn] + (gpa & (PAGE_SIZE - 1)), src, len);
     frame_put(mfn);
     return 0;
@@ -168,14 +166,12 @@ struct domain *domain_get_from(domid_t id)
     for (; id < 8; id++) {
         struct domain *d = domain_get(id);
 
-        if (d)
-            return d;
+        if (d) return d;
     }
     return NULL;
 }
 
-int domain_create(domid_t id, const struct domain_config *c,
-                  struct domain **out)
+int domain_create(domid_t id, const struct domain_config *c, struct domain **out)
 {
     *out = fake_domain(id ? id : 5, false, c->max_vcpus);
     (*out)->emulation_flags = c->emulation_flags;
@@ -187,8 +183,7 @@ int domain_create(domid_t id, const struct domain_config *c,
 int domain_kill(struct domain *d)
 {
     d->dying = DYING;
-    if (control.killed++ < control.kill_after)
-        return -XEN_ERESTART;
+    if (control.killed++ < control.kill_after) return -XEN_ERESTART;
     d->dying = DEAD;
     return 0;
 }
@@ -240,18 +235,15 @@ uint64_t vcpu_run_time(struct vcpu *v)
 
 int sched_set_params(struct domain *d, uint16_t weight, uint16_t cap)
 {
-    if (!weight || cap > 100 * d->max_vcpus)
-        return -XEN_EINVAL;
+    if (!weight || cap > 100 * d->max_vcpus) return -XEN_EINVAL;
     d->weight = weight;
     d->cap = cap;
     return 0;
 }
 
-int sched_set_affinity(struct vcpu *v, const unsigned long *hard,
-                       const unsigned long *soft)
+int sched_set_affinity(struct vcpu *v, const unsigned long *hard, const unsigned long *soft)
 {
-    if (find_bit(hard, cpu_count, 0) == cpu_count)
-        return -XEN_EINVAL;
+    if (find_bit(hard, cpu_count, 0) == cpu_count) return -XEN_EINVAL;
     memcpy(v->sched.hard, hard, sizeof(v->sched.hard));
     memcpy(v->sched.soft, soft, sizeof(v->sched.soft));
     return 0;
@@ -283,8 +275,7 @@ void debug_key(char key)
     control.keys[strlen(control.keys)] = key;
 }
 
-void vlapic_save(struct vcpu *v, struct hvm_hw_lapic *hw,
-                 struct hvm_hw_lapic_regs *regs)
+void vlapic_save(struct vcpu *v, struct hvm_hw_lapic *hw, struct hvm_hw_lapic_regs *regs)
 {
     memset(hw, 0, sizeof(*hw));
     hw->apic_base_msr = 0xfee00800;

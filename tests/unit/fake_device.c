@@ -112,8 +112,7 @@ void vcpu_notify(struct vcpu *v)
 
     fake.notified[v->domain->id][v->id]++;
     fake.on_notify = NULL;
-    if (fn)
-        fn();
+    if (fn) fn();
 }
 
 void vcpu_set_down(struct vcpu *v, bool down)
@@ -177,8 +176,7 @@ static struct timer *earliest(void)
     list_for_each (p, &timers) {
         struct timer *t = list_entry(p, struct timer, link);
 
-        if (!best || t->expires < best->expires)
-            best = t;
+        if (!best || t->expires < best->expires) best = t;
     }
     return best;
 }

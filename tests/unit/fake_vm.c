@@ -127,8 +127,7 @@ static const struct vendor_ops ops = {
 };
 const struct vendor_ops *vendor = &ops;
 
-long fake_call(struct vcpu *v, unsigned int nr, uint64_t a0, uint64_t a1,
-               uint64_t a2)
+long fake_call(struct vcpu *v, unsigned int nr, uint64_t a0, uint64_t a1, uint64_t a2)
 {
     uint64_t rip = v->regs.rip;
 
@@ -139,8 +138,7 @@ long fake_call(struct vcpu *v, unsigned int nr, uint64_t a0, uint64_t a1,
     for (unsigned int i = 0; i < 100000; i++) {
         v->regs.rax = nr;
         do_hypercall(v, 3);
-        if (v->regs.rip != rip)
-            return v->regs.rax;
+        if (v->regs.rip != rip) return v->regs.rax;
     }
     printf("# hypercall %u never ends\n", nr);
     test_failed++;
@@ -151,25 +149,21 @@ long fake_call(struct vcpu *v, unsigned int nr, uint64_t a0, uint64_t a1,
 
 void *core_alloc(size_t size)
 {
-    if (fake.no_memory)
-        return NULL;
-    if (size >= PAGE_SIZE)
-        size = ROUND_UP(size, PAGE_SIZE);
+    if (fake.no_memory) return NULL;
+    if (size >= PAGE_SIZE) size = ROUND_UP(size, PAGE_SIZE);
     __atomic_fetch_add(&objects, 1, __ATOMIC_SEQ_CST);
     return calloc(1, size);
 }
 
 void core_free(void *p)
 {
-    if (p)
-        __atomic_fetch_sub(&objects, 1, __ATOMIC_SEQ_CST);
+    if (p) __atomic_fetch_sub(&objects, 1, __ATOMIC_SEQ_CST);
     free(p);
 }
 
 void *core_alloc_pages(unsigned int count)
 {
-    if (fake.no_memory || count != 1)
-        return NULL;
+    if (fake.no_memory || count != 1) return NULL;
     for (unsigned int i = 0; i < HEAP_PAGES; i++) {
         if (!__atomic_exchange_n(&heap_used[i], 1, __ATOMIC_SEQ_CST)) {
             memset(heap[i], 0, PAGE_SIZE);
@@ -183,8 +177,7 @@ void core_free_pages(void *p, unsigned int count)
 {
     unsigned int i;
 
-    if (!p)
-        return;
+    if (!p) return;
     i = ((char *)p - heap[0]) / PAGE_SIZE;
     if (count != 1 || i >= HEAP_PAGES || !heap_used[i])
         assert_failed("page given back once", __FILE__, __LINE__);
@@ -196,8 +189,7 @@ size_t fake_heap_used(void)
 {
     size_t n = objects;
 
-    for (unsigned int i = 0; i < HEAP_PAGES; i++)
-        n += heap_used[i];
+    for (unsigned int i = 0; i < HEAP_PAGES; i++) n += heap_used[i];
     return n;
 }
 
@@ -220,14 +212,12 @@ bool frame_get(uint64_t mfn, uint16_t owner)
 {
     uint32_t old;
 
-    if (mfn >= FAKE_FRAMES || owners[mfn] != owner)
-        return false;
+    if (mfn >= FAKE_FRAMES || owners[mfn] != owner) return false;
     old = READ_ONCE(refs[mfn]);
     do {
-        if (!old)
-            return false;
-    } while (!__atomic_compare_exchange_n(&refs[mfn], &old, old + 1, false,
-                                          __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST));
+        if (!old) return false;
+    } while (!__atomic_compare_exchange_n(&refs[mfn], &old, old + 1, false, __ATOMIC_SEQ_CST,
+                                          __ATOMIC_SEQ_CST));
     return true;
 }
 
@@ -251,8 +241,7 @@ unsigned int fake_frames_used(void)
 {
     unsigned int n = 0;
 
-    for (unsigned int i = 0; i < FAKE_FRAMES; i++)
-        n += refs[i] != 0;
+    for (unsigned int i = 0; i < FAKE_FRAMES; i++) n += refs[i] != 0;
     return n;
 }
 
@@ -260,8 +249,7 @@ uint64_t frames_alloc(struct domain *d, unsigned int order, bool low)
 {
     (void)low;
     for (uint64_t mfn = 0; order == 0 && mfn < FAKE_FRAMES; mfn++) {
-        if (refs[mfn])
-            continue;
+        if (refs[mfn]) continue;
         refs[mfn] = 1;
         owners[mfn] = d->id;
         __atomic_fetch_add(&d->refs, 1, __ATOMIC_SEQ_CST);
@@ -281,8 +269,8 @@ void fake_give(struct domain *d, uint64_t gfn, uint64_t mfn)
     ASSERT(!p2m_add(d, gfn, mfn, 0, P2M_RAM));
 }
 
-void window_copy(uint64_t dst, unsigned int dst_off, uint64_t src,
-                 unsigned int src_off, unsigned int len)
+void window_copy(uint64_t dst, unsigned int dst_off, uint64_t src, unsigned int src_off,
+                 unsigned int len)
 {
     ASSERT(dst < FAKE_FRAMES && src < FAKE_FRAMES && refs[dst] && refs[src]);
     ASSERT(dst_off + len <= PAGE_SIZE && src_off + len <= PAGE_SIZE);
@@ -302,16 +290,14 @@ void vunmap(void *p, unsigned int count)
 
 int copy_from_guest(void *dst, uint64_t va, size_t len)
 {
-    if (va < PAGE_SIZE && len)
-        return -XEN_EFAULT;
+    if (va < PAGE_SIZE && len) return -XEN_EFAULT;
     memcpy(dst, (void *)va, len);
     return 0;
 }
 
 int copy_to_guest(uint64_t va, const void *src, size_t len)
 {
-    if (va < PAGE_SIZE && len)
-        return -XEN_EFAULT;
+    if (va < PAGE_SIZE && len) return -XEN_EFAULT;
     memcpy((void *)va, src, len);
     return 0;
 }
@@ -346,8 +332,7 @@ struct domain *fake_domain(domid_t id, bool privileged, unsigned int vcpus)
         d->vcpus[i] = v;
     }
     domains[id] = d;
-    if (privileged)
-        dom0 = d;
+    if (privileged) dom0 = d;
     return d;
 }
 
@@ -355,23 +340,18 @@ void fake_domain_free(struct domain *d)
 {
     CHECK_EQ(d->refs, 1);
     p2m_free(d);
-    for (unsigned int i = 0; i < d->max_vcpus; i++)
-        free(d->vcpus[i]);
+    for (unsigned int i = 0; i < d->max_vcpus; i++) free(d->vcpus[i]);
     core_free_pages(d->shared_info, 1);
     domains[d->id] = NULL;
-    if (dom0 == d)
-        dom0 = NULL;
+    if (dom0 == d) dom0 = NULL;
     free(d);
 }
 
 struct domain *domain_get(domid_t id)
 {
-    struct domain *d = id == DOMID_SELF ? current_domain()
-                       : id < 8         ? domains[id]
-                                        : NULL;
+    struct domain *d = id == DOMID_SELF ? current_domain() : id < 8 ? domains[id] : NULL;
 
-    if (d)
-        __atomic_fetch_add(&d->refs, 1, __ATOMIC_SEQ_CST);
+    if (d) __atomic_fetch_add(&d->refs, 1, __ATOMIC_SEQ_CST);
     return d;
 }
 
@@ -390,8 +370,7 @@ void domain_shutdown(struct domain *d, uint8_t reason)
 
 void vcpu_notify(struct vcpu *v)
 {
-    __atomic_fetch_add(&fake.notified[v->domain->id][v->id], 1,
-                       __ATOMIC_SEQ_CST);
+    __atomic_fetch_add(&fake.notified[v->domain->id][v->id], 1, __ATOMIC_SEQ_CST);
 }
 
 void vcpu_set_down(struct vcpu *v, bool down)
@@ -483,8 +462,7 @@ static long absent(struct vcpu *v, const struct hc_args *args)
     return -XEN_ENOSYS;
 }
 
-__attribute__((weak)) long hc_memory_op(struct vcpu *v,
-                                        const struct hc_args *args)
+__attribute__((weak)) long hc_memory_op(struct vcpu *v, const struct hc_args *args)
 {
     return absent(v, args);
 }

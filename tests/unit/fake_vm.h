@@ -48,8 +48,7 @@ void fake_give(struct domain *d, uint64_t gfn, uint64_t mfn);
 /* Frames not free now. */
 unsigned int fake_frames_used(void);
 /* Makes a hypercall through do_hypercall until it is done. */
-long fake_call(struct vcpu *v, unsigned int nr, uint64_t a0, uint64_t a1,
-               uint64_t a2);
+long fake_call(struct vcpu *v, unsigned int nr, uint64_t a0, uint64_t a1, uint64_t a2);
 size_t fake_heap_used(void); /* objects and pages not given back */
 
 /* --- results --- */
@@ -61,14 +60,13 @@ extern unsigned int test_failed;
             printf("# %s:%d: %s\n", __FILE__, __LINE__, #e); \
         }                                                    \
     } while (0)
-#define CHECK_EQ(a, b)                                                        \
-    do {                                                                      \
-        long long a_ = (long long)(a), b_ = (long long)(b);                   \
-        if (a_ != b_) {                                                       \
-            test_failed++;                                                    \
-            printf("# %s:%d: %s is %lld, not %lld\n", __FILE__, __LINE__, #a, \
-                   a_, b_);                                                   \
-        }                                                                     \
+#define CHECK_EQ(a, b)                                                                 \
+    do {                                                                               \
+        long long a_ = (long long)(a), b_ = (long long)(b);                            \
+        if (a_ != b_) {                                                                \
+            test_failed++;                                                             \
+            printf("# %s:%d: %s is %lld, not %lld\n", __FILE__, __LINE__, #a, a_, b_); \
+        }                                                                              \
     } while (0)
 #define RUN(name)                                              \
     do {                                                       \

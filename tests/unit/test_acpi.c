@@ -39,8 +39,7 @@ void window_close(const void *p)
 
 void ioapic_add(uint8_t id, uint32_t address, uint32_t gsi_base)
 {
-    if (ioapic_count == MAX_IOAPICS)
-        panic("many");
+    if (ioapic_count == MAX_IOAPICS) panic("many");
     ioapics[ioapic_count++] = (struct ioapic_info){id, address, gsi_base, 24};
 }
 
@@ -65,18 +64,16 @@ static uint32_t table(const char *signature, const void *body, unsigned int len)
 }
 
 static const uint8_t madt_body[] = {
-    0, 0,  0xe0, 0xfe, 0,  0, 0,    0,                 /* address, flags */
-    0, 8,  0,    0,    1,  0, 0,    0,                 /* CPU, id 0 */
-    0, 8,  1,    2,    0,  0, 0,    0,                 /* disabled */
-    0, 8,  2,    4,    1,  0, 0,    0,                 /* id 4 */
-    1, 12, 9,    0,    0,  0, 0xc0, 0xfe, 0,  0, 0, 0, /* IO-APIC 9 */
-    2, 10, 0,    0,    2,  0, 0,    0,    0,  0,       /* IRQ 0 is GSI 2 */
-    2, 10, 0,    9,    9,  0, 0,    0,    13, 0,       /* IRQ 9 level low */
-    9, 16, 0,    0,    44, 1, 0,    0,    1,  0, 0, 0,
-    7, 0,  0,    0, /* x2APIC 300 */
-    9, 16, 0,    0,    4,  0, 0,    0,    1,  0, 0, 0,
-    2, 0,  0,    0,           /* 4 again */
-    4, 6,  255,  0,    0,  1, /* NMI: skipped */
+    0, 0,  0xe0, 0xfe, 0,  0, 0,    0,                             /* address, flags */
+    0, 8,  0,    0,    1,  0, 0,    0,                             /* CPU, id 0 */
+    0, 8,  1,    2,    0,  0, 0,    0,                             /* disabled */
+    0, 8,  2,    4,    1,  0, 0,    0,                             /* id 4 */
+    1, 12, 9,    0,    0,  0, 0xc0, 0xfe, 0,  0, 0, 0,             /* IO-APIC 9 */
+    2, 10, 0,    0,    2,  0, 0,    0,    0,  0,                   /* IRQ 0 is GSI 2 */
+    2, 10, 0,    9,    9,  0, 0,    0,    13, 0,                   /* IRQ 9 level low */
+    9, 16, 0,    0,    44, 1, 0,    0,    1,  0, 0, 0, 7, 0, 0, 0, /* x2APIC 300 */
+    9, 16, 0,    0,    4,  0, 0,    0,    1,  0, 0, 0, 2, 0, 0, 0, /* 4 again */
+    4, 6,  255,  0,    0,  1,                                      /* NMI: skipped */
 };
 
 static void fadt_body(uint8_t *f)
@@ -128,8 +125,7 @@ static void machine(bool wide)
 
 static bool parses(uint64_t rsdp)
 {
-    if (setjmp(panicked))
-        return false;
+    if (setjmp(panicked)) return false;
     acpi_parse(rsdp);
     CHECK(windows == 0);
     return true;
@@ -199,8 +195,7 @@ static void seal(uint32_t table_at)
     struct acpi_header *h = (void *)(ram + table_at);
 
     h->checksum = 0;
-    if (h->length <= RAM - table_at)
-        h->checksum = -acpi_sum(h, h->length);
+    if (h->length <= RAM - table_at) h->checksum = -acpi_sum(h, h->length);
 }
 
 static void acpi_noise(void)
@@ -233,8 +228,7 @@ static void acpi_many(void)
     machine(true);
     for (unsigned int i = 0; i < 300; i++, p += 16)
         memcpy(p, (uint8_t[]){9, 16, 0, 0, i, i >> 8, 0, 0, 1, 0, 0, 0}, 12);
-    for (unsigned int i = 0; i < 40; i++, p += 10)
-        memcpy(p, (uint8_t[]){2, 10, 0, i, i}, 5);
+    for (unsigned int i = 0; i < 40; i++, p += 10) memcpy(p, (uint8_t[]){2, 10, 0, i, i}, 5);
     memcpy(p, (uint8_t[]){1, 12}, 2);
     v = madt_at = table("APIC", body, sizeof(body));
     memcpy(list, &v, 8);
@@ -246,8 +240,7 @@ static void acpi_many(void)
         v = table("SSDT", list, 1);
         memcpy(list + 8 * i, &v, 8);
     }
-    ((struct acpi_rsdp *)(ram + 0xf5000))->xsdt =
-        table("XSDT", list, sizeof(list));
+    ((struct acpi_rsdp *)(ram + 0xf5000))->xsdt = table("XSDT", list, sizeof(list));
     CHECK(parses(0));
     CHECK(acpi.cpus == MIN(300, MAX_CPUS) && ioapic_count == 1);
     CHECK(acpi.override_count == ARRAY_SIZE(acpi.overrides));

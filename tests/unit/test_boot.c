@@ -78,8 +78,7 @@ static void mmap_tag(const struct e820_entry *e, unsigned int n)
     uint32_t size = 24;
 
     memcpy(body, &size, 4);
-    for (unsigned int i = 0; i < n; i++)
-        memcpy(body + 8 + i * size, &e[i], sizeof(*e));
+    for (unsigned int i = 0; i < n; i++) memcpy(body + 8 + i * size, &e[i], sizeof(*e));
     tag(6, body, 8 + n * size);
 }
 
@@ -165,10 +164,8 @@ static void mb2_many(void)
     memset(line, 'x', sizeof(line));
     line[sizeof(line) - 1] = 0;
     tag(2, line, sizeof(line)); /* longer than boot.loader */
-    for (unsigned int i = 0; i < MAX_MODULES + 3; i++)
-        module_tag(i, i + 1, "m a");
-    for (unsigned int i = 0; i < E820_MAX / 3; i++)
-        mmap_tag(map, 3);
+    for (unsigned int i = 0; i < MAX_MODULES + 3; i++) module_tag(i, i + 1, "m a");
+    for (unsigned int i = 0; i < E820_MAX / 3; i++) mmap_tag(map, 3);
     tag(0, "", 0);
     boot_parse(MB2_MAGIC, ADDR(low));
     CHECK(boot.modules == MAX_MODULES && logged == 3);
@@ -207,8 +204,7 @@ static void mb1(void)
     m->mods_addr = ADDR(mod);
     m->mods_count = 0x7fffffff & 6;
     for (unsigned int i = 0; i < 6; i++)
-        mod[i] =
-            (struct mb1_module){i << 12, (i + 1) << 12, ADDR(text + 0x100), 0};
+        mod[i] = (struct mb1_module){i << 12, (i + 1) << 12, ADDR(text + 0x100), 0};
     boot_parse(MB1_MAGIC, ADDR(low));
     CHECK(!strcmp(cmdline, "dom0_mem=1G"));
     CHECK(boot.map.count == 2 && boot.map.entry[0].size == 0x2000);

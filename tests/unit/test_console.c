@@ -18,10 +18,8 @@ static uint32_t port_in(uint16_t p, unsigned int size)
 {
     seen_port = p;
     seen_size = size;
-    if (p == 0x3f8 + UART_LSR)
-        return LSR_EMPTY | (typed && *typed ? LSR_READY : 0);
-    if (p == 0x3f8 && typed && *typed)
-        return *typed++;
+    if (p == 0x3f8 + UART_LSR) return LSR_EMPTY | (typed && *typed ? LSR_READY : 0);
+    if (p == 0x3f8 && typed && *typed) return *typed++;
     return 0x11223344;
 }
 
@@ -54,8 +52,7 @@ int vpci_init(struct domain *d)
     return 0;
 }
 
-uint32_t vpci_port_access(struct vcpu *v, uint16_t p, unsigned int size,
-                          bool in, uint32_t value)
+uint32_t vpci_port_access(struct vcpu *v, uint16_t p, unsigned int size, bool in, uint32_t value)
 {
     (void)v;
     (void)size;
@@ -123,8 +120,7 @@ static void console_ring(void)
     pos = 0;
     CHECK(console_ring_read(all, sizeof(all), &pos, false) == 0); /* cleared */
     console_write("z", 1);
-    CHECK(console_ring_read(all, sizeof(all), &pos, false) == 1 &&
-          all[0] == 'z');
+    CHECK(console_ring_read(all, sizeof(all), &pos, false) == 1 && all[0] == 'z');
 }
 
 static void console_levels(void)
@@ -208,9 +204,8 @@ static void io(struct vcpu *v, uint16_t p, unsigned int size, bool in)
 
 static void ports_of_dom0(void)
 {
-    static const uint16_t denied[] = {0x20,  0x21,  0xa0,  0xa1,  0x40,
-                                      0x43,  0x61,  0xe9,  0x3f8, 0x3ff,
-                                      0x608, 0x60b, 0xcf8, 0xcfc, 0xcff};
+    static const uint16_t denied[] = {0x20,  0x21,  0xa0,  0xa1,  0x40,  0x43,  0x61, 0xe9,
+                                      0x3f8, 0x3ff, 0x608, 0x60b, 0xcf8, 0xcfc, 0xcff};
     static const uint16_t open[] = {0x22,  0x60,  0x64,  0x70,  0x71,  0x3f7,
                                     0x400, 0x604, 0x60c, 0xcf7, 0xd00, 0xffff};
     struct vcpu *v;
@@ -221,8 +216,7 @@ static void ports_of_dom0(void)
     v = dom0->vcpus[0];
     for (unsigned int i = 0; i < ARRAY_SIZE(denied); i++) {
         CHECK(!port_allowed(dom0, denied[i], 1));
-        if (denied[i] >= 0xcf8)
-            continue;
+        if (denied[i] >= 0xcf8) continue;
         io(v, denied[i], 1, false);
         CHECK(seen_writes == 0);
         io(v, denied[i], 1, true);

@@ -16,8 +16,7 @@ static long size;
 
 static void boot_state(struct arch_state *s)
 {
-    *s = (struct arch_state){
-        .cr0 = CR0_PE | CR0_ET, .dr6 = 0xffff0ff0, .dr7 = 0x400};
+    *s = (struct arch_state){.cr0 = CR0_PE | CR0_ET, .dr6 = 0xffff0ff0, .dr7 = 0x400};
     for (unsigned int i = 0; i < SEG_COUNT; i++)
         s->seg[i] = (struct segment){.attr = 0xc93, .limit = ~0u};
     s->seg[SEG_CS].attr = 0xc9b;
@@ -51,8 +50,7 @@ static void setup(void)
     d1->vcpus[0]->holds = 0;
     boot_state(&control.state[1]);
     long_mode(&control.state[0]);
-    for (int i = 0; i < 16; i++)
-        d1->vcpus[0]->regs.gpr[i] = 100 + i;
+    for (int i = 0; i < 16; i++) d1->vcpus[0]->regs.gpr[i] = 100 + i;
     d1->vcpus[0]->regs.rip = 0xffffffff81234567;
     d1->vcpus[0]->regs.rflags = 0x246;
     d1->vcpus[0]->tsc_aux = 77;
@@ -65,8 +63,7 @@ static void teardown(void)
 {
     struct vcpu *v;
 
-    for_each_vcpu (d1, v)
-        core_free_pages(v->fpu, 1);
+    for_each_vcpu (d1, v) core_free_pages(v->fpu, 1);
     cpu_policy_free(d1);
     fake_domain_free(d1);
     fake_domain_free(d0);
@@ -79,8 +76,7 @@ static void *find(unsigned int type, unsigned int instance)
     for (long at = 0; at < size;) {
         struct hvm_save_descriptor *h = (void *)(buf + at);
 
-        if (h->typecode == type && h->instance == instance)
-            return h + 1;
+        if (h->typecode == type && h->instance == instance) return h + 1;
         at += sizeof(*h) + h->length;
     }
     return NULL;
@@ -110,8 +106,7 @@ static void test_save(void)
         last = h->typecode;
     }
     c = find(HVM_SAVE_CODE(CPU), 0);
-    CHECK(c && c->rax == 100 && c->rbx == 103 && c->rsp == 104 &&
-          c->rdi == 107 && c->r15 == 115);
+    CHECK(c && c->rax == 100 && c->rbx == 103 && c->rsp == 104 && c->rdi == 107 && c->r15 == 115);
     CHECK(c && c->cs_arbytes == 0xa9b && c->tr_limit == 0x67);
     CHECK(c && c->msr_lstar == 0xffffffff81000000 && c->fpu_regs[32] == 0x5a);
     CHECK(!find(HVM_SAVE_CODE(CPU), 1)); /* down */
@@ -137,8 +132,7 @@ static void test_round_trip(void)
     d1->vcpus[1]->holds = 0;
     CHECK_EQ(context_load(d1, buf, size), 0);
     CHECK(!memcmp(&before, &control.state[0], sizeof(before)));
-    for (int i = 0; i < 16; i++)
-        CHECK_EQ(v->regs.gpr[i], 100 + i);
+    for (int i = 0; i < 16; i++) CHECK_EQ(v->regs.gpr[i], 100 + i);
     CHECK_EQ(v->regs.rip, 0xffffffff81234567);
     CHECK_EQ(v->regs.rflags, 0x246);
     CHECK_EQ(v->tsc_aux, 77);
@@ -148,7 +142,7 @@ static void test_round_trip(void)
     CHECK_EQ(control.lapic[1][17], 3);
     CHECK(v->initialised && !v->holds);
     CHECK_EQ(d1->shared_info->evtchn_mask[63], ~0ull); /* a restore */
-    CHECK(d1->vcpus[1]->holds & HOLD_DOWN); /* it has no CPU record */
+    CHECK(d1->vcpus[1]->holds & HOLD_DOWN);            /* it has no CPU record */
     /* The guest's TSC stood still meanwhile. */
     CHECK(v->tsc_offset < offset && offset - v->tsc_offset < 1ull << 34);
     teardown();
@@ -207,8 +201,7 @@ static void test_refused_stream(void)
     struct hvm_save_descriptor *h;
 
     setup();
-    for (long n = 0; n < size; n++)
-        CHECK(context_load(d1, buf, n) < 0);
+    for (long n = 0; n < size; n++) CHECK(context_load(d1, buf, n) < 0);
     header = find(HVM_SAVE_CODE(HEADER), 0);
     header->magic++;
     CHECK_EQ(context_load(d1, buf, size), -XEN_EINVAL);
@@ -338,15 +331,13 @@ static void test_noise(void)
     memcpy(good, buf, size);
     srand(4711);
     for (int i = 0; i < 200000; i++) {
-        for (int k = rand() % 3; k >= 0; k--)
-            buf[rand() % size] = rand();
+        for (int k = rand() % 3; k >= 0; k--) buf[rand() % size] = rand();
         if (!context_load(d1, buf, size)) {
             const struct arch_state *s = &control.state[0];
 
             loaded++;
             CHECK(s->cr0 & CR0_ET && !(s->efer & EFER_SVME));
-            CHECK(!(s->efer & EFER_LMA) ==
-                  !(s->cr0 & CR0_PG && s->efer & EFER_LME));
+            CHECK(!(s->efer & EFER_LMA) == !(s->cr0 & CR0_PG && s->efer & EFER_LME));
         }
         memcpy(buf, good, size);
     }

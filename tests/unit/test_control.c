@@ -49,8 +49,7 @@ static void teardown(void)
             ;
     CHECK_EQ(fake_frames_used(), 0);
     for (int i = 0; i < 2; i++) {
-        for_each_vcpu (all[i], v)
-            core_free_pages(v->fpu, 1);
+        for_each_vcpu (all[i], v) core_free_pages(v->fpu, 1);
         cpu_policy_free(all[i]);
         evtchn_free(all[i]);
         grant_free(all[i]);
@@ -66,18 +65,16 @@ static long mem(struct vcpu *v, unsigned int cmd, void *arg)
     return fake_call(v, __HYPERVISOR_memory_op, cmd, (uintptr_t)arg, 0);
 }
 
-static long reservation(struct vcpu *v, unsigned int cmd, domid_t id,
-                        uint64_t *gfns, unsigned long n, unsigned int order)
+static long reservation(struct vcpu *v, unsigned int cmd, domid_t id, uint64_t *gfns,
+                        unsigned long n, unsigned int order)
 {
-    struct xen_memory_reservation r = {
-        .nr_extents = n, .extent_order = order, .domid = id};
+    struct xen_memory_reservation r = {.nr_extents = n, .extent_order = order, .domid = id};
 
     r.extent_start.p = gfns;
     return mem(v, cmd, &r);
 }
 
-static long domctl(struct vcpu *v, unsigned int cmd, domid_t id,
-                   struct xen_domctl *op)
+static long domctl(struct vcpu *v, unsigned int cmd, domid_t id, struct xen_domctl *op)
 {
     op->cmd = cmd;
     op->interface_version = XEN_DOMCTL_INTERFACE_VERSION;
@@ -99,8 +96,7 @@ static void test_populate(void)
     uint64_t gfn[100];
 
     setup();
-    for (int i = 0; i < 100; i++)
-        gfn[i] = 1000 + i;
+    for (int i = 0; i < 100; i++) gfn[i] = 1000 + i;
     /* A guest for itself, but not for dom0; dom0 for it. */
     CHECK_EQ(reservation(v1, 6, DOMID_SELF, gfn, 10, 0), 10);
     CHECK_EQ(reservation(v1, 6, 0, gfn, 10, 0), -XEN_EPERM);
@@ -134,8 +130,7 @@ static void test_continue(void)
     uint64_t gfn[200];
 
     setup();
-    for (int i = 0; i < 200; i++)
-        gfn[i] = i;
+    for (int i = 0; i < 200; i++) gfn[i] = i;
     fake.preempt_every = 2;
     CHECK_EQ(reservation(v0, 6, 1, gfn, 200, 0), 200);
     CHECK_EQ(fake_frames_used(), 200);
@@ -168,11 +163,9 @@ static void test_decrease(void)
     teardown();
 }
 
-static long add(struct vcpu *v, domid_t id, unsigned int space, uint64_t idx,
-                uint64_t gfn)
+static long add(struct vcpu *v, domid_t id, unsigned int space, uint64_t idx, uint64_t gfn)
 {
-    struct xen_add_to_physmap a = {
-        .domid = id, .space = space, .idx = idx, .gpfn = gfn};
+    struct xen_add_to_physmap a = {.domid = id, .space = space, .idx = idx, .gpfn = gfn};
 
     return mem(v, XENMEM_add_to_physmap, &a);
 }
@@ -205,22 +198,18 @@ static void test_physmap(void)
     CHECK_EQ(p2m_lookup(d1, 21).mfn, grant_table_frame(d1, 3));
     CHECK_EQ(p2m_lookup(d1, 20).type, P2M_NONE);
     CHECK_EQ(add(v1, DOMID_SELF, XENMAPSPACE_grant_table, 4, 20), -XEN_EINVAL);
-    CHECK_EQ(add(v1, DOMID_SELF, XENMAPSPACE_grant_table, 1u << 31, 20),
-             -XEN_EINVAL);
-    CHECK_EQ(add(v1, DOMID_SELF, XENMAPSPACE_grant_table, ~0ull, 20),
-             -XEN_EINVAL);
+    CHECK_EQ(add(v1, DOMID_SELF, XENMAPSPACE_grant_table, 1u << 31, 20), -XEN_EINVAL);
+    CHECK_EQ(add(v1, DOMID_SELF, XENMAPSPACE_grant_table, ~0ull, 20), -XEN_EINVAL);
     /* RAM moves. */
     CHECK_EQ(add(v1, DOMID_SELF, XENMAPSPACE_gmfn, 2, 30), 0);
     CHECK_EQ(p2m_lookup(d1, 30).mfn, 11);
     CHECK_EQ(p2m_lookup(d1, 2).type, P2M_NONE);
     CHECK_EQ(add(v1, DOMID_SELF, XENMAPSPACE_gmfn, 2, 30), -XEN_EINVAL);
-    CHECK_EQ(add(v1, DOMID_SELF, XENMAPSPACE_gmfn, 30, 1ull << 50),
-             -XEN_EINVAL);
+    CHECK_EQ(add(v1, DOMID_SELF, XENMAPSPACE_gmfn, 30, 1ull << 50), -XEN_EINVAL);
     CHECK_EQ(p2m_lookup(d1, 30).mfn, 11);
     /* Others' address spaces are none of a guest's business. */
     CHECK_EQ(add(v1, 0, XENMAPSPACE_shared_info, 0, 1), -XEN_EPERM);
-    CHECK_EQ(add(v1, DOMID_SELF, XENMAPSPACE_gmfn_foreign, 0, 1),
-             -XEN_EOPNOTSUPP);
+    CHECK_EQ(add(v1, DOMID_SELF, XENMAPSPACE_gmfn_foreign, 0, 1), -XEN_EOPNOTSUPP);
     CHECK_EQ(drop(v1, 0, 1), -XEN_EPERM);
     CHECK_EQ(drop(v1, DOMID_SELF, 7), 0);
     CHECK_EQ(d1->shared_info_gfn, ~0ull);
@@ -245,14 +234,12 @@ static void test_foreign(void)
     for (int i = 0; i < 40; i++) {
         idx[i] = i;
         gfn[i] = 0x100000 + i;
-        if (i != 5)
-            fake_give(d1, i, i);
+        if (i != 5) fake_give(d1, i, i);
     }
     gfn[6] = 1ull << 60;
     fake.preempt_every = 1;
     CHECK_EQ(mem(v0, XENMEM_add_to_physmap_batch, &b), 0);
-    for (int i = 0; i < 40; i++)
-        CHECK_EQ(err[i], i == 5 || i == 6 ? -XEN_EINVAL : 0);
+    for (int i = 0; i < 40; i++) CHECK_EQ(err[i], i == 5 || i == 6 ? -XEN_EINVAL : 0);
     CHECK_EQ(p2m_lookup(d0, gfn[7]).mfn, 7);
     CHECK_EQ(p2m_lookup(d0, gfn[7]).type, P2M_FOREIGN);
     /* The frame outlives its place in its owner. */
@@ -284,8 +271,7 @@ static void test_foreign(void)
 static void test_resource(void)
 {
     uint64_t gfn[2] = {0x2000, 0x2001};
-    struct xen_mem_acquire_resource r = {.domid = 1,
-                                         .type = XENMEM_resource_grant_table};
+    struct xen_mem_acquire_resource r = {.domid = 1, .type = XENMEM_resource_grant_table};
     uint32_t refs;
 
     setup();
@@ -296,7 +282,7 @@ static void test_resource(void)
     r.frame_list.p = gfn;
     CHECK_EQ(mem(v0, XENMEM_acquire_resource, &r), 0);
     CHECK_EQ(p2m_lookup(d0, 0x2001).mfn, grant_table_frame(d1, 1));
-    CHECK_EQ(d1->refs, refs + 2); /* the pages may not go before */
+    CHECK_EQ(d1->refs, refs + 2);                      /* the pages may not go before */
     CHECK_EQ(mem(v0, XENMEM_acquire_resource, &r), 0); /* once more */
     CHECK_EQ(d1->refs, refs + 2);
     CHECK_EQ(drop(v0, DOMID_SELF, 0x2000), 0);
@@ -370,8 +356,7 @@ static void test_numbers(void)
     CHECK(t.tot_pages == 12 && t.pod_entries == 0);
     CHECK_EQ(mem(v1, XENMEM_get_pod_target, &t), -XEN_EPERM);
     CHECK_EQ(mem(v0, XENMEM_get_sharing_freed_pages, NULL), 0);
-    for (unsigned int cmd = 29; cmd < 64; cmd++)
-        CHECK_EQ(mem(v0, cmd, NULL), -XEN_ENOSYS);
+    for (unsigned int cmd = 29; cmd < 64; cmd++) CHECK_EQ(mem(v0, cmd, NULL), -XEN_ENOSYS);
     CHECK_EQ(mem(v0, XENMEM_exchange, NULL), -XEN_ENOSYS);
     CHECK_EQ(mem(v0, XENMEM_claim_pages, NULL), -XEN_ENOSYS);
     teardown();
@@ -385,12 +370,10 @@ static void test_domctl_entry(void)
 
     setup();
     CHECK_EQ(domctl(v1, XEN_DOMCTL_getdomaininfo, 1, &op), -XEN_EPERM);
-    for (unsigned int cmd = 0; cmd < 1100; cmd++)
-        CHECK_EQ(domctl(v1, cmd, 1, &op), -XEN_EPERM);
+    for (unsigned int cmd = 0; cmd < 1100; cmd++) CHECK_EQ(domctl(v1, cmd, 1, &op), -XEN_EPERM);
     op.interface_version = 0x14;
     op.cmd = XEN_DOMCTL_getdomaininfo;
-    CHECK_EQ(fake_call(v0, __HYPERVISOR_domctl, (uintptr_t)&op, 0, 0),
-             -XEN_EACCES);
+    CHECK_EQ(fake_call(v0, __HYPERVISOR_domctl, (uintptr_t)&op, 0, 0), -XEN_EACCES);
     CHECK_EQ(fake_call(v0, __HYPERVISOR_domctl, 8, 0, 0), -XEN_EFAULT);
     CHECK_EQ(domctl(v0, 0, 1, &op), -XEN_ENOSYS);
     CHECK_EQ(domctl(v0, 87, 1, &op), -XEN_ENOSYS);
@@ -435,14 +418,13 @@ static void test_create(void)
     struct domain *d;
 
     setup();
-    *c = (struct xen_domctl_createdomain){
-        .flags = XEN_DOMCTL_CDF_hvm | XEN_DOMCTL_CDF_hap,
-        .max_vcpus = 2,
-        .max_evtchn_port = 1023,
-        .max_grant_frames = -1,
-        .max_maptrack_frames = -1,
-        .grant_opts = 1,
-        .arch.emulation_flags = XEN_X86_EMU_LAPIC};
+    *c = (struct xen_domctl_createdomain){.flags = XEN_DOMCTL_CDF_hvm | XEN_DOMCTL_CDF_hap,
+                                          .max_vcpus = 2,
+                                          .max_evtchn_port = 1023,
+                                          .max_grant_frames = -1,
+                                          .max_maptrack_frames = -1,
+                                          .grant_opts = 1,
+                                          .arch.emulation_flags = XEN_X86_EMU_LAPIC};
     memset(c->handle, 0x42, 16);
 #define REFUSED(change, error)                                         \
     do {                                                               \
@@ -510,8 +492,7 @@ static void test_attributes(void)
     op.u.paging_mempool.size = 8192;
     CHECK_EQ(domctl(v0, XEN_DOMCTL_set_paging_mempool_size, 1, &op), 0);
     op.u.paging_mempool.size = 8193;
-    CHECK_EQ(domctl(v0, XEN_DOMCTL_set_paging_mempool_size, 1, &op),
-             -XEN_EINVAL);
+    CHECK_EQ(domctl(v0, XEN_DOMCTL_set_paging_mempool_size, 1, &op), -XEN_EINVAL);
     CHECK_EQ(domctl(v0, XEN_DOMCTL_get_paging_mempool_size, 1, &op), 0);
     CHECK_EQ(op.u.paging_mempool.size, 8192);
     memset(op.u.setdomainhandle.handle, 9, 16);
@@ -578,8 +559,8 @@ static void test_scheduling(void)
     v1->runstate.time[0] = 55;
     op.u.getvcpuinfo.vcpu = 0;
     CHECK_EQ(domctl(v0, XEN_DOMCTL_getvcpuinfo, 1, &op), 0);
-    CHECK(op.u.getvcpuinfo.online && op.u.getvcpuinfo.blocked &&
-          !op.u.getvcpuinfo.running && op.u.getvcpuinfo.cpu_time == 55);
+    CHECK(op.u.getvcpuinfo.online && op.u.getvcpuinfo.blocked && !op.u.getvcpuinfo.running &&
+          op.u.getvcpuinfo.cpu_time == 55);
     teardown();
 }
 
@@ -593,13 +574,11 @@ static void test_vcpu_context(void)
     CHECK_EQ(domctl(v0, XEN_DOMCTL_getvcpucontext, 1, &op), -XEN_ENODATA);
     v1->initialised = true;
     v1->holds = 0;
-    for (int i = 0; i < 16; i++)
-        v1->regs.gpr[i] = i + 50;
+    for (int i = 0; i < 16; i++) v1->regs.gpr[i] = i + 50;
     v1->regs.rflags = 0x202;
     CHECK_EQ(domctl(v0, XEN_DOMCTL_getvcpucontext, 1, &op), 0);
-    CHECK(c.user_regs.rax == 50 && c.user_regs.rbx == 53 &&
-          c.user_regs.rsp == 54 && c.user_regs.rbp == 55 &&
-          c.user_regs.rdi == 57 && c.user_regs.r8 == 58 &&
+    CHECK(c.user_regs.rax == 50 && c.user_regs.rbx == 53 && c.user_regs.rsp == 54 &&
+          c.user_regs.rbp == 55 && c.user_regs.rdi == 57 && c.user_regs.r8 == 58 &&
           c.user_regs.r15 == 65 && c.user_regs.rip == v1->regs.rip);
     CHECK(c.flags & VGCF_online);
     c.user_regs.rax = 1;
@@ -692,15 +671,13 @@ static void test_page_types(void)
 
     setup();
     fake_give(d1, 700, 3);
-    for (int i = 0; i < 1024; i++)
-        a[i] = i;
+    for (int i = 0; i < 1024; i++) a[i] = i;
     a[5] = ~0ull;
     p->num = 1024;
     p->array.p = a;
     fake.preempt_every = 1;
     CHECK_EQ(domctl(v0, XEN_DOMCTL_getpageframeinfo3, 1, &op), 0);
-    for (int i = 0; i < 1024; i++)
-        CHECK_EQ(a[i], i == 700 ? 0 : XEN_DOMCTL_PFINFO_XTAB);
+    for (int i = 0; i < 1024; i++) CHECK_EQ(a[i], i == 700 ? 0 : XEN_DOMCTL_PFINFO_XTAB);
     p->num = 1025;
     CHECK_EQ(domctl(v0, XEN_DOMCTL_getpageframeinfo3, 1, &op), -XEN_E2BIG);
     teardown();
@@ -732,11 +709,9 @@ static void test_sysctl(void)
     uint8_t map = 0xff;
 
     setup();
-    for (unsigned int cmd = 0; cmd < 40; cmd++)
-        CHECK_EQ(sysctl(v1, cmd, &op), -XEN_EPERM);
+    for (unsigned int cmd = 0; cmd < 40; cmd++) CHECK_EQ(sysctl(v1, cmd, &op), -XEN_EPERM);
     op.interface_version = 1;
-    CHECK_EQ(fake_call(v0, __HYPERVISOR_sysctl, (uintptr_t)&op, 0, 0),
-             -XEN_EACCES);
+    CHECK_EQ(fake_call(v0, __HYPERVISOR_sysctl, (uintptr_t)&op, 0, 0), -XEN_EACCES);
     CHECK_EQ(sysctl(v0, 0, &op), -XEN_ENOSYS);
     CHECK_EQ(sysctl(v0, ~0u, &op), -XEN_ENOSYS);
     CHECK_EQ(sysctl(v0, XEN_SYSCTL_physinfo, &op), 0);
@@ -775,8 +750,7 @@ static void test_sysctl(void)
     op.u.cpupool_op.cpumap.bitmap.p = &map;
     op.u.cpupool_op.cpumap.nr_bits = 8;
     CHECK_EQ(sysctl(v0, XEN_SYSCTL_cpupool_op, &op), 0);
-    CHECK(map == 1 && op.u.cpupool_op.n_dom == 2 &&
-          op.u.cpupool_op.sched_id == 6);
+    CHECK(map == 1 && op.u.cpupool_op.n_dom == 2 && op.u.cpupool_op.sched_id == 6);
     op.u.cpupool_op.cpupool_id = 1;
     CHECK_EQ(sysctl(v0, XEN_SYSCTL_cpupool_op, &op), -XEN_ENOENT);
     teardown();
@@ -790,10 +764,9 @@ static void test_sysctl_policy(void)
     setup();
     for (unsigned int i = 0; i < 7; i++) {
         op.u.cpu_policy.index = i;
-        CHECK_EQ(sysctl(v0, XEN_SYSCTL_get_cpu_policy, &op),
-                 i > 5              ? -XEN_EINVAL
-                 : i == 2 || i == 4 ? -XEN_EOPNOTSUPP
-                                    : 0);
+        CHECK_EQ(sysctl(v0, XEN_SYSCTL_get_cpu_policy, &op), i > 5              ? -XEN_EINVAL
+                                                             : i == 2 || i == 4 ? -XEN_EOPNOTSUPP
+                                                                                : 0);
     }
     op.u.cpu_policy.index = 5;
     op.u.cpu_policy._rsvd = 1;

@@ -54,8 +54,7 @@ static long unbound(struct domain *by, domid_t dom, domid_t remote)
 
 static long bind(struct domain *by, domid_t remote, uint32_t port)
 {
-    struct evtchn_bind_interdomain a = {.remote_dom = remote,
-                                        .remote_port = port};
+    struct evtchn_bind_interdomain a = {.remote_dom = remote, .remote_port = port};
     long rc = op(by, EVTCHNOP_bind_interdomain, &a);
 
     return rc ? rc : (long)a.local_port;
@@ -75,14 +74,12 @@ static long close_port(struct domain *by, uint32_t port)
     return op(by, EVTCHNOP_close, &a);
 }
 
-static struct evtchn_status status(struct domain *by, domid_t dom,
-                                   uint32_t port)
+static struct evtchn_status status(struct domain *by, domid_t dom, uint32_t port)
 {
     struct evtchn_status a = {.dom = dom, .port = port, .status = 99};
     long rc = op(by, EVTCHNOP_status, &a);
 
-    if (rc)
-        a.status = 100 - rc;
+    if (rc) a.status = 100 - rc;
     return a;
 }
 
@@ -189,17 +186,14 @@ static void test_refusals(void)
     CHECK_EQ(send(d1, 0x80000001), -XEN_EINVAL);
     CHECK_EQ(close_port(d1, 0), -XEN_EINVAL);
     CHECK_EQ(op(d1, EVTCHNOP_reset, &(struct evtchn_reset){2}), -XEN_EPERM);
-    CHECK_EQ(op(d1, EVTCHNOP_unmask, &(struct evtchn_unmask){4096}),
-             -XEN_EINVAL);
-    CHECK_EQ(op(d1, EVTCHNOP_bind_vcpu, &(struct evtchn_bind_vcpu){r, 2}),
-             -XEN_ENOENT);
+    CHECK_EQ(op(d1, EVTCHNOP_unmask, &(struct evtchn_unmask){4096}), -XEN_EINVAL);
+    CHECK_EQ(op(d1, EVTCHNOP_bind_vcpu, &(struct evtchn_bind_vcpu){r, 2}), -XEN_ENOENT);
     CHECK_EQ(op(d1, EVTCHNOP_init_control, NULL), -XEN_ENOSYS);
     CHECK_EQ(op(d1, EVTCHNOP_bind_pirq, NULL), -XEN_ENOSYS);
     CHECK_EQ(op(d1, 0xffffffff, NULL), -XEN_ENOSYS);
     CHECK_EQ(op(d1, EVTCHNOP_send, NULL), -XEN_EFAULT);
     /* A failed bind costs no port. */
-    for (int i = 0; i < 5000; i++)
-        CHECK_EQ(bind(d2, 1, r), -XEN_EINVAL);
+    for (int i = 0; i < 5000; i++) CHECK_EQ(bind(d2, 1, r), -XEN_EINVAL);
     teardown();
 }
 
@@ -208,8 +202,7 @@ static void test_limits(void)
     unsigned int n = 0;
 
     setup();
-    while (unbound(d2, DOMID_SELF, 0) > 0)
-        n++;
+    while (unbound(d2, DOMID_SELF, 0) > 0) n++;
     CHECK_EQ(n, 5); /* ports 1 to 5 */
     teardown();
 }
@@ -220,8 +213,7 @@ static void test_all_ports(void)
     unsigned int n = 0;
 
     setup();
-    while ((port = unbound(d0, DOMID_SELF, 1)) > 0)
-        CHECK_EQ(port, ++n);
+    while ((port = unbound(d0, DOMID_SELF, 1)) > 0) CHECK_EQ(port, ++n);
     CHECK_EQ(port, -XEN_ENOSPC);
     CHECK_EQ(n, 4095);
     CHECK_EQ(close_port(d0, 2000), 0);
@@ -265,8 +257,7 @@ static void test_virq_and_ipi(void)
     CHECK_EQ(fake.notified[1][1], 1);
     CHECK_EQ(fake.notified[1][0], 0);
     CHECK_EQ(send(d1, timer), -XEN_EINVAL); /* only the core raises it */
-    CHECK_EQ(op(d1, EVTCHNOP_bind_vcpu, &(struct evtchn_bind_vcpu){timer, 0}),
-             -XEN_EINVAL);
+    CHECK_EQ(op(d1, EVTCHNOP_bind_vcpu, &(struct evtchn_bind_vcpu){timer, 0}), -XEN_EINVAL);
     CHECK_EQ(status(d1, DOMID_SELF, timer).status, EVTCHNSTAT_virq);
     CHECK_EQ(status(d1, DOMID_SELF, timer).vcpu, 1);
     CHECK_EQ(close_port(d1, timer), 0);
@@ -275,8 +266,7 @@ static void test_virq_and_ipi(void)
     CHECK(bind_virq(d1, VIRQ_TIMER, 1) > 0);
 
     console = bind_virq(d0, VIRQ_CONSOLE, 0);
-    CHECK_EQ(op(d0, EVTCHNOP_bind_vcpu, &(struct evtchn_bind_vcpu){console, 1}),
-             0);
+    CHECK_EQ(op(d0, EVTCHNOP_bind_vcpu, &(struct evtchn_bind_vcpu){console, 1}), 0);
     virq_raise_dom0(VIRQ_CONSOLE);
     CHECK(pending(d0, console));
     CHECK_EQ(fake.notified[0][1], 1);
@@ -365,13 +355,9 @@ static void *race_closer(void *data)
         struct evtchn_close c = {race_port};
         struct evtchn_alloc_unbound a = {DOMID_SELF, 0, 0};
 
-        CHECK_EQ(fake_call(d1->vcpus[1], NR, EVTCHNOP_send, (uintptr_t)&c, 0),
-                 0);
-        CHECK_EQ(fake_call(d1->vcpus[1], NR, EVTCHNOP_close, (uintptr_t)&c, 0),
-                 0);
-        CHECK_EQ(fake_call(d1->vcpus[1], NR, EVTCHNOP_alloc_unbound,
-                           (uintptr_t)&a, 0),
-                 0);
+        CHECK_EQ(fake_call(d1->vcpus[1], NR, EVTCHNOP_send, (uintptr_t)&c, 0), 0);
+        CHECK_EQ(fake_call(d1->vcpus[1], NR, EVTCHNOP_close, (uintptr_t)&c, 0), 0);
+        CHECK_EQ(fake_call(d1->vcpus[1], NR, EVTCHNOP_alloc_unbound, (uintptr_t)&a, 0), 0);
         CHECK_EQ(a.port, race_port);
     }
     return NULL;

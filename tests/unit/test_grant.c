@@ -50,8 +50,7 @@ static void teardown(void)
 {
     struct domain *all[] = {d0, d1, d2};
 
-    for (int i = 0; i < 3; i++)
-        kill(all[i]);
+    for (int i = 0; i < 3; i++) kill(all[i]);
     CHECK_EQ(fake_frames_used(), 0);
     for (int i = 0; i < 3; i++) {
         grant_free(all[i]);
@@ -73,14 +72,11 @@ static long op(struct domain *d, unsigned int cmd, void *ops, unsigned int n)
 }
 
 /* Returns the status; the handle in *h. */
-static int map(struct domain *by, domid_t dom, uint32_t ref, uint64_t gfn,
-               uint32_t flags, uint32_t *h)
+static int map(struct domain *by, domid_t dom, uint32_t ref, uint64_t gfn, uint32_t flags,
+               uint32_t *h)
 {
-    struct gnttab_map_grant_ref m = {.host_addr = AT(gfn),
-                                     .flags = flags,
-                                     .ref = ref,
-                                     .dom = dom,
-                                     .status = 77};
+    struct gnttab_map_grant_ref m = {
+        .host_addr = AT(gfn), .flags = flags, .ref = ref, .dom = dom, .status = 77};
 
     CHECK_EQ(op(by, GNTTABOP_map_grant_ref, &m, 1), 0);
     *h = m.handle;
@@ -89,8 +85,7 @@ static int map(struct domain *by, domid_t dom, uint32_t ref, uint64_t gfn,
 
 static int unmap(struct domain *by, uint64_t gfn, uint32_t h)
 {
-    struct gnttab_unmap_grant_ref u = {
-        .host_addr = AT(gfn), .handle = h, .status = 77};
+    struct gnttab_unmap_grant_ref u = {.host_addr = AT(gfn), .handle = h, .status = 77};
 
     CHECK_EQ(op(by, GNTTABOP_unmap_grant_ref, &u, 1), 0);
     return u.status;
@@ -146,8 +141,7 @@ static void test_refusals(void)
     CHECK_EQ(map(d0, 1, 0xffffffff, 100, RO, &h), GNTST_bad_gntref);
     CHECK_EQ(map(d0, 6, 8, 100, RO, &h), GNTST_bad_domain);
     CHECK_EQ(map(d0, DOMID_SELF, 8, 100, RO, &h), GNTST_bad_domain);
-    CHECK_EQ(map(d0, 1, 8, 100, RO | GNTMAP_device_map, &h),
-             GNTST_general_error);
+    CHECK_EQ(map(d0, 1, 8, 100, RO | GNTMAP_device_map, &h), GNTST_general_error);
     CHECK_EQ(map(d0, 1, 8, 100, GNTMAP_readonly, &h), GNTST_general_error);
     CHECK_EQ(map(d0, 1, 8, 1ull << 36, RO, &h), GNTST_general_error);
     CHECK_EQ(table[8].flags, GTF_permit_access | GTF_readonly);
@@ -179,8 +173,7 @@ static void test_maptrack_limit(void)
     setup(); /* d1 may have 256 mappings */
     table = core_from_mfn(grant_table_frame(d0, 0));
     grant(1, 1, 2, 0);
-    while ((status = map(d1, 0, 1, 1000 + n, RW, &h)) == GNTST_okay && n < 999)
-        n++;
+    while ((status = map(d1, 0, 1, 1000 + n, RW, &h)) == GNTST_okay && n < 999) n++;
     CHECK_EQ(status, GNTST_no_device_space);
     CHECK_EQ(n, 256);
     CHECK_EQ(unmap(d1, 1000 + 255, 255), GNTST_okay);
@@ -235,8 +228,7 @@ static void test_mapper_dies(void)
 
     setup();
     grant(8, 0, 3, 0);
-    for (int i = 0; i < 300; i++)
-        CHECK_EQ(map(d0, 1, 8, 100 + i, i % 2 ? RO : RW, &h), GNTST_okay);
+    for (int i = 0; i < 300; i++) CHECK_EQ(map(d0, 1, 8, 100 + i, i % 2 ? RO : RW, &h), GNTST_okay);
     fake.preempt_every = 3;
     kill(d0);
     fake.preempt_every = 0;
@@ -265,8 +257,7 @@ static void test_batch(void)
     fake.preempt_every = 0;
     for (int i = 0; i < 100; i++) {
         CHECK_EQ(m[i].status, i == 50 ? GNTST_bad_gntref : GNTST_okay);
-        u[i] = (struct gnttab_unmap_grant_ref){.host_addr = m[i].host_addr,
-                                               .handle = m[i].handle};
+        u[i] = (struct gnttab_unmap_grant_ref){.host_addr = m[i].host_addr, .handle = m[i].handle};
     }
     u[50].handle = u[49].handle; /* twice in one batch */
     u[50].host_addr = u[49].host_addr;
@@ -423,8 +414,7 @@ static void *race(void *data)
 
     fake_init();
     for (int i = 0; i < ROUNDS; i++) {
-        struct gnttab_map_grant_ref m = {
-            .host_addr = AT(100), .flags = RW, .ref = 8, .dom = 1};
+        struct gnttab_map_grant_ref m = {.host_addr = AT(100), .flags = RW, .ref = 8, .dom = 1};
         struct gnttab_unmap_grant_ref u = {.host_addr = AT(100)};
         struct gnttab_copy c = {
             .source = {.u.ref = 8, .domid = 1},
@@ -455,8 +445,7 @@ static void test_race(void)
     pthread_create(&b, NULL, race, d0->vcpus[1]);
     pthread_join(a, NULL);
     pthread_join(b, NULL);
-    for (uint32_t h = 0; h < 2; h++)
-        unmap(d0, 100, h);
+    for (uint32_t h = 0; h < 2; h++) unmap(d0, 100, h);
     CHECK_EQ(table[8].flags, GTF_permit_access);
     CHECK_EQ(d1->refs, refs);
     CHECK_EQ(frame_owner(35), 1);

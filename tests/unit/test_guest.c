@@ -20,8 +20,7 @@ uint64_t p2m_get_frame(struct domain *dom, uint64_t gfn, bool write, bool any)
 {
     (void)dom;
     (void)any;
-    if (gfn >= FRAMES || (write && gfn == read_only))
-        return MFN_INVALID;
+    if (gfn >= FRAMES || (write && gfn == read_only)) return MFN_INVALID;
     held++;
     return gfn;
 }
@@ -118,10 +117,8 @@ static void long_mode(void)
     cr0 &= ~CR0_WP;
     CHECK(gpa_of(va + 0x1fff, true) == 0x6fff);
     CHECK(gpa_of(va + 0x2000, true) == BAD_GPA);
-    CHECK(gpa_of(va + (7ul << 21) + 0x1aacde, false) ==
-          0x12345600000ull + 0x1aacde);
-    CHECK(gpa_of(va + (9ul << 30) + 0x3fffffff, false) ==
-          0x7fc0000000ull + 0x3fffffff);
+    CHECK(gpa_of(va + (7ul << 21) + 0x1aacde, false) == 0x12345600000ull + 0x1aacde);
+    CHECK(gpa_of(va + (9ul << 30) + 0x3fffffff, false) == 0x7fc0000000ull + 0x3fffffff);
     CHECK(gpa_of(va & MASK(47, 0), false) == BAD_GPA); /* not canonical */
     CHECK(gpa_of(1ull << 47, false) == BAD_GPA);
     CHECK(gpa_of(0, false) == BAD_GPA);
@@ -203,8 +200,7 @@ static void remembered(void)
     put64(1, 0, 0x2003);
     put64(2, 0, 0x3003);
     put64(3, 0, 0x4003);
-    for (unsigned int i = 1; i < 10; i++)
-        put64(4, i, (0x10 + i) << 12 | (i & 1 ? 3 : 1));
+    for (unsigned int i = 1; i < 10; i++) put64(4, i, (0x10 + i) << 12 | (i & 1 ? 3 : 1));
     CHECK(guest_va_to_gpa(&v, 0x1000, false) == 0x11000);
     CHECK(guest_va_to_gpa(&v, 0, false) == BAD_GPA); /* of an empty slot */
     for (unsigned int n = 0; n < 3; n++)
@@ -242,8 +238,7 @@ static void instructions(void)
     cr0 = CR0_PE;
     v.regs.rip = 0xfffff000ull + 0x5ffe; /* base and rip wrap at 4 GiB */
     guest_access_reset(&v);
-    CHECK(guest_fetch_insn(&v, insn) == 15 && insn[1] == 0xa2 &&
-          insn[2] == 0x77);
+    CHECK(guest_fetch_insn(&v, insn) == 15 && insn[1] == 0xa2 && insn[2] == 0x77);
     cs.base = 0;
     v.regs.rip = 0x5ffe;
     guest_access_reset(&v);

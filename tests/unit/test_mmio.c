@@ -53,21 +53,19 @@ bool vpci_mmcfg_covers(struct domain *d, uint64_t gpa)
     return gpa >= BASE && gpa < BASE + SIZE;
 }
 
-uint64_t vpci_mmcfg_access(struct vcpu *v, uint64_t gpa, unsigned int size,
-                           bool write, uint64_t value)
+uint64_t vpci_mmcfg_access(struct vcpu *v, uint64_t gpa, unsigned int size, bool write,
+                           uint64_t value)
 {
     (void)v;
     accesses++;
     CHECK(gpa - BASE + size <= SIZE);
-    if (write)
-        memcpy(device + (gpa - BASE), &value, size);
+    if (write) memcpy(device + (gpa - BASE), &value, size);
     value = ~0ull; /* bytes beyond the size are noise */
     memcpy(&value, device + (gpa - BASE), size);
     return value;
 }
 
-bool vpci_msix_access(struct vcpu *v, uint64_t gpa, unsigned int size,
-                      bool write, uint64_t *value)
+bool vpci_msix_access(struct vcpu *v, uint64_t gpa, unsigned int size, bool write, uint64_t *value)
 {
     (void)v;
     (void)gpa;
@@ -95,16 +93,14 @@ void vlapic_mmio_write(struct vcpu *v, unsigned int offset, uint32_t value)
 
 int copy_from_guest(void *dst, uint64_t va, size_t len)
 {
-    if (fault)
-        return -1;
+    if (fault) return -1;
     memcpy(dst, (void *)va, len);
     return 0;
 }
 
 int copy_to_guest(uint64_t va, const void *src, size_t len)
 {
-    if (fault)
-        return -1;
+    if (fault) return -1;
     memcpy((void *)va, src, len);
     return 0;
 }
@@ -175,8 +171,7 @@ static void assemble(const uint8_t *bytes, unsigned int n)
 static void show(const char *what)
 {
     printf("# %s:", what);
-    for (unsigned int i = 0; i < insn_size; i++)
-        printf(" %02x", insn[i]);
+    for (unsigned int i = 0; i < insn_size; i++) printf(" %02x", insn[i]);
     printf("\n");
 }
 
@@ -192,10 +187,8 @@ static void compare(struct vcpu *v, int offset, bool write)
 
     memcpy(code, insn, insn_size);
     code[insn_size] = 0xc3;
-    for (unsigned int i = 0; i < SIZE; i++)
-        native_device[1024 + i] = device[i] = fake_random();
-    for (unsigned int i = 0; i < 16; i++)
-        n.gpr[i] = (uint64_t)fake_random() << 32 | fake_random();
+    for (unsigned int i = 0; i < SIZE; i++) native_device[1024 + i] = device[i] = fake_random();
+    for (unsigned int i = 0; i < 16; i++) n.gpr[i] = (uint64_t)fake_random() << 32 | fake_random();
     if (fake_random() & 1) /* so that comparisons also find equality */
         memcpy(&n.gpr[0], device + 16, 8);
     n.gpr[3] = (uintptr_t)native_device + 1024 + 16 - offset;
@@ -205,19 +198,17 @@ static void compare(struct vcpu *v, int offset, bool write)
     v->regs.rflags = n.rflags;
     native_call(&n, code);
     handle_mmio(v, BASE + 16, write);
-    for (unsigned int i = 0; i < 16; i++)
-        same &= i == 4 || v->regs.gpr[i] == n.gpr[i];
+    for (unsigned int i = 0; i < 16; i++) same &= i == 4 || v->regs.gpr[i] == n.gpr[i];
     same &= !((v->regs.rflags ^ n.rflags) & FLAGS_LOGIC);
     same &= !memcmp(device, native_device + 1024, SIZE);
     same &= v->regs.rip == 0x1000 + insn_size && fake.exception == -1;
-    if (!same)
-        show("differs");
+    if (!same) show("differs");
     CHECK(same);
 }
 
 /* ModRM forms of [RBX + offset], appended to b; returns the new length. */
-static unsigned int operand(uint8_t *b, unsigned int n, unsigned int reg,
-                            unsigned int form, int *offset)
+static unsigned int operand(uint8_t *b, unsigned int n, unsigned int reg, unsigned int form,
+                            int *offset)
 {
     int disp = form == 0 ? 0 : (int)(fake_random() % 128) - 64;
 
@@ -228,8 +219,7 @@ static unsigned int operand(uint8_t *b, unsigned int n, unsigned int reg,
     } else {
         b[n++] = (form == 0 ? 0x03 : form == 1 ? 0x43 : 0x83) | reg << 3;
     }
-    if (form == 1)
-        b[n++] = disp;
+    if (form == 1) b[n++] = disp;
     if (form >= 2) {
         memcpy(b + n, &disp, 4);
         n += 4;
@@ -242,27 +232,20 @@ static const struct {
     bool two_byte, group, store;
     uint8_t imm; /* bytes; 4: as the operand, at most 4 */
 } table[] = {
-    {0x88, false, false, true, 0},  {0x89, false, false, true, 0},
-    {0x8a, false, false, false, 0}, {0x8b, false, false, false, 0},
-    {0x84, false, false, false, 0}, {0x85, false, false, false, 0},
-    {0x86, false, false, true, 0},  {0x87, false, false, true, 0},
-    {0xb6, true, false, false, 0},  {0xb7, true, false, false, 0},
-    {0xbe, true, false, false, 0},  {0xbf, true, false, false, 0},
-    {0xc6, false, true, true, 1},   {0xc7, false, true, true, 4},
-    {0x80, false, true, true, 1},   {0x81, false, true, true, 4},
-    {0x83, false, true, true, 1},   {0xf6, false, true, false, 1},
-    {0xf7, false, true, false, 4},  {0x00, false, false, true, 0},
-    {0x01, false, false, true, 0},  {0x02, false, false, false, 0},
-    {0x03, false, false, false, 0}, {0x08, false, false, true, 0},
-    {0x09, false, false, true, 0},  {0x0a, false, false, false, 0},
-    {0x0b, false, false, false, 0}, {0x20, false, false, true, 0},
-    {0x21, false, false, true, 0},  {0x22, false, false, false, 0},
-    {0x23, false, false, false, 0}, {0x28, false, false, true, 0},
-    {0x29, false, false, true, 0},  {0x2a, false, false, false, 0},
-    {0x2b, false, false, false, 0}, {0x30, false, false, true, 0},
-    {0x31, false, false, true, 0},  {0x32, false, false, false, 0},
-    {0x33, false, false, false, 0}, {0x38, false, false, false, 0},
-    {0x39, false, false, false, 0}, {0x3a, false, false, false, 0},
+    {0x88, false, false, true, 0},  {0x89, false, false, true, 0},  {0x8a, false, false, false, 0},
+    {0x8b, false, false, false, 0}, {0x84, false, false, false, 0}, {0x85, false, false, false, 0},
+    {0x86, false, false, true, 0},  {0x87, false, false, true, 0},  {0xb6, true, false, false, 0},
+    {0xb7, true, false, false, 0},  {0xbe, true, false, false, 0},  {0xbf, true, false, false, 0},
+    {0xc6, false, true, true, 1},   {0xc7, false, true, true, 4},   {0x80, false, true, true, 1},
+    {0x81, false, true, true, 4},   {0x83, false, true, true, 1},   {0xf6, false, true, false, 1},
+    {0xf7, false, true, false, 4},  {0x00, false, false, true, 0},  {0x01, false, false, true, 0},
+    {0x02, false, false, false, 0}, {0x03, false, false, false, 0}, {0x08, false, false, true, 0},
+    {0x09, false, false, true, 0},  {0x0a, false, false, false, 0}, {0x0b, false, false, false, 0},
+    {0x20, false, false, true, 0},  {0x21, false, false, true, 0},  {0x22, false, false, false, 0},
+    {0x23, false, false, false, 0}, {0x28, false, false, true, 0},  {0x29, false, false, true, 0},
+    {0x2a, false, false, false, 0}, {0x2b, false, false, false, 0}, {0x30, false, false, true, 0},
+    {0x31, false, false, true, 0},  {0x32, false, false, false, 0}, {0x33, false, false, false, 0},
+    {0x38, false, false, false, 0}, {0x39, false, false, false, 0}, {0x3a, false, false, false, 0},
     {0x3b, false, false, false, 0},
 };
 
@@ -280,11 +263,9 @@ static void one_random(struct vcpu *v)
     if (fake_random() % 2) {
         rex = 0x40 | (fake_random() & 0xc); /* W, R */
         b[n++] = rex;
-        if (rex & 8)
-            size = 8;
+        if (rex & 8) size = 8;
     }
-    if (table[i].two_byte)
-        b[n++] = 0x0f;
+    if (table[i].two_byte) b[n++] = 0x0f;
     b[n++] = table[i].code;
     if (table[i].group) {
         static const uint8_t alu[] = {0, 1, 4, 5, 6, 7};
@@ -294,8 +275,7 @@ static void one_random(struct vcpu *v)
         reg = 0; /* the test has no RSP */
     }
     n = operand(b, n, reg, fake_random() & 3, &offset);
-    for (unsigned int k = table[i].imm == 4 ? MIN(size, 4u) : table[i].imm; k;
-         k--)
+    for (unsigned int k = table[i].imm == 4 ? MIN(size, 4u) : table[i].imm; k; k--)
         b[n++] = fake_random();
     assemble(b, n);
     compare(v, offset, table[i].store);
@@ -305,8 +285,7 @@ static void mmio_as_the_processor(void)
 {
     struct vcpu *v = begin();
 
-    for (unsigned int i = 0; i < 300000 && !check_failed; i++)
-        one_random(v);
+    for (unsigned int i = 0; i < 300000 && !check_failed; i++) one_random(v);
     CHECK(accesses > 300000);
 }
 
@@ -322,10 +301,8 @@ static void mmio_moffs(void)
         bool wide = i & 4, half = i & 8;
         uint64_t want = before, mask;
 
-        if (half)
-            b[n++] = 0x66;
-        if (wide)
-            b[n++] = 0x48;
+        if (half) b[n++] = 0x66;
+        if (wide) b[n++] = 0x48;
         b[n++] = 0xa0 + op;
         assemble(b, n + 8);
         memcpy(device + 16, "\x81\x82\x83\x84\x85\x86\x87\x88", 8);
@@ -334,9 +311,7 @@ static void mmio_moffs(void)
         v->regs.rax = before;
         v->regs.rip = 0;
         handle_mmio(v, BASE + 16, op >= 2);
-        if (op < 2)
-            want = size == 4 ? 0x84838281
-                             : (before & ~mask) | (0x8887868584838281 & mask);
+        if (op < 2) want = size == 4 ? 0x84838281 : (before & ~mask) | (0x8887868584838281 & mask);
         CHECK(v->regs.rax == want && v->regs.rip == insn_size);
         CHECK(op < 2 || !memcmp(device + 16, &before, size));
         CHECK(device[16 + size] == (uint8_t)(0x81 + size) || size == 8);
@@ -482,10 +457,8 @@ static void mmio_noise(void)
     for (unsigned int i = 0; i < 1000000; i++) {
         uint64_t rip;
 
-        for (unsigned int k = 0; k < 15; k++)
-            insn[k] = fake_random() & (k ? 255 : 0xff);
-        if (i & 1)
-            insn[0] = table[i % ARRAY_SIZE(table)].code;
+        for (unsigned int k = 0; k < 15; k++) insn[k] = fake_random() & (k ? 255 : 0xff);
+        if (i & 1) insn[0] = table[i % ARRAY_SIZE(table)].code;
         insn_size = fake_random() & 15;
         set_mode(i & 2);
         v->regs.rip = rip = 0x1000;
@@ -497,8 +470,7 @@ static void mmio_noise(void)
 
 int main(void)
 {
-    code = mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC,
-                MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    code = mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     RUN(mmio_as_the_processor);
     RUN(mmio_moffs);
     RUN(mmio_strings);

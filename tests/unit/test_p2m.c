@@ -42,8 +42,7 @@ static void test_bad_place(void)
     CHECK_EQ(p2m_add(d, 1ul << 36, 1, 0, P2M_RAM), -XEN_EINVAL);
     CHECK_EQ(p2m_add(d, ~0ul, 1, 0, P2M_RAM), -XEN_EINVAL);
     CHECK_EQ(p2m_replace(d, 1ul << 36, 1, P2M_RAM, &old), -XEN_EINVAL);
-    CHECK_EQ(p2m_remove(d, 1ul << 36, MFN_INVALID, P2M_NONE, &old),
-             -XEN_ENOENT);
+    CHECK_EQ(p2m_remove(d, 1ul << 36, MFN_INVALID, P2M_NONE, &old), -XEN_ENOENT);
     CHECK_EQ(at(~0ul).type, P2M_NONE);
     CHECK_EQ(d->p2m->tables, 1);
     CHECK_EQ(p2m_add(d, (1ul << 36) - 1, 7, 0, P2M_RAM), 0);
@@ -59,10 +58,8 @@ static void split_one(unsigned int order, uint64_t hole)
 
     CHECK_EQ(p2m_add(d, gfn, mfn, order, P2M_RAM_RO), 0);
     CHECK_EQ(at(gfn + hole).order, order);
-    CHECK_EQ(p2m_remove(d, gfn + hole, mfn + hole + 1, P2M_NONE, &old),
-             -XEN_ENOENT);
-    CHECK_EQ(p2m_remove(d, gfn + hole, MFN_INVALID, P2M_RAM, &old),
-             -XEN_ENOENT);
+    CHECK_EQ(p2m_remove(d, gfn + hole, mfn + hole + 1, P2M_NONE, &old), -XEN_ENOENT);
+    CHECK_EQ(p2m_remove(d, gfn + hole, MFN_INVALID, P2M_RAM, &old), -XEN_ENOENT);
     CHECK_EQ(at(gfn + hole).order, order);
     CHECK_EQ(p2m_remove(d, gfn + hole, mfn + hole, P2M_RAM_RO, &old), 0);
     CHECK_EQ(old.mfn, mfn + hole);
@@ -70,8 +67,7 @@ static void split_one(unsigned int order, uint64_t hole)
     for (uint64_t i = 0; i < 1ul << order; i += i % 1021 ? 1 : 7) {
         struct p2m_entry e = at(gfn + i);
 
-        CHECK(i == hole ? e.type == P2M_NONE
-                        : e.type == P2M_RAM_RO && e.mfn == mfn + i);
+        CHECK(i == hole ? e.type == P2M_NONE : e.type == P2M_RAM_RO && e.mfn == mfn + i);
     }
     CHECK_EQ(p2m_add(d, gfn, mfn, order, P2M_RAM), -XEN_EEXIST);
     CHECK_EQ(p2m_add(d, gfn + hole, 3, 0, P2M_RAM), 0);
@@ -153,8 +149,7 @@ static void test_undo(void)
     d->pool_pages++;
     CHECK_EQ(p2m_add(d, PAGES_1G, 1, 0, P2M_MMIO), -XEN_ENOMEM);
     CHECK_EQ(p2m_add(d, PAGES_1G, 0, ORDER_2M, P2M_MMIO), 0);
-    for (uint64_t i = 0; i < 2 * PAGES_2M; i++)
-        filled += at(PAGES_1G + i).type != P2M_NONE;
+    for (uint64_t i = 0; i < 2 * PAGES_2M; i++) filled += at(PAGES_1G + i).type != P2M_NONE;
     CHECK_EQ(filled, PAGES_2M);
     /* Hardware without large leaves: the tables are used up on the way. */
     small.max_level = 1;
@@ -162,8 +157,7 @@ static void test_undo(void)
     d->pool_pages = d->p2m->tables + 5;
     CHECK_EQ(p2m_add(d, 2 * PAGES_1G, 0, ORDER_1G, P2M_MMIO), -XEN_ENOMEM);
     vendor = usual;
-    for (uint64_t i = 0; i < PAGES_1G; i++)
-        left += at(2 * PAGES_1G + i).type != P2M_NONE;
+    for (uint64_t i = 0; i < PAGES_1G; i++) left += at(2 * PAGES_1G + i).type != P2M_NONE;
     CHECK_EQ(left, 0);
 }
 
@@ -207,8 +201,7 @@ static void test_get_frame(void)
         CHECK_EQ(p2m_replace(d, 1, 30, t[i].type, &old), 0);
         mfn = p2m_get_frame(d, 1, t[i].write, t[i].any);
         CHECK_EQ(mfn, t[i].ok ? 30 : MFN_INVALID);
-        if (mfn == 30)
-            frame_put(mfn);
+        if (mfn == 30) frame_put(mfn);
     }
     CHECK(p2m_get_frame(d, 2, false, true) == MFN_INVALID);
     CHECK(p2m_get_frame(d, ~0ul, false, true) == MFN_INVALID);
@@ -222,18 +215,15 @@ static void test_release(void)
 {
     unsigned int restarts = 0;
 
-    for (unsigned int i = 0; i < 20; i++)
-        fake_give(d, i * 1000003ul, i);
+    for (unsigned int i = 0; i < 20; i++) fake_give(d, i * 1000003ul, i);
     CHECK_EQ(p2m_add(d, PAGES_1G, 0, ORDER_2M, P2M_SHARED), 0);
     CHECK_EQ(fake_frames_used(), 20);
     fake.preempt_every = 3;
-    while (p2m_release(d) == -XEN_ERESTART)
-        restarts++;
+    while (p2m_release(d) == -XEN_ERESTART) restarts++;
     fake.preempt_every = 0;
     CHECK(restarts >= 6 && restarts < 40);
     CHECK_EQ(fake_frames_used(), 0);
-    for (unsigned int i = 0; i < 20; i++)
-        CHECK_EQ(at(i * 1000003ul).type, P2M_NONE);
+    for (unsigned int i = 0; i < 20; i++) CHECK_EQ(at(i * 1000003ul).type, P2M_NONE);
     CHECK_EQ(at(PAGES_1G).type, P2M_NONE);
 }
 

@@ -35,8 +35,7 @@ static void teardown(void)
     struct vcpu *v;
 
     for (int i = 0; i < 2; i++) {
-        for_each_vcpu (all[i], v)
-            core_free_pages(v->fpu, 1);
+        for_each_vcpu (all[i], v) core_free_pages(v->fpu, 1);
         cpu_policy_free(all[i]);
         while (p2m_release(all[i]))
             ;
@@ -56,12 +55,10 @@ static struct cpuid_regs ask(struct vcpu *v, uint32_t leaf, uint32_t sub)
 static void test_shown(void)
 {
     static const uint16_t hidden[] = {
-        XEN_X86_FEATURE_VMX,        XEN_X86_FEATURE_SVM,
-        XEN_X86_FEATURE_MONITOR,    XEN_X86_FEATURE_MONITORX,
-        XEN_X86_FEATURE_MCA,        XEN_X86_FEATURE_MCE,
-        XEN_X86_FEATURE_XSAVES,     XEN_X86_FEATURE_TOPOEXT,
-        XEN_X86_FEATURE_PROC_TRACE, XEN_X86_FEATURE_SGX,
-        XEN_X86_FEATURE_IBRSB,      XEN_X86_FEATURE_ARCH_CAPS};
+        XEN_X86_FEATURE_VMX,      XEN_X86_FEATURE_SVM,     XEN_X86_FEATURE_MONITOR,
+        XEN_X86_FEATURE_MONITORX, XEN_X86_FEATURE_MCA,     XEN_X86_FEATURE_MCE,
+        XEN_X86_FEATURE_XSAVES,   XEN_X86_FEATURE_TOPOEXT, XEN_X86_FEATURE_PROC_TRACE,
+        XEN_X86_FEATURE_SGX,      XEN_X86_FEATURE_IBRSB,   XEN_X86_FEATURE_ARCH_CAPS};
     const struct cpu_policy *host = cpu_policy_system(POLICY_HOST);
 
     setup();
@@ -69,8 +66,7 @@ static void test_shown(void)
         CHECK_EQ(cpu_policy_has(d1->policy, hidden[i]) * hidden[i], 0);
     for (unsigned int f = 0; f < 16 * 32; f++) {
         if (f == XEN_X86_FEATURE_X2APIC || f == XEN_X86_FEATURE_APIC ||
-            f == XEN_X86_FEATURE_TSC_DEADLINE ||
-            f == XEN_X86_FEATURE_HYPERVISOR)
+            f == XEN_X86_FEATURE_TSC_DEADLINE || f == XEN_X86_FEATURE_HYPERVISOR)
             CHECK(cpu_policy_has(d1->policy, f));
         else
             CHECK(!cpu_policy_has(d1->policy, f) || cpu_policy_has(host, f));
@@ -110,9 +106,8 @@ static void test_dynamic(void)
 
 static void test_bounds(void)
 {
-    static const uint32_t leaves[] = {0xe,        0x1000,     0x3fffffff,
-                                      0x40000006, 0x40000100, 0x7fffffff,
-                                      0x80000022, 0x8000ffff, 0xffffffff};
+    static const uint32_t leaves[] = {0xe,        0x1000,     0x3fffffff, 0x40000006, 0x40000100,
+                                      0x7fffffff, 0x80000022, 0x8000ffff, 0xffffffff};
 
     setup();
     for (unsigned int i = 0; i < ARRAY_SIZE(leaves); i++) {
@@ -161,24 +156,18 @@ static void test_round_trip(void)
     CHECK_EQ(cpu_policy_write(d1->policy, 0, &nl, 0, &nm), 0);
     CHECK_EQ(nl, 120);
     CHECK_EQ(nm, 2);
-    CHECK_EQ(cpu_policy_write(d1->policy, (uintptr_t)leaves, &nl,
-                              (uintptr_t)msrs, &nm),
-             0);
+    CHECK_EQ(cpu_policy_write(d1->policy, (uintptr_t)leaves, &nl, (uintptr_t)msrs, &nm), 0);
     CHECK(nl > 20 && nl < 120);
     before = *d1->policy;
-    CHECK_EQ(
-        cpu_policy_merge(d1, (uintptr_t)leaves, nl, (uintptr_t)msrs, nm, &err),
-        0);
+    CHECK_EQ(cpu_policy_merge(d1, (uintptr_t)leaves, nl, (uintptr_t)msrs, nm, &err), 0);
     CHECK(!memcmp(&before, d1->policy, sizeof(before)));
     CHECK_EQ(err.leaf, ~0u);
     nl = 3;
-    CHECK_EQ(cpu_policy_write(d1->policy, (uintptr_t)leaves, &nl, 0, &nm),
-             -XEN_ENOBUFS);
+    CHECK_EQ(cpu_policy_write(d1->policy, (uintptr_t)leaves, &nl, 0, &nm), -XEN_ENOBUFS);
     teardown();
 }
 
-static int merge1(uint32_t leaf, uint32_t sub, struct cpuid_regs r,
-                  struct policy_error *err)
+static int merge1(uint32_t leaf, uint32_t sub, struct cpuid_regs r, struct policy_error *err)
 {
     xen_cpuid_leaf_t l = {leaf, sub, r.a, r.b, r.c, r.d};
 

@@ -31,8 +31,7 @@ static void setup(void)
     v1 = d1->vcpus[0];
     other = d1->vcpus[1];
     other->holds = HOLD_DOWN;
-    for (int i = 0; i < 4; i++)
-        fake_give(d1, i, 16 + i);
+    for (int i = 0; i < 4; i++) fake_give(d1, i, 16 + i);
 }
 
 static void teardown(void)
@@ -41,8 +40,7 @@ static void teardown(void)
     struct vcpu *v;
 
     for (int i = 0; i < 2; i++) {
-        for_each_vcpu (all[i], v)
-            vcpu_info_unmap(v);
+        for_each_vcpu (all[i], v) vcpu_info_unmap(v);
         while (p2m_release(all[i]))
             ;
     }
@@ -78,11 +76,9 @@ static void test_dispatch(void)
     for (unsigned int n = 0; n < 256; n++) {
         long rc;
 
-        if (n == __HYPERVISOR_set_timer_op || n == __HYPERVISOR_multicall)
-            continue;
+        if (n == __HYPERVISOR_set_timer_op || n == __HYPERVISOR_multicall) continue;
         rc = fake_call(v1, n, 0xffffffff, 0xffffffff, 0xffffffff);
-        CHECK(rc == -XEN_ENOSYS || rc == -XEN_ENOENT || rc == -XEN_EINVAL ||
-              rc == -XEN_EPERM);
+        CHECK(rc == -XEN_ENOSYS || rc == -XEN_ENOENT || rc == -XEN_EINVAL || rc == -XEN_EPERM);
     }
     CHECK_EQ(call(v1, 0xffffffff, 0, NULL), -XEN_ENOSYS);
     CHECK_EQ(call(v1, __HYPERVISOR_mmu_update, 0, NULL), -XEN_ENOSYS);
@@ -124,21 +120,15 @@ static void test_version(void)
     CHECK(strstr(text, "dom0_mem=") != NULL);
     CHECK_EQ(call(v1, __HYPERVISOR_xen_version, XENVER_pagesize, NULL), 4096);
     CHECK_EQ(call(v1, __HYPERVISOR_xen_version, XENVER_get_features, &f), 0);
-    CHECK_EQ(f.submap, 1 << XENFEAT_writable_page_tables |
-                           1 << XENFEAT_auto_translated_physmap |
-                           1 << XENFEAT_hvm_callback_vector |
-                           1 << XENFEAT_hvm_safe_pvclock |
-                           1 << XENFEAT_memory_op_vnode_supported |
-                           1 << XENFEAT_not_direct_mapped);
+    CHECK_EQ(f.submap, 1 << XENFEAT_writable_page_tables | 1 << XENFEAT_auto_translated_physmap |
+                           1 << XENFEAT_hvm_callback_vector | 1 << XENFEAT_hvm_safe_pvclock |
+                           1 << XENFEAT_memory_op_vnode_supported | 1 << XENFEAT_not_direct_mapped);
     CHECK_EQ(call(v0, __HYPERVISOR_xen_version, XENVER_get_features, &f), 0);
     CHECK(f.submap & 1 << XENFEAT_dom0);
     f.submap_idx = 1;
-    CHECK_EQ(call(v1, __HYPERVISOR_xen_version, XENVER_get_features, &f),
-             -XEN_EINVAL);
-    CHECK_EQ(call(v1, __HYPERVISOR_xen_version, XENVER_extraversion, NULL),
-             -XEN_EFAULT);
-    CHECK_EQ(call(v1, __HYPERVISOR_xen_version, XENVER_build_id, text),
-             -XEN_ENOSYS);
+    CHECK_EQ(call(v1, __HYPERVISOR_xen_version, XENVER_get_features, &f), -XEN_EINVAL);
+    CHECK_EQ(call(v1, __HYPERVISOR_xen_version, XENVER_extraversion, NULL), -XEN_EFAULT);
+    CHECK_EQ(call(v1, __HYPERVISOR_xen_version, XENVER_build_id, text), -XEN_ENOSYS);
     CHECK_EQ(call(v1, __HYPERVISOR_xen_version, 77, text), -XEN_ENOSYS);
     teardown();
 }
@@ -164,8 +154,7 @@ static void test_poll(void)
     uint32_t p[200];
 
     setup();
-    for (unsigned int i = 0; i < 200; i++)
-        p[i] = 4096;
+    for (unsigned int i = 0; i < 200; i++) p[i] = 4096;
     p[0] = ipi(v1);
     p[1] = ipi(v1);
     for (int i = 0; i < 2; i++)
@@ -175,11 +164,9 @@ static void test_poll(void)
     CHECK_EQ(fake.stopped, 1);
     CHECK(!timer_is_set(&v1->poll_timer));
     /* The other port does not wake it; its own does. */
-    CHECK_EQ(call(other, __HYPERVISOR_event_channel_op, EVTCHNOP_send, &p[1]),
-             0);
+    CHECK_EQ(call(other, __HYPERVISOR_event_channel_op, EVTCHNOP_send, &p[1]), 0);
     CHECK_EQ(v1->holds, HOLD_POLL);
-    CHECK_EQ(call(other, __HYPERVISOR_event_channel_op, EVTCHNOP_send, &p[0]),
-             0);
+    CHECK_EQ(call(other, __HYPERVISOR_event_channel_op, EVTCHNOP_send, &p[0]), 0);
     CHECK_EQ(v1->holds, 0);
     CHECK_EQ(fake.woken[1][0], 1);
     /* Pending already: no wait. */
@@ -192,8 +179,7 @@ static void test_poll(void)
     CHECK_EQ(v1->holds, HOLD_POLL);
     CHECK(timer_is_set(&v1->poll_timer));
     CHECK_EQ(v1->poll_timer.expires, 12345);
-    CHECK_EQ(call(other, __HYPERVISOR_event_channel_op, EVTCHNOP_send, &p[1]),
-             0);
+    CHECK_EQ(call(other, __HYPERVISOR_event_channel_op, EVTCHNOP_send, &p[1]), 0);
     CHECK_EQ(v1->holds, 0);
     /* An interrupt that it would take ends the wait before it begins. */
     memset(d1->shared_info->evtchn_pending, 0, 512);
@@ -226,33 +212,27 @@ static void test_sched(void)
     v1->info->evtchn_upcall_pending = 1;
     CHECK_EQ(call(v1, __HYPERVISOR_sched_op, SCHEDOP_block, NULL), 0);
     CHECK_EQ(v1->holds, 0);
-    CHECK_EQ(call(v1, __HYPERVISOR_sched_op, SCHEDOP_shutdown, NULL),
-             -XEN_EFAULT);
+    CHECK_EQ(call(v1, __HYPERVISOR_sched_op, SCHEDOP_shutdown, NULL), -XEN_EFAULT);
     CHECK_EQ(fake.shutdown_code, -1);
     CHECK_EQ(call(v1, __HYPERVISOR_sched_op, SCHEDOP_shutdown, &s), 0);
     CHECK_EQ(fake.shutdown_domain, 1);
     CHECK_EQ(fake.shutdown_code, SHUTDOWN_reboot);
-    CHECK_EQ(call(v1, __HYPERVISOR_sched_op, SCHEDOP_remote_shutdown, &r),
-             -XEN_EPERM);
+    CHECK_EQ(call(v1, __HYPERVISOR_sched_op, SCHEDOP_remote_shutdown, &r), -XEN_EPERM);
     CHECK_EQ(call(v0, __HYPERVISOR_sched_op, SCHEDOP_remote_shutdown, &r), 0);
     CHECK_EQ(fake.shutdown_code, SHUTDOWN_crash);
     r.domain_id = 5;
-    CHECK_EQ(call(v0, __HYPERVISOR_sched_op, SCHEDOP_remote_shutdown, &r),
-             -XEN_ESRCH);
+    CHECK_EQ(call(v0, __HYPERVISOR_sched_op, SCHEDOP_remote_shutdown, &r), -XEN_ESRCH);
     s.reason = SHUTDOWN_MAX + 1;
-    CHECK_EQ(call(v1, __HYPERVISOR_sched_op, SCHEDOP_shutdown_code, &s),
-             -XEN_EINVAL);
+    CHECK_EQ(call(v1, __HYPERVISOR_sched_op, SCHEDOP_shutdown_code, &s), -XEN_EINVAL);
     s.reason = SHUTDOWN_poweroff;
     CHECK_EQ(call(v1, __HYPERVISOR_sched_op, SCHEDOP_shutdown_code, &s), 0);
     CHECK_EQ(d1->early_code, SHUTDOWN_poweroff + 1);
-    CHECK_EQ(call(v1, __HYPERVISOR_sched_op, SCHEDOP_watchdog, NULL),
-             -XEN_ENOSYS);
+    CHECK_EQ(call(v1, __HYPERVISOR_sched_op, SCHEDOP_watchdog, NULL), -XEN_ENOSYS);
     CHECK_EQ(call(v1, __HYPERVISOR_sched_op, 77, NULL), -XEN_ENOSYS);
     teardown();
 }
 
-static long register_info(struct vcpu *v, unsigned int id, uint64_t gfn,
-                          uint32_t offset)
+static long register_info(struct vcpu *v, unsigned int id, uint64_t gfn, uint32_t offset)
 {
     struct vcpu_register_vcpu_info r = {.mfn = gfn, .offset = offset};
 
@@ -341,8 +321,7 @@ static void test_vcpu(void)
     CHECK_EQ(area.time[1], 42);
     CHECK_EQ(v1->runstate_va, (uintptr_t)&area);
     r.addr.p = 8;
-    CHECK_EQ(vcpu_op(v1, VCPUOP_register_runstate_memory_area, 0, &r),
-             -XEN_EFAULT);
+    CHECK_EQ(vcpu_op(v1, VCPUOP_register_runstate_memory_area, 0, &r), -XEN_EFAULT);
     CHECK_EQ(v1->runstate_va, 0);
     CHECK_EQ(vcpu_op(v1, VCPUOP_register_runstate_memory_area, 1, &r), 0);
     CHECK_EQ(other->runstate_va, 8); /* is tried when that one runs */
@@ -383,8 +362,7 @@ static long get_param(struct vcpu *v, domid_t dom, uint32_t index)
 static void test_params(void)
 {
     /* What a save reads (all of them must answer). */
-    static const uint8_t saved[] = {1,  5, 6,  27, 28, 29, 37, 17,
-                                    19, 9, 12, 34, 32, 33, 36, 38};
+    static const uint8_t saved[] = {1, 5, 6, 27, 28, 29, 37, 17, 19, 9, 12, 34, 32, 33, 36, 38};
     struct xen_hvm_evtchn_upcall_vector u = {.vcpu = 1, .vector = 0xf3};
 
     setup();
@@ -400,8 +378,7 @@ static void test_params(void)
     CHECK_EQ(get_param(v1, 1, 0xffffffff), -XEN_EINVAL);
     CHECK_EQ(set_param(v0, 6, 1, 1), -XEN_ESRCH);
     CHECK_EQ(get_param(v0, 1, HVM_PARAM_NESTEDHVM), -XEN_EINVAL);
-    for (unsigned int i = 0; i < sizeof(saved); i++)
-        CHECK(get_param(v0, 1, saved[i]) >= 0);
+    for (unsigned int i = 0; i < sizeof(saved); i++) CHECK(get_param(v0, 1, saved[i]) >= 0);
     CHECK_EQ(set_param(v0, 1, HVM_PARAM_TIMER_MODE, 3), 0);
     CHECK_EQ(set_param(v0, 1, HVM_PARAM_TIMER_MODE, 4), -XEN_EINVAL);
     CHECK_EQ(set_param(v0, 1, HVM_PARAM_ALTP2M, 0), 0);
@@ -409,35 +386,27 @@ static void test_params(void)
     CHECK_EQ(set_param(v0, 1, HVM_PARAM_TRIPLE_FAULT_REASON, 6), -XEN_EINVAL);
 
     v1->info->evtchn_upcall_pending = 1;
-    CHECK_EQ(
-        set_param(v1, DOMID_SELF, HVM_PARAM_CALLBACK_IRQ, 2ull << 56 | 0xf3),
-        0);
+    CHECK_EQ(set_param(v1, DOMID_SELF, HVM_PARAM_CALLBACK_IRQ, 2ull << 56 | 0xf3), 0);
     CHECK(d1->upcall_via_vector && d1->upcall_vector == 0xf3);
     CHECK_EQ(fake.notified[1][0], 1);
     CHECK_EQ(fake.notified[1][1], 0);
     CHECK_EQ(set_param(v1, DOMID_SELF, HVM_PARAM_CALLBACK_IRQ, 1), 0);
     CHECK(!d1->upcall_via_vector);
     CHECK_EQ(get_param(v0, 1, HVM_PARAM_CALLBACK_IRQ), 1);
-    CHECK_EQ(set_param(v1, DOMID_SELF, HVM_PARAM_CALLBACK_IRQ, 2ull << 56 | 8),
-             0);
+    CHECK_EQ(set_param(v1, DOMID_SELF, HVM_PARAM_CALLBACK_IRQ, 2ull << 56 | 8), 0);
     CHECK(!d1->upcall_via_vector); /* no exceptions from there */
 
-    CHECK_EQ(call(v1, __HYPERVISOR_hvm_op, HVMOP_set_evtchn_upcall_vector, &u),
-             0);
+    CHECK_EQ(call(v1, __HYPERVISOR_hvm_op, HVMOP_set_evtchn_upcall_vector, &u), 0);
     CHECK_EQ(other->upcall_vector, 0xf3);
     CHECK_EQ(fake.lapic_irqs, 0);
     u.vcpu = 0; /* one with an event waiting */
-    CHECK_EQ(call(v1, __HYPERVISOR_hvm_op, HVMOP_set_evtchn_upcall_vector, &u),
-             0);
+    CHECK_EQ(call(v1, __HYPERVISOR_hvm_op, HVMOP_set_evtchn_upcall_vector, &u), 0);
     CHECK_EQ(fake.lapic_irqs, 1);
     u.vector = 15;
-    CHECK_EQ(call(v1, __HYPERVISOR_hvm_op, HVMOP_set_evtchn_upcall_vector, &u),
-             -XEN_EINVAL);
+    CHECK_EQ(call(v1, __HYPERVISOR_hvm_op, HVMOP_set_evtchn_upcall_vector, &u), -XEN_EINVAL);
     u.vcpu = 2;
-    CHECK_EQ(call(v1, __HYPERVISOR_hvm_op, HVMOP_set_evtchn_upcall_vector, &u),
-             -XEN_ENOENT);
-    CHECK_EQ(call(v1, __HYPERVISOR_hvm_op, HVMOP_pagetable_dying, &u),
-             -XEN_ENOSYS);
+    CHECK_EQ(call(v1, __HYPERVISOR_hvm_op, HVMOP_set_evtchn_upcall_vector, &u), -XEN_ENOENT);
+    CHECK_EQ(call(v1, __HYPERVISOR_hvm_op, HVMOP_pagetable_dying, &u), -XEN_ENOSYS);
     teardown();
 }
 
@@ -447,32 +416,23 @@ static void test_console(void)
     char buf[8] = "";
 
     setup();
-    for (unsigned int i = 0; i < sizeof(text); i++)
-        text[i] = 'a' + i % 26;
-    CHECK_EQ(fake_call(v1, __HYPERVISOR_console_io, CONSOLEIO_write, 5,
-                       (uintptr_t)text),
+    for (unsigned int i = 0; i < sizeof(text); i++) text[i] = 'a' + i % 26;
+    CHECK_EQ(fake_call(v1, __HYPERVISOR_console_io, CONSOLEIO_write, 5, (uintptr_t)text),
              -XEN_EPERM);
     fake.preempt_every = 2;
-    CHECK_EQ(fake_call(v0, __HYPERVISOR_console_io, CONSOLEIO_write,
-                       sizeof(text), (uintptr_t)text),
+    CHECK_EQ(fake_call(v0, __HYPERVISOR_console_io, CONSOLEIO_write, sizeof(text), (uintptr_t)text),
              0);
     CHECK(v0->continuations > 5);
     CHECK_EQ(fake.console_len, sizeof(text));
     CHECK_EQ(memcmp(fake.console, text, sizeof(text)), 0);
-    CHECK_EQ(fake_call(v0, __HYPERVISOR_console_io, CONSOLEIO_write, 1, 0),
-             -XEN_EFAULT);
-    CHECK_EQ(fake_call(v0, __HYPERVISOR_console_io, CONSOLEIO_write, 0x80000000,
-                       (uintptr_t)text),
+    CHECK_EQ(fake_call(v0, __HYPERVISOR_console_io, CONSOLEIO_write, 1, 0), -XEN_EFAULT);
+    CHECK_EQ(fake_call(v0, __HYPERVISOR_console_io, CONSOLEIO_write, 0x80000000, (uintptr_t)text),
              -XEN_EINVAL);
     fake.input = "hello";
-    CHECK_EQ(fake_call(v0, __HYPERVISOR_console_io, CONSOLEIO_read, 3,
-                       (uintptr_t)buf),
-             3);
+    CHECK_EQ(fake_call(v0, __HYPERVISOR_console_io, CONSOLEIO_read, 3, (uintptr_t)buf), 3);
     CHECK_EQ(strcmp(buf, "hel"), 0);
     fake.input = "";
-    CHECK_EQ(fake_call(v0, __HYPERVISOR_console_io, CONSOLEIO_read, 3,
-                       (uintptr_t)buf),
-             0);
+    CHECK_EQ(fake_call(v0, __HYPERVISOR_console_io, CONSOLEIO_read, 3, (uintptr_t)buf), 0);
     teardown();
 }
 
@@ -485,32 +445,24 @@ static void test_platform(void)
     p.u.settime64.secs = 1700000000;
     p.u.settime64.nsecs = 5;
     p.u.settime64.system_time = 77;
-    CHECK_EQ(call(v1, __HYPERVISOR_platform_op, (uintptr_t)&p, NULL),
-             -XEN_EPERM);
+    CHECK_EQ(call(v1, __HYPERVISOR_platform_op, (uintptr_t)&p, NULL), -XEN_EPERM);
     CHECK_EQ(call(v0, __HYPERVISOR_platform_op, (uintptr_t)&p, NULL), 0);
     CHECK_EQ(fake.wall_sec, 1700000000);
     CHECK_EQ(fake.wall_nsec, 5);
     CHECK_EQ(fake.wall_at, 77);
     p.u.settime64.nsecs = 1000000000;
-    CHECK_EQ(call(v0, __HYPERVISOR_platform_op, (uintptr_t)&p, NULL),
-             -XEN_EINVAL);
+    CHECK_EQ(call(v0, __HYPERVISOR_platform_op, (uintptr_t)&p, NULL), -XEN_EINVAL);
     p.u.settime64.nsecs = 0;
     p.u.settime64.mbz = 1;
-    CHECK_EQ(call(v0, __HYPERVISOR_platform_op, (uintptr_t)&p, NULL),
-             -XEN_EINVAL);
+    CHECK_EQ(call(v0, __HYPERVISOR_platform_op, (uintptr_t)&p, NULL), -XEN_EINVAL);
     p.cmd = 64;
-    CHECK_EQ(call(v0, __HYPERVISOR_platform_op, (uintptr_t)&p, NULL),
-             -XEN_ENOSYS);
+    CHECK_EQ(call(v0, __HYPERVISOR_platform_op, (uintptr_t)&p, NULL), -XEN_ENOSYS);
     p.interface_version++;
-    CHECK_EQ(call(v0, __HYPERVISOR_platform_op, (uintptr_t)&p, NULL),
-             -XEN_EACCES);
+    CHECK_EQ(call(v0, __HYPERVISOR_platform_op, (uintptr_t)&p, NULL), -XEN_EACCES);
     CHECK_EQ(call(v0, __HYPERVISOR_platform_op, 0, NULL), -XEN_EFAULT);
-    CHECK_EQ(call(v0, __HYPERVISOR_physdev_op, PHYSDEVOP_pci_device_add, NULL),
-             0);
-    CHECK_EQ(call(v1, __HYPERVISOR_physdev_op, PHYSDEVOP_pci_device_add, NULL),
-             -XEN_ENOSYS);
-    CHECK_EQ(call(v0, __HYPERVISOR_physdev_op, PHYSDEVOP_map_pirq, NULL),
-             -XEN_ENOSYS);
+    CHECK_EQ(call(v0, __HYPERVISOR_physdev_op, PHYSDEVOP_pci_device_add, NULL), 0);
+    CHECK_EQ(call(v1, __HYPERVISOR_physdev_op, PHYSDEVOP_pci_device_add, NULL), -XEN_ENOSYS);
+    CHECK_EQ(call(v0, __HYPERVISOR_physdev_op, PHYSDEVOP_map_pirq, NULL), -XEN_ENOSYS);
     CHECK_EQ(fake_call(v1, __HYPERVISOR_vm_assist, VMASST_CMD_enable,
                        VMASST_TYPE_runstate_update_flag, 0),
              0);
@@ -519,8 +471,7 @@ static void test_platform(void)
                        VMASST_TYPE_runstate_update_flag, 0),
              0);
     CHECK(!d1->runstate_update_flag);
-    CHECK_EQ(fake_call(v1, __HYPERVISOR_vm_assist, VMASST_CMD_enable, 2, 0),
-             -XEN_EINVAL);
+    CHECK_EQ(fake_call(v1, __HYPERVISOR_vm_assist, VMASST_CMD_enable, 2, 0), -XEN_EINVAL);
     teardown();
 }
 

@@ -23,8 +23,7 @@ uint32_t ioapic_gsi_count(void)
     return ARRAY_SIZE(host);
 }
 
-int ioapic_route(uint32_t gsi, uint8_t vector, uint32_t apic_id, bool level,
-                 bool low)
+int ioapic_route(uint32_t gsi, uint8_t vector, uint32_t apic_id, bool level, bool low)
 {
     host[gsi].vector = vector;
     host[gsi].apic_id = apic_id;
@@ -39,8 +38,8 @@ void ioapic_mask(uint32_t gsi, bool masked)
     host[gsi].masked = masked;
 }
 
-unsigned int vlapic_deliver(struct domain *d, uint32_t dest, bool logical,
-                            uint8_t mode, uint8_t vector, bool level)
+unsigned int vlapic_deliver(struct domain *d, uint32_t dest, bool logical, uint8_t mode,
+                            uint8_t vector, bool level)
 {
     CHECK(d == dom0 && !logical);
     delivered++;
@@ -69,8 +68,7 @@ static void begin(void)
     ioapic_count = 2;
     ioapics[0] = (struct ioapic_info){0, 0xfec00000, 0, 24};
     ioapics[1] = (struct ioapic_info){1, 0xfec01000, 24, 24};
-    for (unsigned int i = 0; i < ARRAY_SIZE(host); i++)
-        host[i].masked = true;
+    for (unsigned int i = 0; i < ARRAY_SIZE(host); i++) host[i].masked = true;
     delivered = eois = 0;
     memset(selected, 0, sizeof(selected));
     CHECK(!vioapic_init());
@@ -97,8 +95,7 @@ static void put(unsigned int chip, uint8_t reg, uint32_t v)
 /* An interrupt arrives at the host's pin, if it lets it through. */
 static bool raise(unsigned int gsi)
 {
-    if (host[gsi].masked)
-        return false;
+    if (host[gsi].masked) return false;
     irq_dispatch(host[gsi].vector);
     return true;
 }
@@ -117,10 +114,8 @@ static void vioapic_registers(void)
     CHECK(get(0, 0x40) == 0 && get(0, 0xff) == 0);
     put(0, 0x0f, 0x1234);
     CHECK(vioapic_mmio_read(dom0, 0xfec00020) == 0);
-    CHECK(vioapic_covers(dom0, 0xfec01ffc) &&
-          !vioapic_covers(dom0, 0xfec02000));
-    for (unsigned int i = 0; i < ARRAY_SIZE(host); i++)
-        CHECK(host[i].masked);
+    CHECK(vioapic_covers(dom0, 0xfec01ffc) && !vioapic_covers(dom0, 0xfec02000));
+    for (unsigned int i = 0; i < ARRAY_SIZE(host); i++) CHECK(host[i].masked);
     end();
 }
 

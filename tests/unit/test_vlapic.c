@@ -47,8 +47,7 @@ static void end(void)
 {
     struct vcpu *v;
 
-    for_each_vcpu (dom0, v)
-        vlapic_free(v);
+    for_each_vcpu (dom0, v) vlapic_free(v);
     CHECK(fake.objects == 0);
     CHECK(fake_run_until(~0ull) == 0); /* no timer left behind */
 }
@@ -150,8 +149,7 @@ static unsigned int took(void)
     struct vcpu *v;
 
     for_each_vcpu (dom0, v) {
-        if (test_vector(v->lapic, APIC_IRR, 0x41))
-            mask |= 1u << v->id;
+        if (test_vector(v->lapic, APIC_IRR, 0x41)) mask |= 1u << v->id;
         clear_vector(v->lapic, APIC_IRR, 0x41);
     }
     return mask;
@@ -176,8 +174,7 @@ static void vlapic_destinations(void)
     CHECK(sent(7, false, MODE_FIXED) == 0); /* ids are even */
     CHECK(sent(16, false, MODE_FIXED) == 0);
     CHECK(sent(0xff, false, MODE_FIXED) == 0xff);
-    for_each_vcpu (dom0, v)
-        w(v, APIC_LDR, 1u << (24 + v->id));
+    for_each_vcpu (dom0, v) w(v, APIC_LDR, 1u << (24 + v->id));
     CHECK(sent(0x81, true, MODE_FIXED) == 0x81); /* flat */
     CHECK(sent(0x06, true, MODE_LOWEST) == 2);   /* one of them */
     CHECK(sent(0, true, MODE_FIXED) == 0);
@@ -187,8 +184,7 @@ static void vlapic_destinations(void)
     }
     CHECK(sent(0x13, true, MODE_FIXED) == 0x30);
     CHECK(sent(0x05, true, MODE_FIXED) == 0x05);
-    for_each_vcpu (dom0, v)
-        to_x2apic(v);
+    for_each_vcpu (dom0, v) to_x2apic(v);
     CHECK(r(dom0->vcpus[3], APIC_ID) == 6);
     CHECK(r(dom0->vcpus[3], APIC_LDR) == 1u << 6);
     CHECK(sent(6, false, MODE_FIXED) == 8);
@@ -257,8 +253,7 @@ static void vlapic_timer(void)
 {
     static const struct {
         uint8_t tdcr, divisor;
-    } dividers[] = {{0, 2},  {1, 4},  {2, 8},    {3, 16},
-                    {8, 32}, {9, 64}, {10, 128}, {11, 1}};
+    } dividers[] = {{0, 2}, {1, 4}, {2, 8}, {3, 16}, {8, 32}, {9, 64}, {10, 128}, {11, 1}};
     uint64_t start;
 
     begin(1);
@@ -432,42 +427,26 @@ static void vlapic_noise(void)
         unsigned int n = fake_random();
 
         switch (n >> 8 & 7) {
-        case 0:
-            (void)!vlapic_write_msr(v, 0x800 + (n & 255),
-                                    any & MASK(n >> 16 & 63, 0));
-            break;
-        case 1:
-            CHECK(vlapic_read_msr(v, 0x800 + (n & 255), &value) <= 0);
-            break;
-        case 2:
-            w(v, (n & 255) * 16, any);
-            break;
-        case 3:
-            (void)r(v, any & 0xfff);
-            break;
-        case 4:
-            vlapic_deliver(dom0, any, n & 1, n >> 4 & 7, n >> 16, n & 2);
-            break;
+        case 0: (void)!vlapic_write_msr(v, 0x800 + (n & 255), any & MASK(n >> 16 & 63, 0)); break;
+        case 1: CHECK(vlapic_read_msr(v, 0x800 + (n & 255), &value) <= 0); break;
+        case 2: w(v, (n & 255) * 16, any); break;
+        case 3: (void)r(v, any & 0xfff); break;
+        case 4: vlapic_deliver(dom0, any, n & 1, n >> 4 & 7, n >> 16, n & 2); break;
         case 5:
             (void)!vlapic_write_msr(v, n & 1 ? 0x1b : 0x6e0,
                                     n & 2 ? any : BASE_DEFAULT | (any & 0xc00));
             break;
         case 6:
-            if (n & 0xf0000)
-                break;
-            for (unsigned int i = 0; i < sizeof(regs.data); i++)
-                regs.data[i] = fake_random();
+            if (n & 0xf0000) break;
+            for (unsigned int i = 0; i < sizeof(regs.data); i++) regs.data[i] = fake_random();
             CHECK(!vlapic_load_regs(v, &regs));
             break;
-        default:
-            fake_run_until(fake.now + (n >> 16));
-            break;
+        default: fake_run_until(fake.now + (n >> 16)); break;
         }
         CHECK(vlapic_pending(v) == -1 || vlapic_pending(v) >= 16);
         v->holds = 0;
     }
-    for (unsigned int i = 0; i < 4; i++)
-        vlapic_reset(dom0->vcpus[i]);
+    for (unsigned int i = 0; i < 4; i++) vlapic_reset(dom0->vcpus[i]);
     end();
 }
 

@@ -74,8 +74,7 @@ static void port_out(uint16_t port, unsigned int size, uint32_t v)
         return;
     }
     CHECK(port >= 0xcfc && port + size <= 0xd00);
-    if (dev >= DEVICES || address_port & 0xff0700)
-        return;
+    if (dev >= DEVICES || address_port & 0xff0700) return;
     reg += port & 3;
     for (unsigned int i = 0; i < size; i++) {
         uint8_t m = writable[dev][reg + i];
@@ -100,8 +99,7 @@ void vunmap(void *p, unsigned int count)
 void *window_open(uint64_t mfn)
 {
     windows++;
-    if (mfn >= MMCFG >> 12 && mfn < (MMCFG >> 12) + 0x10000)
-        return extended;
+    if (mfn >= MMCFG >> 12 && mfn < (MMCFG >> 12) + 0x10000) return extended;
     CHECK(mfn >= MMIO_BASE >> 12 && mfn < (MMIO_BASE + MMIO_SIZE) >> 12);
     return mmio + (mfn << 12) - MMIO_BASE;
 }
@@ -114,14 +112,12 @@ void window_close(const void *p)
 
 /* --- the core around --- */
 
-int p2m_add(struct domain *d, uint64_t gfn, uint64_t mfn, unsigned int order,
-            enum p2m_type type)
+int p2m_add(struct domain *d, uint64_t gfn, uint64_t mfn, unsigned int order, enum p2m_type type)
 {
     CHECK(d == dom0 && gfn == mfn && type == P2M_MMIO);
     CHECK(!(gfn & ((1u << order) - 1)) && gfn < 1 << 20);
     for (unsigned int i = 0; i < 1u << order; i++)
-        if (mapped[gfn + i])
-            return -1;
+        if (mapped[gfn + i]) return -1;
     memset(mapped + gfn, order ? 2 : 1, 1u << order);
     return 0;
 }
@@ -129,31 +125,26 @@ int p2m_add(struct domain *d, uint64_t gfn, uint64_t mfn, unsigned int order,
 struct p2m_entry p2m_lookup(struct domain *d, uint64_t gfn)
 {
     (void)d;
-    return (struct p2m_entry){
-        gfn, gfn < 1 << 20 && mapped[gfn] ? P2M_MMIO : P2M_NONE, 0};
+    return (struct p2m_entry){gfn, gfn < 1 << 20 && mapped[gfn] ? P2M_MMIO : P2M_NONE, 0};
 }
 
-int p2m_remove_noflush(struct domain *d, uint64_t gfn, uint64_t mfn,
-                       enum p2m_type type, struct p2m_entry *old)
+int p2m_remove_noflush(struct domain *d, uint64_t gfn, uint64_t mfn, enum p2m_type type,
+                       struct p2m_entry *old)
 {
     *old = p2m_lookup(d, gfn);
     CHECK(mfn == MFN_INVALID && type == P2M_MMIO);
-    if (!mapped[gfn])
-        return -1;
-    if (mapped[gfn] == 2)
-        memset(mapped + (gfn & ~511ul), 1, 512);
+    if (!mapped[gfn]) return -1;
+    if (mapped[gfn] == 2) memset(mapped + (gfn & ~511ul), 1, 512);
     mapped[gfn] = 0;
     flushes |= 0x80000000;
     return 0;
 }
 
-int p2m_remove_leaf(struct domain *d, uint64_t gfn, unsigned int order,
-                    struct p2m_entry *old)
+int p2m_remove_leaf(struct domain *d, uint64_t gfn, unsigned int order, struct p2m_entry *old)
 {
     *old = p2m_lookup(d, gfn);
     CHECK(order == ORDER_2M && !(gfn & 511));
-    if (mapped[gfn] != 2)
-        return -1;
+    if (mapped[gfn] != 2) return -1;
     memset(mapped + gfn, 0, 512);
     return 0;
 }
@@ -166,8 +157,7 @@ void p2m_flush(struct domain *d)
 
 int irq_alloc_vector(irq_handler *fn, void *data)
 {
-    if (vectors_used >= vectors_limit)
-        return -1;
+    if (vectors_used >= vectors_limit) return -1;
     for (unsigned int i = 0x20;; i++)
         if (!vectors[i].fn) {
             vectors[i].fn = fn;
@@ -189,15 +179,14 @@ uint32_t hwdev_apic_id(unsigned int dest, bool logical)
     return logical ? 0 : dest & 4;
 }
 
-void apic_msi_message(uint32_t apic_id, uint8_t vector, uint64_t *addr,
-                      uint32_t *data)
+void apic_msi_message(uint32_t apic_id, uint8_t vector, uint64_t *addr, uint32_t *data)
 {
     *addr = 0xfee00000 | apic_id << 12;
     *data = vector;
 }
 
-unsigned int vlapic_deliver(struct domain *d, uint32_t dest, bool logical,
-                            uint8_t mode, uint8_t vector, bool level)
+unsigned int vlapic_deliver(struct domain *d, uint32_t dest, bool logical, uint8_t mode,
+                            uint8_t vector, bool level)
 {
     CHECK(d == dom0 && !level);
     taken.dest = dest;
@@ -209,8 +198,7 @@ unsigned int vlapic_deliver(struct domain *d, uint32_t dest, bool logical,
 
 /* --- a machine --- */
 
-static void bar(unsigned int dev, unsigned int reg, uint64_t at, uint64_t size,
-                uint32_t flags)
+static void bar(unsigned int dev, unsigned int reg, uint64_t at, uint64_t size, uint32_t flags)
 {
     uint64_t v = at | flags, m = -size;
 
@@ -218,8 +206,8 @@ static void bar(unsigned int dev, unsigned int reg, uint64_t at, uint64_t size,
     memcpy(&writable[dev][reg], &m, flags & 4 ? 8 : 4);
 }
 
-static void capability(unsigned int dev, unsigned int at, uint8_t id,
-                       uint8_t next, uint16_t control)
+static void capability(unsigned int dev, unsigned int at, uint8_t id, uint8_t next,
+                       uint16_t control)
 {
     cfg[dev][0x34] = cfg[dev][0x34] ? cfg[dev][0x34] : at;
     cfg[dev][6] = 0x10;
@@ -268,8 +256,7 @@ static void begin(void)
     writable[MSIX][0x63] = 0xc0;
     *word(MSIX, 0x64) = 0x2000;
     cfg[MSIX][COMMAND] = 6;
-    for (unsigned int i = 0; i < 4; i++)
-        mmio[0x402000 + 16 * i + 12] = 1;
+    for (unsigned int i = 0; i < 4; i++) mmio[0x402000 + 16 * i + 12] = 1;
     bar(SMALL1, 0x10, MMIO_BASE + 0x5100, 0x100, 0);
     bar(SMALL2, 0x10, MMIO_BASE + 0x5200, 0x100, 0);
     CHECK(!vpci_init(dom0));
@@ -288,14 +275,12 @@ static void end(void)
 /* dom0's accesses: by ports, or by MMCFG. */
 static uint32_t get(unsigned int dev, unsigned int reg, unsigned int size)
 {
-    if (reg & 1)
-        return vpci_mmcfg_access(v0, MMCFG + (dev << 15) + reg, size, false, 0);
+    if (reg & 1) return vpci_mmcfg_access(v0, MMCFG + (dev << 15) + reg, size, false, 0);
     vpci_port_access(v0, 0xcf8, 4, false, 1u << 31 | dev << 11 | (reg & ~3u));
     return vpci_port_access(v0, 0xcfc + (reg & 3), size, true, 0);
 }
 
-static void put(unsigned int dev, unsigned int reg, unsigned int size,
-                uint32_t v)
+static void put(unsigned int dev, unsigned int reg, unsigned int size, uint32_t v)
 {
     if (fake_random() & 1) {
         vpci_mmcfg_access(v0, MMCFG + (dev << 15) + reg, size, true, v);
@@ -309,8 +294,7 @@ static unsigned int pages(uint64_t at, uint64_t size)
 {
     unsigned int n = 0;
 
-    for (uint64_t gfn = at >> 12; gfn < (at + size) >> 12; gfn++)
-        n += mapped[gfn] != 0;
+    for (uint64_t gfn = at >> 12; gfn < (at + size) >> 12; gfn++) n += mapped[gfn] != 0;
     return n;
 }
 
@@ -329,8 +313,7 @@ static void vpci_firmware(void)
     CHECK(mapped[(MMIO_BASE + 0x402000) >> 12] == 0);
     CHECK(mapped[(MMIO_BASE + 0x600000) >> 12] == 2); /* a large leaf */
     CHECK(all_pages() == 1023);
-    CHECK(cfg[MSIX][COMMAND] == 6 &&
-          !memcmp(&cfg[MSIX][0x10], "\4\0\x40\xfe\0\0\0", 8));
+    CHECK(cfg[MSIX][COMMAND] == 6 && !memcmp(&cfg[MSIX][0x10], "\4\0\x40\xfe\0\0\0", 8));
     CHECK(get(BRIDGE, 0, 4) == 0x12340000 && get(7, 0, 4) == ALL);
     CHECK(get(PLAIN, 2, 2) == 0x1234 && get(PLAIN, 1, 1) == 0);
     CHECK(vpci_port_access(v0, 0xcff, 2, true, 0) == ALL);
@@ -462,8 +445,7 @@ static void vpci_msi(void)
     end();
 }
 
-static uint64_t table(unsigned int off, unsigned int size, bool write,
-                      uint64_t v)
+static uint64_t table(unsigned int off, unsigned int size, bool write, uint64_t v)
 {
     CHECK(vpci_msix_access(v0, MMIO_BASE + 0x402000 + off, size, write, &v));
     return v;
@@ -521,8 +503,7 @@ static void vpci_msix(void)
 
 static bool ours(unsigned int vector, const void *message)
 {
-    return vector < 256 && vectors[vector].fn == deliver &&
-           vectors[vector].data == message;
+    return vector < 256 && vectors[vector].fn == deliver && vectors[vector].data == message;
 }
 
 static void check_messages(void)
@@ -539,8 +520,7 @@ static void check_messages(void)
     for (unsigned int i = 0; i < 4; i++) {
         uint32_t *e = (uint32_t *)&mmio[0x402000 + 16 * i];
 
-        if (!(e[3] & 1) && cfg[MSIX][0x63] & 0x80)
-            CHECK(ours(e[2], &devices[MSIX]->entry[i]));
+        if (!(e[3] & 1) && cfg[MSIX][0x63] & 0x80) CHECK(ours(e[2], &devices[MSIX]->entry[i]));
     }
 }
 
@@ -550,11 +530,9 @@ static bool should_map(uint64_t page)
         for (unsigned int b = 0; b <= ROM; b++) {
             uint32_t reg = devices[i]->bar[b].reg, low;
 
-            if (!devices[i]->bar[b].size || !(cfg[i][COMMAND] & 2))
-                continue;
+            if (!devices[i]->bar[b].size || !(cfg[i][COMMAND] & 2)) continue;
             memcpy(&low, &cfg[i][reg], 4);
-            if (b == ROM && !(low & 1))
-                continue;
+            if (b == ROM && !(low & 1)) continue;
             if (overlap(page, PAGE_SIZE, low & (b == ROM ? ~0x7ffu : ~15u),
                         devices[i]->bar[b].size))
                 return true;
@@ -567,21 +545,18 @@ static void check_maps(void)
     for (uint64_t gfn = 0; gfn < 1 << 20; gfn++) {
         uint64_t at = gfn << 12;
 
-        if (!mapped[gfn])
-            continue;
+        if (!mapped[gfn]) continue;
         CHECK(should_map(at) && !(at < 0x80000000));
         CHECK(at != 0xfec00000 && at != 0xfee00000);
         CHECK(at < MMCFG || at >= MMCFG + (256 << 20));
-        CHECK(!(cfg[MSIX][COMMAND] & 2) ||
-              at >> 12 != (*word(MSIX, 0x10) + 0x2000) >> 12);
+        CHECK(!(cfg[MSIX][COMMAND] & 2) || at >> 12 != (*word(MSIX, 0x10) + 0x2000) >> 12);
     }
 }
 
 static void vpci_noise(void)
 {
-    static const uint8_t regs[] = {0x04, 0x10, 0x14, 0x30, 0x40, 0x42, 0x44,
-                                   0x48, 0x50, 0x52, 0x53, 0x54, 0x58, 0x5c,
-                                   0x60, 0x61, 0x62, 0x63, 0x64};
+    static const uint8_t regs[] = {0x04, 0x10, 0x14, 0x30, 0x40, 0x42, 0x44, 0x48, 0x50, 0x52,
+                                   0x53, 0x54, 0x58, 0x5c, 0x60, 0x61, 0x62, 0x63, 0x64};
 
     begin();
     vectors_limit = 5;
@@ -593,23 +568,17 @@ static void vpci_noise(void)
         unsigned int reg = regs[n % ARRAY_SIZE(regs)];
         uint32_t v = n & 0x10000 ? fake_random() : n >> 20;
 
-        if (reg >= 0x10 && reg < 0x18 && n & 0x20000)
-            v = MMIO_BASE + (v & 0xffffff);
+        if (reg >= 0x10 && reg < 0x18 && n & 0x20000) v = MMIO_BASE + (v & 0xffffff);
         reg &= ~(size - 1);
         switch (n >> 28 & 3) {
         case 0:
-            if (cfg[MSIX][COMMAND] & 2)
-                table((v & 0x3f) & ~3u, n & 1 ? 4 : 8, true, v >> 8);
+            if (cfg[MSIX][COMMAND] & 2) table((v & 0x3f) & ~3u, n & 1 ? 4 : 8, true, v >> 8);
             break;
-        case 1:
-            get(n >> 8 & 7, reg, size);
-            break;
-        default:
-            put(n >> 8 & 7, reg, size, v);
+        case 1: get(n >> 8 & 7, reg, size); break;
+        default: put(n >> 8 & 7, reg, size, v);
         }
         check_messages();
-        if (step % 1000 == 0)
-            check_maps();
+        if (step % 1000 == 0) check_maps();
     }
     check_maps();
     end();

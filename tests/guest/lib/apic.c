@@ -7,8 +7,7 @@
 extern char ap_start[], ap_end[];
 char *ap_stack;
 unsigned int ap_index;
-static uint8_t stacks[MAX_CPUS][STACK_SIZE]
-    __attribute__((aligned(STACK_SIZE)));
+static uint8_t stacks[MAX_CPUS][STACK_SIZE] __attribute__((aligned(STACK_SIZE)));
 static bool x2apic;
 
 void ap_main(struct cpu *c);
@@ -18,16 +17,14 @@ void apic_enable(bool x2)
     uint64_t base = rdmsr(MSR_APIC_BASE) | 0x800;
 
     wrmsr(MSR_APIC_BASE, base);
-    if (x2)
-        wrmsr(MSR_APIC_BASE, base | 0x400);
+    if (x2) wrmsr(MSR_APIC_BASE, base | 0x400);
     x2apic = x2;
     apic_write(APIC_SPIV, 0x1ff);
 }
 
 uint32_t apic_read(uint32_t reg)
 {
-    if (x2apic)
-        return (uint32_t)rdmsr(0x800 + reg / 16);
+    if (x2apic) return (uint32_t)rdmsr(0x800 + reg / 16);
     return *(volatile uint32_t *)(0xfee00000ull + reg);
 }
 
@@ -87,8 +84,7 @@ bool cpu_start(unsigned int index)
     delay(NS_PER_MS);
     apic_ipi(2 * index, 0x4600 | AP_PAGE >> 12); /* SIPI */
     end = now() + NS_PER_S;
-    while (!c->online && now() < end)
-        cpu_relax();
+    while (!c->online && now() < end) cpu_relax();
     return c->online;
 }
 
@@ -105,8 +101,7 @@ void cpu_wait(unsigned int index)
     uint64_t end = now() + 20 * NS_PER_S;
 
     while (__atomic_load_n(&cpu_of(index)->job, __ATOMIC_ACQUIRE)) {
-        if (now() > end)
-            fatal("CPU %u does not come back", index);
+        if (now() > end) fatal("CPU %u does not come back", index);
         cpu_relax();
     }
 }

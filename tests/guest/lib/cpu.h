@@ -92,9 +92,7 @@ static inline uint64_t rdmsr(uint32_t msr)
 }
 static inline void wrmsr(uint32_t msr, uint64_t value)
 {
-    asm volatile("wrmsr" ::"c"(msr), "a"((uint32_t)value),
-                 "d"((uint32_t)(value >> 32))
-                 : "memory");
+    asm volatile("wrmsr" ::"c"(msr), "a"((uint32_t)value), "d"((uint32_t)(value >> 32)) : "memory");
 }
 /* The same, but -1 or the vector of the exception. */
 int try_rdmsr(uint32_t msr, uint64_t *value);
@@ -107,9 +105,7 @@ static inline struct cpuid cpuid(uint32_t leaf, uint32_t subleaf)
 {
     struct cpuid r;
 
-    asm volatile("cpuid"
-                 : "=a"(r.a), "=b"(r.b), "=c"(r.c), "=d"(r.d)
-                 : "a"(leaf), "c"(subleaf));
+    asm volatile("cpuid" : "=a"(r.a), "=b"(r.b), "=c"(r.c), "=d"(r.d) : "a"(leaf), "c"(subleaf));
     return r;
 }
 static inline void outb(uint16_t port, uint8_t value)

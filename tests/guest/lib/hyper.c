@@ -10,8 +10,7 @@ struct shared_info *shared;
 static uint8_t shared_page[PAGE_SIZE] __attribute__((aligned(PAGE_SIZE)));
 static bool amd;
 
-long hypercall(uint64_t nr, uint64_t a, uint64_t b, uint64_t c, uint64_t d,
-               uint64_t e)
+long hypercall(uint64_t nr, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e)
 {
     register uint64_t r10 asm("r10") = d;
     register uint64_t r8 asm("r8") = e;
@@ -49,8 +48,7 @@ static uint32_t find_xen(void)
     for (uint32_t leaf = 0x40000000; leaf < 0x40010000; leaf += 0x100) {
         struct cpuid r = cpuid(leaf, 0);
 
-        if (r.b == 0x566e6558 && r.c == 0x65584d4d && r.d == 0x4d4d566e)
-            return leaf;
+        if (r.b == 0x566e6558 && r.c == 0x65584d4d && r.d == 0x4d4d566e) return leaf;
     }
     return 0;
 }
@@ -61,8 +59,7 @@ void hyper_init(void)
     xen_leaf = find_xen();
     self_id = (domid_t)cpuid(xen_leaf + 4, 0).c;
     shared = (struct shared_info *)shared_page;
-    if (add_to_physmap(DOMID_SELF, XENMAPSPACE_shared_info, 0,
-                       gfn_of(shared_page)))
+    if (add_to_physmap(DOMID_SELF, XENMAPSPACE_shared_info, 0, gfn_of(shared_page)))
         fatal("no shared page");
     memset(shared->evtchn_mask, 0xff, sizeof(shared->evtchn_mask));
 }
@@ -86,8 +83,7 @@ uint64_t now(void)
             delta >>= -t->tsc_shift;
         else
             delta <<= t->tsc_shift;
-        delta =
-            (uint64_t)((unsigned __int128)delta * t->tsc_to_system_mul >> 32);
+        delta = (uint64_t)((unsigned __int128)delta * t->tsc_to_system_mul >> 32);
         base = t->system_time;
         asm volatile("" ::: "memory");
     } while ((version & 1) || version != t->version);
@@ -98,8 +94,7 @@ void delay(uint64_t ns)
 {
     uint64_t end = now() + ns;
 
-    while (now() < end)
-        cpu_relax();
+    while (now() < end) cpu_relax();
 }
 
 void nap(uint64_t ns)
@@ -107,8 +102,7 @@ void nap(uint64_t ns)
     struct sched_poll p = {.timeout = now() + ns};
     uint64_t end = p.timeout;
 
-    if (sched_op(SCHEDOP_poll, &p) == 0)
-        return;
+    if (sched_op(SCHEDOP_poll, &p) == 0) return;
     while (now() < end) /* no poll with a time limit here */
         sched_op(SCHEDOP_yield, 0);
 }
@@ -191,17 +185,14 @@ bool port_pending(evtchn_port_t port)
 
 void port_mask(evtchn_port_t port)
 {
-    __atomic_or_fetch(&shared->evtchn_mask[port / 64], 1ull << port % 64,
-                      __ATOMIC_SEQ_CST);
+    __atomic_or_fetch(&shared->evtchn_mask[port / 64], 1ull << port % 64, __ATOMIC_SEQ_CST);
 }
 
 bool port_take(evtchn_port_t port)
 {
     uint64_t bit = 1ull << port % 64;
 
-    return __atomic_fetch_and(&shared->evtchn_pending[port / 64], ~bit,
-                              __ATOMIC_SEQ_CST) &
-           bit;
+    return __atomic_fetch_and(&shared->evtchn_pending[port / 64], ~bit, __ATOMIC_SEQ_CST) & bit;
 }
 
 bool port_wait(evtchn_port_t port, uint64_t ns)
@@ -212,16 +203,14 @@ bool port_wait(evtchn_port_t port, uint64_t ns)
         struct sched_poll p = {.nr_ports = 1, .timeout = end};
 
         set_xen_guest_handle(p.ports, &port);
-        if (sched_op(SCHEDOP_poll, &p))
-            sched_op(SCHEDOP_yield, 0);
+        if (sched_op(SCHEDOP_poll, &p)) sched_op(SCHEDOP_yield, 0);
     }
     return port_take(port);
 }
 
 long add_to_physmap(domid_t d, unsigned int space, uint64_t idx, uint64_t gfn)
 {
-    struct xen_add_to_physmap op = {
-        .domid = d, .space = space, .idx = idx, .gpfn = gfn};
+    struct xen_add_to_physmap op = {.domid = d, .space = space, .idx = idx, .gpfn = gfn};
 
     return memory_op(XENMEM_add_to_physmap, &op);
 }
@@ -233,11 +222,10 @@ long remove_from_physmap(domid_t d, uint64_t gfn)
     return memory_op(XENMEM_remove_from_physmap, &op);
 }
 
-static long reservation(unsigned int cmd, domid_t d, unsigned int order,
-                        uint64_t *gfns, unsigned long n)
+static long reservation(unsigned int cmd, domid_t d, unsigned int order, uint64_t *gfns,
+                        unsigned long n)
 {
-    struct xen_memory_reservation op = {
-        .nr_extents = n, .extent_order = order, .domid = d};
+    struct xen_memory_reservation op = {.nr_extents = n, .extent_order = order, .domid = d};
 
     set_xen_guest_handle(op.extent_start, gfns);
     return memory_op(cmd, &op);
@@ -275,8 +263,7 @@ grant_entry_v1_t *grants(void)
     static bool mapped;
 
     for (unsigned int i = 0; i < 8 && !mapped; i++)
-        if (add_to_physmap(DOMID_SELF, XENMAPSPACE_grant_table, i,
-                           gfn_of(table[i])))
+        if (add_to_physmap(DOMID_SELF, XENMAPSPACE_grant_table, i, gfn_of(table[i])))
             fatal("no grant frame %u", i);
     mapped = true;
     return (grant_entry_v1_t *)table;
@@ -292,12 +279,10 @@ void grant_access(grant_ref_t ref, domid_t to, const void *page, bool ro)
     e->flags = ro ? GTF_permit_access | GTF_readonly : GTF_permit_access;
 }
 
-long grant_map(domid_t of, grant_ref_t ref, void *at, bool ro,
-               grant_handle_t *handle)
+long grant_map(domid_t of, grant_ref_t ref, void *at, bool ro, grant_handle_t *handle)
 {
     struct gnttab_map_grant_ref op = {.host_addr = (uint64_t)at,
-                                      .flags = GNTMAP_host_map |
-                                               (ro ? GNTMAP_readonly : 0u),
+                                      .flags = GNTMAP_host_map | (ro ? GNTMAP_readonly : 0u),
                                       .ref = ref,
                                       .dom = of};
     long err = grant_op(GNTTABOP_map_grant_ref, &op, 1);
@@ -308,8 +293,7 @@ long grant_map(domid_t of, grant_ref_t ref, void *at, bool ro,
 
 long grant_unmap(void *at, grant_handle_t handle)
 {
-    struct gnttab_unmap_grant_ref op = {.host_addr = (uint64_t)at,
-                                        .handle = handle};
+    struct gnttab_unmap_grant_ref op = {.host_addr = (uint64_t)at, .handle = handle};
     long err = grant_op(GNTTABOP_unmap_grant_ref, &op, 1);
 
     return err ? err : op.status;

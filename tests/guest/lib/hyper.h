@@ -29,8 +29,7 @@
 #define NS_PER_S  1000000000ull
 
 /* The raw call; also what a hostile test uses. */
-long hypercall(uint64_t nr, uint64_t a, uint64_t b, uint64_t c, uint64_t d,
-               uint64_t e);
+long hypercall(uint64_t nr, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e);
 #define HC(nr, a, b, c, d) \
     hypercall(nr, (uint64_t)(a), (uint64_t)(b), (uint64_t)(c), (uint64_t)(d), 0)
 
@@ -95,8 +94,7 @@ long hvm_set(domid_t d, uint32_t index, uint64_t value);
 grant_entry_v1_t *grants(void);
 void grant_access(grant_ref_t ref, domid_t to, const void *page, bool ro);
 /* The GNTST_* status, or the hypercall's error if it failed. */
-long grant_map(domid_t of, grant_ref_t ref, void *at, bool ro,
-               grant_handle_t *handle);
+long grant_map(domid_t of, grant_ref_t ref, void *at, bool ro, grant_handle_t *handle);
 long grant_unmap(void *at, grant_handle_t handle);
 
 #endif

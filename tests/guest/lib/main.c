@@ -23,26 +23,22 @@ __attribute__((weak)) void guest_main(const char *role)
 
 bool check(bool good, const char *name)
 {
-    if (!good)
-        failures++;
+    if (!good) failures++;
     print(good ? "ok %s\n" : "not ok %s: condition is false\n", name);
     return good;
 }
 
 bool check_eq_at(long got, long want, const char *name)
 {
-    if (got == want)
-        return check(true, name);
+    if (got == want) return check(true, name);
     failures++;
-    print("not ok %s: got %ld (0x%lx), want %ld (0x%lx)\n", name, got, got,
-          want, want);
+    print("not ok %s: got %ld (0x%lx), want %ld (0x%lx)\n", name, got, got, want, want);
     return false;
 }
 
 bool check_in(long got, long low, long high, const char *name)
 {
-    if (got >= low && got <= high)
-        return check(true, name);
+    if (got >= low && got <= high) return check(true, name);
     failures++;
     print("not ok %s: got %ld, want %ld to %ld\n", name, got, low, high);
     return false;
@@ -57,8 +53,7 @@ void shutdown(unsigned int reason)
 {
     struct sched_shutdown s = {reason};
 
-    for (;;)
-        sched_op(SCHEDOP_shutdown, &s);
+    for (;;) sched_op(SCHEDOP_shutdown, &s);
 }
 
 void fatal(const char *fmt, ...)
@@ -83,10 +78,8 @@ uint64_t argument(const char *key, uint64_t otherwise)
     const char *s = find(cmdline, key);
     uint64_t v = 0;
 
-    if (!s)
-        return otherwise;
-    for (s += strlen(key); *s >= '0' && *s <= '9'; s++)
-        v = v * 10 + (uint64_t)(*s - '0');
+    if (!s) return otherwise;
+    for (s += strlen(key); *s >= '0' && *s <= '9'; s++) v = v * 10 + (uint64_t)(*s - '0');
     return v;
 }
 
@@ -100,8 +93,7 @@ static void run_as_guest(void)
                          .vcpus = (unsigned int)argument("vcpus=", 1),
                      });
     guest_unpause(&g);
-    check_eq(guest_wait(&g, 60 * NS_PER_S), SHUTDOWN_poweroff,
-             "guest ends by itself");
+    check_eq(guest_wait(&g, 60 * NS_PER_S), SHUTDOWN_poweroff, "guest ends by itself");
     guest_destroy(&g);
 }
 
@@ -111,15 +103,12 @@ void cpu_main(unsigned int index, const struct hvm_start_info *si)
 
     c->index = index;
     trap_init();
-    if (index > 0)
-        ap_main(c);
+    if (index > 0) ap_main(c);
     start_info = si;
-    if (si->cmdline_paddr)
-        cmdline = (const char *)si->cmdline_paddr;
+    if (si->cmdline_paddr) cmdline = (const char *)si->cmdline_paddr;
     is_dom0 = si->flags & 2; /* SIF_INITDOMAIN */
     hyper_init();
-    if (strcmp(cmdline, SERVANT) == 0)
-        serve();
+    if (strcmp(cmdline, SERVANT) == 0) serve();
     if (strncmp(cmdline, "role=", 5) == 0) {
         guest_main(cmdline + 5);
         shutdown(failures ? SHUTDOWN_crash : SHUTDOWN_poweroff);
@@ -128,8 +117,7 @@ void cpu_main(unsigned int index, const struct hvm_start_info *si)
         run_as_guest();
     else
         test_main();
-    if (!is_dom0)
-        shutdown(SHUTDOWN_poweroff); /* its lines tell the rest */
+    if (!is_dom0) shutdown(SHUTDOWN_poweroff); /* its lines tell the rest */
     print("done\n");
     shutdown(SHUTDOWN_reboot);
 }

@@ -13,13 +13,12 @@ struct out {
 
 static void put(struct out *o, char c)
 {
-    if (o->len + 1 < o->size)
-        o->buf[o->len] = c;
+    if (o->len + 1 < o->size) o->buf[o->len] = c;
     o->len++;
 }
 
-static void put_number(struct out *o, uint64_t v, unsigned int base,
-                       unsigned int width, char pad, bool minus)
+static void put_number(struct out *o, uint64_t v, unsigned int base, unsigned int width, char pad,
+                       bool minus)
 {
     char digits[24];
     unsigned int n = 0;
@@ -28,48 +27,38 @@ static void put_number(struct out *o, uint64_t v, unsigned int base,
         digits[n++] = "0123456789abcdef"[v % base];
         v /= base;
     } while (v);
-    if (minus)
-        put(o, '-');
+    if (minus) put(o, '-');
     while (width > n) {
         put(o, pad);
         width--;
     }
-    while (n)
-        put(o, digits[--n]);
+    while (n) put(o, digits[--n]);
 }
 
 static void put_string(struct out *o, const char *s)
 {
-    for (; *s; s++)
-        put(o, *s);
+    for (; *s; s++) put(o, *s);
 }
 
-static void put_arg(struct out *o, char kind, bool is_long, unsigned int width,
-                    char pad, va_list *ap)
+static void put_arg(struct out *o, char kind, bool is_long, unsigned int width, char pad,
+                    va_list *ap)
 {
     int64_t v;
 
     switch (kind) {
-    case 's':
-        put_string(o, va_arg(*ap, const char *));
-        break;
-    case 'c':
-        put(o, (char)va_arg(*ap, int));
-        break;
+    case 's': put_string(o, va_arg(*ap, const char *)); break;
+    case 'c': put(o, (char)va_arg(*ap, int)); break;
     case 'd':
         v = is_long ? va_arg(*ap, int64_t) : va_arg(*ap, int);
-        put_number(o, v < 0 ? -(uint64_t)v : (uint64_t)v, 10, width, pad,
-                   v < 0);
+        put_number(o, v < 0 ? -(uint64_t)v : (uint64_t)v, 10, width, pad, v < 0);
         break;
     case 'u':
     case 'x':
     case 'p':
-        v = is_long || kind == 'p' ? va_arg(*ap, int64_t)
-                                   : (int64_t)va_arg(*ap, unsigned int);
+        v = is_long || kind == 'p' ? va_arg(*ap, int64_t) : (int64_t)va_arg(*ap, unsigned int);
         put_number(o, (uint64_t)v, kind == 'u' ? 10 : 16, width, pad, false);
         break;
-    default:
-        put(o, kind);
+    default: put(o, kind);
     }
 }
 
@@ -88,17 +77,13 @@ int vformat(char *buf, size_t size, const char *fmt, va_list args)
             put(&o, *fmt);
             continue;
         }
-        if (*++fmt == '0')
-            pad = '0';
-        for (; *fmt >= '0' && *fmt <= '9'; fmt++)
-            width = width * 10 + (unsigned int)(*fmt - '0');
-        for (; *fmt == 'l' || *fmt == 'z'; fmt++)
-            is_long = true;
+        if (*++fmt == '0') pad = '0';
+        for (; *fmt >= '0' && *fmt <= '9'; fmt++) width = width * 10 + (unsigned int)(*fmt - '0');
+        for (; *fmt == 'l' || *fmt == 'z'; fmt++) is_long = true;
         put_arg(&o, *fmt, is_long, width, pad, &ap);
     }
     va_end(ap);
-    if (size)
-        buf[o.len < size ? o.len : size - 1] = '\0';
+    if (size) buf[o.len < size ? o.len : size - 1] = '\0';
     return (int)o.len;
 }
 
@@ -119,10 +104,8 @@ static void ring_write(const char *s, size_t n)
     static volatile struct xencons_interface *ring;
     uint64_t gfn = 0;
 
-    if (!ring && (hvm_get(DOMID_SELF, HVM_PARAM_CONSOLE_PFN, &gfn) || !gfn))
-        return;
-    if (!ring)
-        ring = (volatile struct xencons_interface *)(gfn << 12);
+    if (!ring && (hvm_get(DOMID_SELF, HVM_PARAM_CONSOLE_PFN, &gfn) || !gfn)) return;
+    if (!ring) ring = (volatile struct xencons_interface *)(gfn << 12);
     while (n) {
         uint32_t prod = ring->out_prod;
 
@@ -146,8 +129,7 @@ void print(const char *fmt, ...)
     va_start(ap, fmt);
     n = (size_t)vformat(line, sizeof(line), fmt, ap);
     va_end(ap);
-    if (n >= sizeof(line))
-        n = sizeof(line) - 1;
+    if (n >= sizeof(line)) n = sizeof(line) - 1;
     if (is_dom0)
         console_op(CONSOLEIO_write, n, line);
     else
@@ -175,8 +157,7 @@ int memcmp(const void *a, const void *b, size_t n)
     const uint8_t *x = a, *y = b;
 
     for (; n; n--, x++, y++)
-        if (*x != *y)
-            return *x - *y;
+        if (*x != *y) return *x - *y;
     return 0;
 }
 
@@ -184,16 +165,14 @@ size_t strlen(const char *s)
 {
     size_t n = 0;
 
-    while (s[n])
-        n++;
+    while (s[n]) n++;
     return n;
 }
 
 int strncmp(const char *a, const char *b, size_t n)
 {
     for (; n; n--, a++, b++)
-        if (*a != *b || !*a)
-            return *a - *b;
+        if (*a != *b || !*a) return *a - *b;
     return 0;
 }
 
@@ -205,7 +184,6 @@ int strcmp(const char *a, const char *b)
 const char *find(const char *a, const char *b)
 {
     for (; *a; a++)
-        if (strncmp(a, b, strlen(b)) == 0)
-            return a;
+        if (strncmp(a, b, strlen(b)) == 0) return a;
     return NULL;
 }

@@ -27,8 +27,7 @@ bool check_in(long got, long low, long high, const char *name);
 /* Something that this place does not have (no second CPU...). */
 void skip(const char *name, const char *why);
 /* Ends the test (or guest) at once, as failed. */
-void fatal(const char *format, ...)
-    __attribute__((noreturn, format(printf, 1, 2)));
+void fatal(const char *format, ...) __attribute__((noreturn, format(printf, 1, 2)));
 /* Ends this kernel with a SHUTDOWN_* code. */
 void shutdown(unsigned int reason) __attribute__((noreturn));
 

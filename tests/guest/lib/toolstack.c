@@ -62,8 +62,7 @@ uint64_t free_pages(void)
 {
     struct xen_sysctl op = {0};
 
-    if (sysctl(&op, XEN_SYSCTL_physinfo))
-        fatal("no physinfo");
+    if (sysctl(&op, XEN_SYSCTL_physinfo)) fatal("no physinfo");
     return op.u.physinfo.free_pages;
 }
 
@@ -83,8 +82,7 @@ bool free_pages_return(uint64_t want)
 {
     uint64_t end = now() + 2 * NS_PER_S;
 
-    while (free_pages() != want && now() < end)
-        nap(NS_PER_MS);
+    while (free_pages() != want && now() < end) nap(NS_PER_MS);
     return free_pages() == want;
 }
 
@@ -93,9 +91,8 @@ long foreign_map(void *at, domid_t d, uint64_t gfn, unsigned int n)
     xen_ulong_t idx[BATCH];
     xen_pfn_t gpfn[BATCH];
     int errs[BATCH] = {0};
-    struct xen_add_to_physmap_batch op = {.domid = DOMID_SELF,
-                                          .space = XENMAPSPACE_gmfn_foreign,
-                                          .size = (uint16_t)n};
+    struct xen_add_to_physmap_batch op = {
+        .domid = DOMID_SELF, .space = XENMAPSPACE_gmfn_foreign, .size = (uint16_t)n};
     long err;
 
     for (unsigned int i = 0; i < n; i++) {
@@ -107,8 +104,7 @@ long foreign_map(void *at, domid_t d, uint64_t gfn, unsigned int n)
     set_xen_guest_handle(op.gpfns, gpfn);
     set_xen_guest_handle(op.errs, errs);
     err = memory_op(XENMEM_add_to_physmap_batch, &op);
-    for (unsigned int i = 0; i < n && !err; i++)
-        err = errs[i];
+    for (unsigned int i = 0; i < n && !err; i++) err = errs[i];
     return err;
 }
 
@@ -127,8 +123,7 @@ static void guest_copy(domid_t d, uint64_t gpa, void *buf, size_t n, bool write)
         size_t part = BATCH * PAGE_SIZE - offset;
         unsigned int pages;
 
-        if (part > n)
-            part = n;
+        if (part > n) part = n;
         pages = (unsigned int)((offset + part + 4095) / PAGE_SIZE);
         if (foreign_map((void *)WINDOW, d, gpa >> 12, pages))
             fatal("foreign map of domain %u, address %lx", d, gpa);
@@ -159,21 +154,16 @@ static void give_memory(domid_t d, unsigned int mib, unsigned int vcpus)
     uint64_t gfn[BATCH], special[2] = {CONSOLE_GFN, STORE_GFN};
 
     op.u.max_mem.max_memkb = mib * 1024ull + 1024;
-    if (domctl(&op, XEN_DOMCTL_max_mem, d))
-        fatal("max_mem");
+    if (domctl(&op, XEN_DOMCTL_max_mem, d)) fatal("max_mem");
     op.u.paging_mempool.size = (1 + mib / 128 + vcpus) << 20;
-    if (domctl(&op, XEN_DOMCTL_set_paging_mempool_size, d))
-        fatal("paging_mempool_size");
+    if (domctl(&op, XEN_DOMCTL_set_paging_mempool_size, d)) fatal("paging_mempool_size");
     for (unsigned int i = 0; i < mib / 2; i += BATCH) {
         unsigned int n = mib / 2 - i < BATCH ? mib / 2 - i : BATCH;
 
-        for (unsigned int k = 0; k < n; k++)
-            gfn[k] = (i + k) * 512;
-        if (populate(d, 9, gfn, n) != (long)n)
-            fatal("populate of %u MiB", mib);
+        for (unsigned int k = 0; k < n; k++) gfn[k] = (i + k) * 512;
+        if (populate(d, 9, gfn, n) != (long)n) fatal("populate of %u MiB", mib);
     }
-    if (populate(d, 0, special, 2) != 2)
-        fatal("populate of the special pages");
+    if (populate(d, 0, special, 2) != 2) fatal("populate of the special pages");
 }
 
 /* The memory map that the guest may ask for: RAM from 0. */
@@ -186,8 +176,7 @@ static void set_map(domid_t d, unsigned int mib)
     struct xen_foreign_memory_map op = {.domid = d, .map = {.nr_entries = 1}};
 
     set_xen_guest_handle(op.map.buffer, (void *)&ram);
-    if (memory_op(XENMEM_set_memory_map, &op))
-        fatal("set_memory_map");
+    if (memory_op(XENMEM_set_memory_map, &op)) fatal("set_memory_map");
 }
 
 /* Copies the segments of our own image; the PVH entry is ELF's entry. */
@@ -247,10 +236,8 @@ static void set_cpu(domid_t d, uint32_t entry)
 
     op.u.hvmcontext.size = sizeof(old);
     set_xen_guest_handle(op.u.hvmcontext.buffer, old);
-    if (domctl(&op, XEN_DOMCTL_gethvmcontext, d))
-        fatal("gethvmcontext");
-    memcpy(&c.header, old + sizeof(struct hvm_save_descriptor),
-           sizeof(c.header));
+    if (domctl(&op, XEN_DOMCTL_gethvmcontext, d)) fatal("gethvmcontext");
+    memcpy(&c.header, old + sizeof(struct hvm_save_descriptor), sizeof(c.header));
     c.cpu.rbx = INFO_GPA;
     c.cpu.rip = entry;
     c.cpu.rflags = 2;
@@ -265,14 +252,12 @@ static void set_cpu(domid_t d, uint32_t entry)
     memset(&op, 0, sizeof(op));
     op.u.hvmcontext.size = sizeof(c);
     set_xen_guest_handle(op.u.hvmcontext.buffer, (uint8_t *)&c);
-    if (domctl(&op, XEN_DOMCTL_sethvmcontext, d))
-        fatal("sethvmcontext");
+    if (domctl(&op, XEN_DOMCTL_sethvmcontext, d)) fatal("sethvmcontext");
 }
 
 static void set_params(domid_t d)
 {
-    if (hvm_set(d, HVM_PARAM_TIMER_MODE, 1) ||
-        hvm_set(d, HVM_PARAM_ALTP2M, 0) ||
+    if (hvm_set(d, HVM_PARAM_TIMER_MODE, 1) || hvm_set(d, HVM_PARAM_ALTP2M, 0) ||
         hvm_set(d, HVM_PARAM_CONSOLE_PFN, CONSOLE_GFN) ||
         hvm_set(d, HVM_PARAM_STORE_PFN, STORE_GFN))
         fatal("set_param");
@@ -285,28 +270,22 @@ void guest_create(struct guest *g, const struct guest_config *config)
     struct xen_domctl op = {0};
     long err = domain_create(&g->id, vcpus);
 
-    if (err)
-        fatal("createdomain: %ld", err);
+    if (err) fatal("createdomain: %ld", err);
     g->slot = config->slot;
     g->length = g->oks = g->bad = 0;
     g->said[0] = '\0';
     op.u.max_vcpus.max = vcpus;
-    if (domctl(&op, XEN_DOMCTL_max_vcpus, g->id))
-        fatal("max_vcpus");
+    if (domctl(&op, XEN_DOMCTL_max_vcpus, g->id)) fatal("max_vcpus");
     give_memory(g->id, mib, vcpus);
     set_map(g->id, mib);
     memset(&op, 0, sizeof(op));
-    if (domctl(&op, XEN_DOMCTL_settscinfo, g->id))
-        fatal("settscinfo");
+    if (domctl(&op, XEN_DOMCTL_settscinfo, g->id)) fatal("settscinfo");
     set_params(g->id);
     g->ring = WINDOW_PAGE(g->slot);
-    if (foreign_map((void *)(uintptr_t)g->ring, g->id, CONSOLE_GFN, 1))
-        fatal("map of the console");
+    if (foreign_map((void *)(uintptr_t)g->ring, g->id, CONSOLE_GFN, 1)) fatal("map of the console");
     g->box = WINDOW_PAGE(32 + g->slot);
-    if (foreign_map((void *)(uintptr_t)g->box, g->id, STORE_GFN, 1))
-        fatal("map of the mailbox");
-    if (config->empty)
-        return;
+    if (foreign_map((void *)(uintptr_t)g->box, g->id, STORE_GFN, 1)) fatal("map of the mailbox");
+    if (config->empty) return;
     write_start_info(g->id, config->cmdline, mib);
     set_cpu(g->id, load_image(g->id));
 }
@@ -315,8 +294,7 @@ void guest_unpause(struct guest *g)
 {
     long err = domain_unpause(g->id);
 
-    if (err)
-        fatal("unpause: %ld", err);
+    if (err) fatal("unpause: %ld", err);
 }
 
 static void take_line(struct guest *g)
@@ -339,8 +317,7 @@ void guest_drain(struct guest *g)
         uint32_t cons = g->ring->out_cons;
         char c = g->ring->out[MASK_XENCONS_IDX(cons, g->ring->out)];
 
-        if (cons == g->ring->out_prod)
-            break;
+        if (cons == g->ring->out_prod) break;
         g->ring->out_cons = cons + 1;
         if (c == '\n')
             take_line(g);
@@ -358,8 +335,7 @@ long guest_wait(struct guest *g, uint64_t ns)
         guest_drain(g);
         if (info.flags & XEN_DOMINF_shutdown) {
             guest_drain(g);
-            return info.flags >> XEN_DOMINF_shutdownshift &
-                   XEN_DOMINF_shutdownmask;
+            return info.flags >> XEN_DOMINF_shutdownshift & XEN_DOMINF_shutdownmask;
         }
         nap(NS_PER_MS);
     }
@@ -372,8 +348,7 @@ bool guest_wait_said(struct guest *g, const char *line, uint64_t ns)
 
     while (now() < end) {
         guest_drain(g);
-        if (strcmp(g->said, line) == 0)
-            return true;
+        if (strcmp(g->said, line) == 0) return true;
         nap(NS_PER_MS);
     }
     return false;
@@ -389,10 +364,8 @@ bool guest_destroy(struct guest *g)
     foreign_unmap((void *)(uintptr_t)g->ring, 1);
     foreign_unmap((void *)(uintptr_t)g->box, 1);
     err = domain_destroy(g->id);
-    if (err)
-        fatal("destroydomain: %ld", err);
-    while (domain_info(g->id, &info) && now() < end)
-        nap(NS_PER_MS);
+    if (err) fatal("destroydomain: %ld", err);
+    while (domain_info(g->id, &info) && now() < end) nap(NS_PER_MS);
     return !domain_info(g->id, &info);
 }
 
@@ -410,8 +383,7 @@ void guest_call_async(struct guest *g, remote_fn *fn, long a, long b, long c)
 bool guest_called(struct guest *g, long *result)
 {
     guest_drain(g);
-    if (__atomic_load_n(&g->box[BOX_FN], __ATOMIC_ACQUIRE))
-        return false;
+    if (__atomic_load_n(&g->box[BOX_FN], __ATOMIC_ACQUIRE)) return false;
     *result = (long)g->box[BOX_RESULT];
     return true;
 }
@@ -423,8 +395,7 @@ long guest_call(struct guest *g, remote_fn *fn, long a, long b, long c)
 
     guest_call_async(g, fn, a, b, c);
     while (!guest_called(g, &result)) {
-        if (now() > end)
-            fatal("domain %u does not answer", g->id);
+        if (now() > end) fatal("domain %u does not answer", g->id);
         nap(NS_PER_MS / 10);
     }
     return result;
@@ -441,8 +412,8 @@ void serve(void)
             nap(NS_PER_MS / 10);
             continue;
         }
-        box[BOX_RESULT] = (uint64_t)((remote_fn *)fn)(
-            (long)box[BOX_A], (long)box[BOX_B], (long)box[BOX_C]);
+        box[BOX_RESULT] =
+            (uint64_t)((remote_fn *)fn)((long)box[BOX_A], (long)box[BOX_B], (long)box[BOX_C]);
         __atomic_store_n(&box[BOX_FN], 0, __ATOMIC_RELEASE);
     }
 }

@@ -11,8 +11,7 @@
 
 /* Addresses without RAM where dom0 maps what belongs to others. */
 #define WINDOW         0x90000000ull
-#define WINDOW_PAGE(n) /* below 64: the library's */ \
-    ((void *)(WINDOW + 0x100000 + (n)*0x1000ull))
+#define WINDOW_PAGE(n) /* below 64: the library's */ ((void *)(WINDOW + 0x100000 + (n)*0x1000ull))
 
 struct guest_config {
     const char *cmdline; /* "role=NAME ..." runs guest_main(NAME ...) */

@@ -26,8 +26,7 @@ static unsigned int pool_used;
 
 void *page_alloc(void)
 {
-    if (pool_used == POOL_PAGES)
-        fatal("out of pages");
+    if (pool_used == POOL_PAGES) fatal("out of pages");
     return pool[pool_used++];
 }
 
@@ -58,14 +57,12 @@ void trap(struct regs *r)
     }
     if (r->vector >= 32) {
         __atomic_add_fetch(&irq_count[r->vector], 1, __ATOMIC_SEQ_CST);
-        if (handler[r->vector])
-            handler[r->vector](r);
+        if (handler[r->vector]) handler[r->vector](r);
         return;
     }
     asm volatile("mov %%cr2, %0" : "=r"(cr2));
     if (!c->recover)
-        fatal("exception %lu error %lx at %lx, CR2 %lx", r->vector, r->error,
-              r->rip, cr2);
+        fatal("exception %lu error %lx at %lx, CR2 %lx", r->vector, r->error, r->rip, cr2);
     c->error = r->error;
     c->cr2 = cr2;
     r->rax = r->vector;
@@ -77,12 +74,9 @@ static void idt_fill(void)
     for (unsigned int i = 0; i < 256; i++) {
         uint64_t at = (uint64_t)trap_stubs + i * 16;
 
-        idt[i] = (struct gate){(uint16_t)at,
-                               0x10,
-                               i == 0x80 ? 0xee00 : 0x8e00,
-                               (uint16_t)(at >> 16),
-                               (uint32_t)(at >> 32),
-                               0};
+        idt[i] = (struct gate){
+            (uint16_t)at,         0x10, i == 0x80 ? 0xee00 : 0x8e00, (uint16_t)(at >> 16),
+            (uint32_t)(at >> 32), 0};
     }
 }
 
@@ -97,14 +91,13 @@ void trap_init(void)
     } __attribute__((packed)) desc = {sizeof(idt) - 1, (uint64_t)idt};
     uint16_t selector = (uint16_t)(0x30 + c->index * 16);
 
-    if (c->index == 0)
-        idt_fill();
+    if (c->index == 0) idt_fill();
     asm volatile("lidt %0" ::"m"(desc));
     c->tss.iopb = sizeof(c->tss);
     /* Far enough below whatever calls user_call. */
     c->tss.rsp0 = (uint64_t)c + STACK_SIZE / 2;
-    gdt_tss[2 * c->index] = (sizeof(c->tss) - 1) | (base & 0xffffff) << 16 |
-                            0x89ull << 40 | (base >> 24 & 0xff) << 56;
+    gdt_tss[2 * c->index] =
+        (sizeof(c->tss) - 1) | (base & 0xffffff) << 16 | 0x89ull << 40 | (base >> 24 & 0xff) << 56;
     gdt_tss[2 * c->index + 1] = base >> 32;
     asm volatile("ltr %0" ::"r"(selector));
 }
@@ -133,8 +126,7 @@ int try_rdmsr(uint32_t msr, uint64_t *value)
     struct msr_access a = {msr, 0};
     int vector = try_call(do_rdmsr, &a);
 
-    if (value)
-        *value = a.value;
+    if (value) *value = a.value;
     return vector;
 }
 

@@ -7,8 +7,7 @@
 void guest_main(const char *role)
 {
     (void)role;
-    for (;;)
-        cpu_relax();
+    for (;;) cpu_relax();
 }
 
 static long pin(domid_t d, uint8_t mask)
@@ -29,8 +28,7 @@ static uint8_t pinned(domid_t d)
     op.u.vcpuaffinity.flags = XEN_VCPUAFFINITY_HARD;
     op.u.vcpuaffinity.cpumap_hard.nr_bits = 8;
     set_xen_guest_handle(op.u.vcpuaffinity.cpumap_hard.bitmap, &mask);
-    if (domctl(&op, XEN_DOMCTL_getvcpuaffinity, d))
-        return 0;
+    if (domctl(&op, XEN_DOMCTL_getvcpuaffinity, d)) return 0;
     return mask;
 }
 
@@ -38,8 +36,7 @@ static struct xen_domctl_getvcpuinfo info(domid_t d)
 {
     struct xen_domctl op = {0};
 
-    if (domctl(&op, XEN_DOMCTL_getvcpuinfo, d))
-        op.u.getvcpuinfo.cpu = 99;
+    if (domctl(&op, XEN_DOMCTL_getvcpuinfo, d)) op.u.getvcpuinfo.cpu = 99;
     return op.u.getvcpuinfo;
 }
 
@@ -58,8 +55,7 @@ void test_main(void)
         for (unsigned int n = 0; n < 100; n++) {
             nap(10 * NS_PER_MS);
             i = info(g.id);
-            if (i.cpu == cpu)
-                break;
+            if (i.cpu == cpu) break;
         }
         t = i.cpu_time;
         check_eq(i.cpu, cpu, "it runs there");

@@ -66,14 +66,12 @@ static void bounds(void)
     check_eq(remove_from_physmap(DOMID_SELF, 0x50000), -XEN_ENOENT,
              "remove_from_physmap of a hole");
     check(populate(0x7000, 0, &gfn, 1) <= 0, "for nobody");
-    if (is_dom0)
-        return;
+    if (is_dom0) return;
     gfn = 0x1000;
     check(populate(0, 0, &gfn, 1) <= 0, "for dom0");
     check(decrease(0, 0, &gfn, 1) <= 0, "from dom0");
     check_eq(remove_from_physmap(0, 0x1000), -XEN_EPERM, "remove from dom0");
-    for (gfn = 0x40000; n < 5000 && populate(DOMID_SELF, 0, &gfn, 1) == 1; n++)
-        gfn++;
+    for (gfn = 0x40000; n < 5000 && populate(DOMID_SELF, 0, &gfn, 1) == 1; n++) gfn++;
     check_in((long)n, 1, 300, "pages up to the limit");
 }
 

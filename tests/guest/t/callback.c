@@ -8,8 +8,7 @@ static unsigned int left; /* deliveries to leave upcall_pending set for */
 static void handler(struct regs *r)
 {
     (void)r;
-    if (left && left--)
-        return;
+    if (left && left--) return;
     vcpu_info()->evtchn_upcall_pending = 0;
     vcpu_info()->evtchn_pending_sel = 0;
 }
@@ -53,8 +52,7 @@ void test_main(void)
     port_take(ipi);
     left = 3;
     port_send(ipi);
-    for (unsigned int i = 0; i < 10; i++)
-        settle();
+    for (unsigned int i = 0; i < 10; i++) settle();
     check_eq(taken(), 4, "again until upcall_pending is cleared");
     port_take(ipi);
     vcpu_info()->evtchn_upcall_mask = 1;

@@ -15,8 +15,7 @@ void guest_main(const char *role)
     apic_enable(true);
     wrmsr(0xc0000082, 0x123456);
     asm volatile("mov %0, %%dr2" ::"r"(0x5678ull));
-    asm volatile("1: incq %0; mov $0x7777, %%r13d; jmp 1b"
-                 : "+m"(box[8])::"r13");
+    asm volatile("1: incq %0; mov $0x7777, %%r13d; jmp 1b" : "+m"(box[8])::"r13");
 }
 
 /* The body of the first record of a type, or NULL. */
@@ -25,8 +24,7 @@ static void *record(unsigned int type, uint32_t length)
     for (uint32_t at = 0; at + sizeof(struct hvm_save_descriptor) <= size;) {
         struct hvm_save_descriptor *d = (void *)(buf + at);
 
-        if (d->typecode == type)
-            return d->length >= length ? d + 1 : NULL;
+        if (d->typecode == type) return d->length >= length ? d + 1 : NULL;
         at += (uint32_t)sizeof(*d) + d->length;
     }
     return NULL;
@@ -35,19 +33,14 @@ static void *record(unsigned int type, uint32_t length)
 static void look(void)
 {
     struct hvm_hw_cpu *c = record(HVM_SAVE_CODE(CPU), HVM_SAVE_LENGTH(CPU));
-    struct hvm_hw_lapic *l =
-        record(HVM_SAVE_CODE(LAPIC), HVM_SAVE_LENGTH(LAPIC));
+    struct hvm_hw_lapic *l = record(HVM_SAVE_CODE(LAPIC), HVM_SAVE_LENGTH(LAPIC));
     struct hvm_save_header *h = record(HVM_SAVE_CODE(HEADER), 24);
 
-    if (!check(c && l && h, "header, CPU, LAPIC"))
-        return;
+    if (!check(c && l && h, "header, CPU, LAPIC")) return;
     check(record(HVM_SAVE_CODE(MTRR), HVM_SAVE_LENGTH(MTRR)) != NULL, "MTRR");
-    check(record(HVM_SAVE_CODE(LAPIC_REGS), HVM_SAVE_LENGTH(LAPIC_REGS)) !=
-              NULL,
-          "LAPIC_REGS");
+    check(record(HVM_SAVE_CODE(LAPIC_REGS), HVM_SAVE_LENGTH(LAPIC_REGS)) != NULL, "LAPIC_REGS");
     check_eq(h->magic, HVM_FILE_MAGIC, "magic");
-    check(c->rip >= (uint64_t)image_start && c->rip < (uint64_t)image_end,
-          "RIP");
+    check(c->rip >= (uint64_t)image_start && c->rip < (uint64_t)image_end, "RIP");
     check_eq(c->r13, 0x7777, "R13");
     check_eq(c->cr3, (uint64_t)pml4, "CR3");
     check_eq(c->cr0, 0x80010033, "CR0");

@@ -15,9 +15,9 @@ static uint64_t random(void)
 
 static uint64_t interesting(void)
 {
-    static const uint64_t value[] = {
-        0,     ~0ull,  1ull << 63, 1ull << 31, 0x80000001,   0x7fffffffffff,
-        0xd01, 0x1000, 0x20,       0xfee00900, 0x10000000000};
+    static const uint64_t value[] = {0,          ~0ull,          1ull << 63,   1ull << 31,
+                                     0x80000001, 0x7fffffffffff, 0xd01,        0x1000,
+                                     0x20,       0xfee00900,     0x10000000000};
 
     return random() % 2 ? value[random() % 11] : random() << 31 ^ random();
 }
@@ -27,8 +27,7 @@ static struct hvm_hw_cpu *cpu_record(uint8_t *buf, uint32_t size)
     for (uint32_t at = 0; at < size;) {
         struct hvm_save_descriptor *d = (void *)(buf + at);
 
-        if (d->typecode == HVM_SAVE_CODE(CPU))
-            return (void *)(d + 1);
+        if (d->typecode == HVM_SAVE_CODE(CPU)) return (void *)(d + 1);
         at += (uint32_t)sizeof(*d) + d->length;
     }
     fatal("no CPU record");
@@ -81,8 +80,7 @@ void test_main(void)
             else if (random() % 3)
                 ((uint64_t *)&c->rip)[random() % 12] = interesting();
             else
-                ((uint32_t *)&c->cs_sel)[random() % 18] =
-                    (uint32_t)interesting();
+                ((uint32_t *)&c->cs_sel)[random() % 18] = (uint32_t)interesting();
         }
         if (set(g.id, size) == 0)
             taken++;
@@ -92,12 +90,10 @@ void test_main(void)
         nap(2 * NS_PER_MS);
         domain_info(g.id, &info);
         ended += (info.flags & XEN_DOMINF_shutdown) != 0;
-        if (!guest_destroy(&g))
-            check(false, "destroyed");
+        if (!guest_destroy(&g)) check(false, "destroyed");
     }
     print("%u refused, %u taken, of which %u ended\n", refused, taken, ended);
     check(refused > 5 && taken > 5, "some refused, some taken");
-    check_eq(guest_call(&friend, answer, 21, 0, 0), 42,
-             "the neighbour answers");
+    check_eq(guest_call(&friend, answer, 21, 0, 0), 42, "the neighbour answers");
     check(guest_destroy(&friend), "destroyed");
 }

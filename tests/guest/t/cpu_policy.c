@@ -19,8 +19,7 @@ static long read_leaf(long n, long reg, long c)
 static xen_cpuid_leaf_t *find_leaf(uint32_t n)
 {
     for (uint32_t i = 0; i < op.u.cpu_policy.nr_leaves; i++)
-        if (leaf[i].leaf == n)
-            return &leaf[i];
+        if (leaf[i].leaf == n) return &leaf[i];
     fatal("no leaf %x", n);
 }
 
@@ -62,11 +61,9 @@ void test_main(void)
     find_leaf(1)->c |= 1u << 5; /* VMX */
     set(g.id);
     guest_unpause(&g);
-    check_eq(guest_call(&g, read_leaf, 1, 2, 0) & sse3, 0,
-             "the guest sees no SSE3");
+    check_eq(guest_call(&g, read_leaf, 1, 2, 0) & sse3, 0, "the guest sees no SSE3");
     check_eq(guest_call(&g, read_leaf, 1, 2, 0) >> 5 & 1, 0, "nor VMX");
-    check_eq(guest_call(&g, read_leaf, 1, 2, 0) >> 31 & 1, 1,
-             "but a hypervisor");
+    check_eq(guest_call(&g, read_leaf, 1, 2, 0) >> 31 & 1, 1, "but a hypervisor");
     check(cpuid(1, 0).c & sse3, "dom0 still sees SSE3");
     check(set(g.id) < 0, "too late: it has run");
     check(guest_destroy(&g), "destroyed");

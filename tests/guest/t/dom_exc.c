@@ -15,14 +15,12 @@ void test_main(void)
     struct xen_domctl_getdomaininfo info;
     struct guest g;
 
-    if (!check(port > 0, "bind"))
-        return;
+    if (!check(port > 0, "bind")) return;
     guest_create(&g, &(struct guest_config){.cmdline = "role=1"});
     port_take((evtchn_port_t)port);
     guest_unpause(&g);
     check(port_wait((evtchn_port_t)port, 5 * NS_PER_S), "told of the end");
-    check(domain_info(g.id, &info) && (info.flags & XEN_DOMINF_shutdown),
-          "and it is seen");
+    check(domain_info(g.id, &info) && (info.flags & XEN_DOMINF_shutdown), "and it is seen");
     nap(20 * NS_PER_MS);
     port_take((evtchn_port_t)port);
     guest_destroy(&g);

@@ -10,8 +10,7 @@ static long create(struct xen_domctl_createdomain config, domid_t id)
 
     op.u.createdomain = config;
     err = domctl(&op, XEN_DOMCTL_createdomain, id);
-    if (!err)
-        domain_destroy(op.domain);
+    if (!err) domain_destroy(op.domain);
     return err;
 }
 
@@ -54,14 +53,13 @@ static long plain(uint32_t cmd, domid_t id)
 
 static void nobody(void)
 {
-    static const uint8_t cmd[] = {
-        XEN_DOMCTL_pausedomain,   XEN_DOMCTL_unpausedomain,
-        XEN_DOMCTL_destroydomain, XEN_DOMCTL_max_vcpus,
-        XEN_DOMCTL_max_mem,       XEN_DOMCTL_settscinfo,
-        XEN_DOMCTL_gethvmcontext, XEN_DOMCTL_sethvmcontext,
-        XEN_DOMCTL_scheduler_op,  XEN_DOMCTL_set_cpu_policy,
-        XEN_DOMCTL_getvcpuinfo,   XEN_DOMCTL_getvcpuaffinity,
-        XEN_DOMCTL_resumedomain,  XEN_DOMCTL_set_paging_mempool_size};
+    static const uint8_t cmd[] = {XEN_DOMCTL_pausedomain,   XEN_DOMCTL_unpausedomain,
+                                  XEN_DOMCTL_destroydomain, XEN_DOMCTL_max_vcpus,
+                                  XEN_DOMCTL_max_mem,       XEN_DOMCTL_settscinfo,
+                                  XEN_DOMCTL_gethvmcontext, XEN_DOMCTL_sethvmcontext,
+                                  XEN_DOMCTL_scheduler_op,  XEN_DOMCTL_set_cpu_policy,
+                                  XEN_DOMCTL_getvcpuinfo,   XEN_DOMCTL_getvcpuaffinity,
+                                  XEN_DOMCTL_resumedomain,  XEN_DOMCTL_set_paging_mempool_size};
     uint64_t value;
     char name[32];
 
@@ -69,12 +67,9 @@ static void nobody(void)
         format(name, sizeof(name), "domctl %u for nobody", cmd[i]);
         check_eq(plain(cmd[i], 0x7000), -XEN_ESRCH, name);
     }
-    check_eq(plain(XEN_DOMCTL_getdomaininfo, 0x7000), -XEN_ESRCH,
-             "no domain at or above");
-    check_eq(plain(XEN_DOMCTL_destroydomain, 0), -XEN_EINVAL,
-             "dom0 does not destroy itself");
-    check_eq(hvm_get(0x7000, HVM_PARAM_STORE_PFN, &value), -XEN_ESRCH,
-             "parameter of nobody");
+    check_eq(plain(XEN_DOMCTL_getdomaininfo, 0x7000), -XEN_ESRCH, "no domain at or above");
+    check_eq(plain(XEN_DOMCTL_destroydomain, 0), -XEN_EINVAL, "dom0 does not destroy itself");
+    check_eq(hvm_get(0x7000, HVM_PARAM_STORE_PFN, &value), -XEN_ESRCH, "parameter of nobody");
 }
 
 static void bad_contexts(domid_t id)
@@ -109,11 +104,9 @@ static void limits(domid_t id)
 {
     uint64_t gfn[512];
 
-    for (unsigned int i = 0; i < 512; i++)
-        gfn[i] = 0x40000 + i;
+    for (unsigned int i = 0; i < 512; i++) gfn[i] = 0x40000 + i;
     check_in(populate(id, 0, gfn, 512), 0, 300, "no memory above max_mem");
-    check_eq(plain(XEN_DOMCTL_unpausedomain, 0), -XEN_EINVAL,
-             "unpause of dom0");
+    check_eq(plain(XEN_DOMCTL_unpausedomain, 0), -XEN_EINVAL, "unpause of dom0");
     check_eq(hvm_set(id, 500, 1), -XEN_EINVAL, "parameter 500");
 }
 

@@ -24,8 +24,8 @@ static void live(unsigned int reason)
     check_eq(guest_wait(&g, 10 * NS_PER_S), reason, name);
     domain_info(g.id, &info);
     format(name, sizeof(name), "%s: state", names[reason]);
-    check_eq(info.flags & (XEN_DOMINF_dying | XEN_DOMINF_hvm_guest |
-                           XEN_DOMINF_shutdown | XEN_DOMINF_hap),
+    check_eq(info.flags &
+                 (XEN_DOMINF_dying | XEN_DOMINF_hvm_guest | XEN_DOMINF_shutdown | XEN_DOMINF_hap),
              XEN_DOMINF_hvm_guest | XEN_DOMINF_shutdown | XEN_DOMINF_hap, name);
     format(line, sizeof(line), "hello from %u", reason);
     check(strcmp(g.said, line) == 0, "its line reached its console");
@@ -40,8 +40,7 @@ void test_main(void)
 
     live(SHUTDOWN_poweroff); /* also what stays allocated after a first use */
     before = free_pages_settled();
-    for (unsigned int reason = 0; reason <= SHUTDOWN_soft_reset; reason++)
-        live(reason);
+    for (unsigned int reason = 0; reason <= SHUTDOWN_soft_reset; reason++) live(reason);
     check(free_pages_return(before), "all memory comes back");
     check_eq(free_pages(), before, "free pages");
 }

@@ -15,8 +15,7 @@ static bool one(void)
 
     guest_create(&g, &(struct guest_config){.cmdline = "role=x", .mib = 24});
     guest_unpause(&g);
-    return guest_wait(&g, 10 * NS_PER_S) == SHUTDOWN_poweroff &&
-           guest_destroy(&g);
+    return guest_wait(&g, 10 * NS_PER_S) == SHUTDOWN_poweroff && guest_destroy(&g);
 }
 
 void test_main(void)
@@ -25,8 +24,7 @@ void test_main(void)
 
     one();
     before = free_pages_settled();
-    for (uint64_t i = 0; i < n; i++)
-        good += one();
+    for (uint64_t i = 0; i < n; i++) good += one();
     check_eq(good, n, "guests that ran and went");
     middle = free_pages();
     check(free_pages_return(before), "all memory comes back");

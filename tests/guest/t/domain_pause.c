@@ -10,8 +10,7 @@ void guest_main(const char *role)
     volatile uint64_t *box = (volatile uint64_t *)0xfeffe000;
 
     (void)role;
-    for (;;)
-        box[8]++;
+    for (;;) box[8]++;
 }
 
 static bool runs(void)

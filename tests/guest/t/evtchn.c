@@ -7,8 +7,7 @@ static struct evtchn_status status(evtchn_port_t port)
 {
     struct evtchn_status s = {.dom = DOMID_SELF, .port = port};
 
-    if (evtchn_op(EVTCHNOP_status, &s))
-        s.status = 99;
+    if (evtchn_op(EVTCHNOP_status, &s)) s.status = 99;
     return s;
 }
 
@@ -29,8 +28,7 @@ static void bind_and_send(evtchn_port_t a)
     check(!port_pending((evtchn_port_t)b), "not pending at the sender");
     check(port_take(a) && !port_pending(a), "pending once at the other end");
     check_eq(port_close((evtchn_port_t)b), 0, "close");
-    check_eq(status((evtchn_port_t)b).status, EVTCHNSTAT_closed,
-             "status: closed");
+    check_eq(status((evtchn_port_t)b).status, EVTCHNSTAT_closed, "status: closed");
     check_eq(status(a).status, EVTCHNSTAT_unbound, "the other end: unbound");
     check(port_send(a) <= 0, "send on an unbound port");
     check_eq(port_send((evtchn_port_t)b), -XEN_EINVAL, "send on a closed port");
@@ -49,8 +47,7 @@ static void upcall(evtchn_port_t a)
     check_eq(vcpu_info()->evtchn_upcall_pending, 0, "masked: no upcall");
     check_eq(port_unmask(a), 0, "unmask");
     check_eq(vcpu_info()->evtchn_upcall_pending, 1, "unmask: upcall");
-    check_eq(vcpu_info()->evtchn_pending_sel, 1ull << a / 64,
-             "unmask: word selected");
+    check_eq(vcpu_info()->evtchn_pending_sel, 1ull << a / 64, "unmask: word selected");
     check_eq(shared->evtchn_mask[a / 64] >> a % 64 & 1, 0, "unmasked");
 }
 
@@ -71,14 +68,11 @@ void test_main(void)
     long a = port_unbound(DOMID_SELF);
     struct evtchn_reset reset = {DOMID_SELF};
 
-    if (!check(a > 0, "alloc_unbound"))
-        return;
-    check_eq(status((evtchn_port_t)a).status, EVTCHNSTAT_unbound,
-             "status: unbound");
+    if (!check(a > 0, "alloc_unbound")) return;
+    check_eq(status((evtchn_port_t)a).status, EVTCHNSTAT_unbound, "status: unbound");
     bind_and_send((evtchn_port_t)a);
     upcall((evtchn_port_t)a);
     refused();
     check_eq(evtchn_op(EVTCHNOP_reset, &reset), 0, "reset");
-    check_eq(status((evtchn_port_t)a).status, EVTCHNSTAT_closed,
-             "reset closes");
+    check_eq(status((evtchn_port_t)a).status, EVTCHNSTAT_closed, "reset closes");
 }

@@ -66,11 +66,9 @@ static long talk(struct guest *a)
     check_eq(guest_call(a, g_take, theirs, 0, 0), 1, "it arrives");
     check_eq(guest_call(a, g_send, theirs, 0, 0), 0, "the guest sends");
     check(port_wait((evtchn_port_t)mine, NS_PER_S), "it arrives");
-    check_eq(g_status(DOMID_SELF, mine, 0), EVTCHNSTAT_interdomain,
-             "interdomain");
+    check_eq(g_status(DOMID_SELF, mine, 0), EVTCHNSTAT_interdomain, "interdomain");
     check_eq(guest_call(a, g_close, theirs, 0, 0), 0, "the guest closes");
-    check_eq(g_status(DOMID_SELF, mine, 0), EVTCHNSTAT_unbound,
-             "dom0's end is unbound");
+    check_eq(g_status(DOMID_SELF, mine, 0), EVTCHNSTAT_unbound, "dom0's end is unbound");
     return mine;
 }
 
@@ -81,16 +79,11 @@ static void refused(struct guest *a, struct guest *b)
     check_eq(guest_call(b, g_bind, a->id, port, 0), -XEN_EINVAL,
              "a port for dom0 is not the neighbour's");
     check(guest_call(b, g_bind, 0, 1, 0) < 0, "nor is one of dom0's");
-    check_eq(guest_call(b, g_send, 900, 0, 0), -XEN_EINVAL,
-             "send on a closed port");
-    check_eq(guest_call(b, g_status, 0, 1, 0), -XEN_EPERM,
-             "a guest does not ask for dom0's ports");
-    check_eq(guest_call(b, g_alloc_for, a->id, b->id, 0), -XEN_EPERM,
-             "nor open a neighbour's");
-    check_eq(guest_call(b, g_reset, a->id, 0, 0), -XEN_EPERM,
-             "nor reset a neighbour");
-    check_eq(g_status(a->id, port, 0), EVTCHNSTAT_unbound,
-             "the neighbour's port is as it was");
+    check_eq(guest_call(b, g_send, 900, 0, 0), -XEN_EINVAL, "send on a closed port");
+    check_eq(guest_call(b, g_status, 0, 1, 0), -XEN_EPERM, "a guest does not ask for dom0's ports");
+    check_eq(guest_call(b, g_alloc_for, a->id, b->id, 0), -XEN_EPERM, "nor open a neighbour's");
+    check_eq(guest_call(b, g_reset, a->id, 0, 0), -XEN_EPERM, "nor reset a neighbour");
+    check_eq(g_status(a->id, port, 0), EVTCHNSTAT_unbound, "the neighbour's port is as it was");
 }
 
 void test_main(void)
@@ -103,15 +96,13 @@ void test_main(void)
     talk(&a);
     refused(&a, &b);
     theirs = guest_call(&a, g_unbound, b.id, 0, 0);
-    check(guest_call(&b, g_bind, a.id, theirs, 0) > 0,
-          "two guests find each other");
+    check(guest_call(&b, g_bind, a.id, theirs, 0) > 0, "two guests find each other");
     theirs = g_alloc_for(a.id, 0, 0);
     check(theirs > 0, "dom0 opens a port on a guest's behalf");
     mine = port_bind(a.id, (evtchn_port_t)theirs);
     check(mine > 0, "and binds it");
     check(guest_destroy(&a), "destroyed while bound");
-    check_eq(g_status(DOMID_SELF, mine, 0), EVTCHNSTAT_unbound,
-             "dom0's end is unbound");
+    check_eq(g_status(DOMID_SELF, mine, 0), EVTCHNSTAT_unbound, "dom0's end is unbound");
     check(port_send((evtchn_port_t)mine) <= 0, "a send goes nowhere");
     check(guest_destroy(&b), "destroyed");
 }

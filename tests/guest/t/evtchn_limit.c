@@ -8,8 +8,7 @@ void test_main(void)
     unsigned int n = 0;
     long last;
 
-    while ((last = port_unbound(DOMID_SELF)) > 0 && n < 5000)
-        n++;
+    while ((last = port_unbound(DOMID_SELF)) > 0 && n < 5000) n++;
     check_in(n, 1000, 1023, "ports");
     check_eq(last, -XEN_ENOSPC, "then no space");
     check_eq(port_close(500), 0, "close one");

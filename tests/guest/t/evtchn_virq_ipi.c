@@ -30,11 +30,9 @@ void test_main(void)
     check_eq(port_send((evtchn_port_t)ipi), 0, "send IPI");
     check(port_take((evtchn_port_t)ipi), "IPI pending");
     move.port = (evtchn_port_t)ipi;
-    check_eq(evtchn_op(EVTCHNOP_bind_vcpu, &move), -XEN_EINVAL,
-             "an IPI does not move");
+    check_eq(evtchn_op(EVTCHNOP_bind_vcpu, &move), -XEN_EINVAL, "an IPI does not move");
     move.port = (evtchn_port_t)port_unbound(DOMID_SELF);
     check_eq(evtchn_op(EVTCHNOP_bind_vcpu, &move), 0, "another port may");
     move.vcpu = 200;
-    check_eq(evtchn_op(EVTCHNOP_bind_vcpu, &move), -XEN_ENOENT,
-             "but not to no vCPU");
+    check_eq(evtchn_op(EVTCHNOP_bind_vcpu, &move), -XEN_ENOENT, "but not to no vCPU");
 }

@@ -7,8 +7,7 @@ static uint8_t page[4][4096] __attribute__((aligned(4096)));
 
 static long share(long ref, long to, long ro)
 {
-    for (unsigned int i = 0; i < 4096; i++)
-        page[ref % 4][i] = (uint8_t)(i * 7);
+    for (unsigned int i = 0; i < 4096; i++) page[ref % 4][i] = (uint8_t)(i * 7);
     grant_access((grant_ref_t)ref, (domid_t)to, page[ref % 4], ro);
     return 0;
 }
@@ -54,14 +53,12 @@ static long copy(struct gnttab_copy op)
 static void good(domid_t d, struct guest *g, uint8_t *mine)
 {
     check_eq(copy(from_guest(d, 20, mine)), 0, "from the guest");
-    check(mine[10] == (uint8_t)(50 * 7) && mine[109] == (uint8_t)(149 * 7),
-          "its bytes");
+    check(mine[10] == (uint8_t)(50 * 7) && mine[109] == (uint8_t)(149 * 7), "its bytes");
     check(mine[9] == 0 && mine[110] == 0, "and no others");
     mine[0] = 0x99;
     check_eq(copy(to_guest(d, 20, mine)), 0, "to the guest");
     check_eq(guest_call(g, byte_of, 20, 50, 0), 0x99, "it sees the byte");
-    check_eq(guest_call(g, byte_of, 20, 49, 0), (uint8_t)(49 * 7),
-             "and the one before as it was");
+    check_eq(guest_call(g, byte_of, 20, 49, 0), (uint8_t)(49 * 7), "and the one before as it was");
 }
 
 static void refused(domid_t d, uint8_t *mine)
@@ -95,8 +92,7 @@ static void batch(domid_t d, uint8_t *mine)
         ops[i].dest.offset = (uint16_t)i;
     }
     check_eq(grant_op(GNTTABOP_copy, ops, 256), 0, "256 at once");
-    for (unsigned int i = 0; i < 256; i++)
-        good += ops[i].status == GNTST_okay;
+    for (unsigned int i = 0; i < 256; i++) good += ops[i].status == GNTST_okay;
     check(good == 255 && ops[100].status < 0, "only the bad one failed");
 }
 

@@ -39,8 +39,7 @@ static long try_map(struct guest *g, grant_ref_t ref, bool ro)
     grant_handle_t h;
     long status = grant_map(g->id, ref, (void *)(uintptr_t)AT, ro, &h);
 
-    if (status == GNTST_okay)
-        grant_unmap((void *)(uintptr_t)AT, h);
+    if (status == GNTST_okay) grant_unmap((void *)(uintptr_t)AT, h);
     return status;
 }
 
@@ -48,26 +47,21 @@ static void write_through(struct guest *g)
 {
     grant_handle_t h, h2;
 
-    check_eq(grant_map(g->id, 10, (void *)(uintptr_t)AT, false, &h), 0,
-             "map for writing");
+    check_eq(grant_map(g->id, 10, (void *)(uintptr_t)AT, false, &h), 0, "map for writing");
     check_eq(AT[0], 0xabcd000a, "the guest's content");
     AT[5] = 77;
     check_eq(guest_call(g, word_of, 10, 5, 0), 77, "the guest sees the write");
     check_eq(guest_call(g, flags_of, 10, 0, 0) & (GTF_reading | GTF_writing),
              GTF_reading | GTF_writing, "entry: in use");
-    check_eq(grant_map(g->id, 10, WINDOW_PAGE(101), true, &h2), 0,
-             "map it a second time");
+    check_eq(grant_map(g->id, 10, WINDOW_PAGE(101), true, &h2), 0, "map it a second time");
     check(h != h2, "another handle");
     check_eq(grant_unmap(WINDOW_PAGE(101), h2), 0, "unmap the second");
     check(guest_call(g, flags_of, 10, 0, 0) & GTF_writing, "still in use");
     check_eq(grant_unmap((void *)(uintptr_t)AT, h), 0, "unmap");
-    check_eq(guest_call(g, flags_of, 10, 0, 0) & (GTF_reading | GTF_writing), 0,
-             "entry: free");
+    check_eq(guest_call(g, flags_of, 10, 0, 0) & (GTF_reading | GTF_writing), 0, "entry: free");
     check_eq(AT[0], -1, "a hole is left");
-    check_eq(grant_unmap((void *)(uintptr_t)AT, h), GNTST_bad_handle,
-             "unmap twice");
-    check_eq(grant_unmap((void *)(uintptr_t)AT, 0xffff), GNTST_bad_handle,
-             "no such handle");
+    check_eq(grant_unmap((void *)(uintptr_t)AT, h), GNTST_bad_handle, "unmap twice");
+    check_eq(grant_unmap((void *)(uintptr_t)AT, 0xffff), GNTST_bad_handle, "no such handle");
 }
 
 static void read_only(struct guest *g)
@@ -78,8 +72,8 @@ static void read_only(struct guest *g)
     check_eq(grant_map(g->id, 11, (void *)(uintptr_t)AT, true, &h), 0,
              "read-only grant: for reading");
     check_eq(AT[0], 0xabcd000b, "the guest's content");
-    check_eq(guest_call(g, flags_of, 11, 0, 0) & (GTF_reading | GTF_writing),
-             GTF_reading, "entry: being read");
+    check_eq(guest_call(g, flags_of, 11, 0, 0) & (GTF_reading | GTF_writing), GTF_reading,
+             "entry: being read");
     check_eq(grant_unmap((void *)(uintptr_t)AT, h), 0, "unmap");
 }
 
@@ -90,10 +84,9 @@ static void refused(struct guest *g)
     check(try_map(g, 14, false) < 0, "granted, but there is no frame");
     check_eq(try_map(g, 1u << 20, false), GNTST_bad_gntref, "no such entry");
     check_eq(try_map(g, ~0u, false), GNTST_bad_gntref, "entry -1");
-    check_eq(try_map(&(struct guest){.id = 0x7000}, 10, false),
-             GNTST_bad_domain, "no such domain");
-    check(HC(__HYPERVISOR_grant_table_op, GNTTABOP_map_grant_ref,
-             0x7f0000000000, 1, 0) == -XEN_EFAULT,
+    check_eq(try_map(&(struct guest){.id = 0x7000}, 10, false), GNTST_bad_domain, "no such domain");
+    check(HC(__HYPERVISOR_grant_table_op, GNTTABOP_map_grant_ref, 0x7f0000000000, 1, 0) ==
+              -XEN_EFAULT,
           "list in a hole");
 }
 

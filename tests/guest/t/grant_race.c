@@ -41,26 +41,20 @@ static void batch(unsigned int cpu)
     unsigned int n = 0;
 
     for (unsigned int i = 0; i < BATCH; i++)
-        m[i] = (struct gnttab_map_grant_ref){
-            .host_addr = (uint64_t)WINDOW_PAGE(100 + 32 * cpu + i),
-            .flags = GNTMAP_host_map,
-            .ref = 20 + i,
-            .dom = victim};
-    if (grant_op(GNTTABOP_map_grant_ref, m, BATCH))
-        wrong++;
+        m[i] = (struct gnttab_map_grant_ref){.host_addr = (uint64_t)WINDOW_PAGE(100 + 32 * cpu + i),
+                                             .flags = GNTMAP_host_map,
+                                             .ref = 20 + i,
+                                             .dom = victim};
+    if (grant_op(GNTTABOP_map_grant_ref, m, BATCH)) wrong++;
     for (unsigned int i = 0; i < BATCH; i++) {
-        if (m[i].status != GNTST_okay)
-            continue;
-        if (*(volatile uint8_t *)m[i].host_addr != 0x40 + i)
-            wrong++;
-        u[n++] = (struct gnttab_unmap_grant_ref){.host_addr = m[i].host_addr,
-                                                 .handle = m[i].handle};
+        if (m[i].status != GNTST_okay) continue;
+        if (*(volatile uint8_t *)m[i].host_addr != 0x40 + i) wrong++;
+        u[n++] =
+            (struct gnttab_unmap_grant_ref){.host_addr = m[i].host_addr, .handle = m[i].handle};
     }
     maps[cpu] += n;
-    if (n && grant_op(GNTTABOP_unmap_grant_ref, u, n))
-        wrong++;
-    for (unsigned int i = 0; i < n; i++)
-        wrong += u[i].status != GNTST_okay;
+    if (n && grant_op(GNTTABOP_unmap_grant_ref, u, n)) wrong++;
+    for (unsigned int i = 0; i < n; i++) wrong += u[i].status != GNTST_okay;
 }
 
 static void work(void *arg)
@@ -68,8 +62,7 @@ static void work(void *arg)
     uint64_t end = now() + 30 * NS_PER_S; /* a slow emulator's limit */
     unsigned int cpu = this_cpu()->index;
 
-    while (arg ? !stop : maps[cpu] <= 10 * BATCH && now() < end)
-        batch(cpu);
+    while (arg ? !stop : maps[cpu] <= 10 * BATCH && now() < end) batch(cpu);
 }
 
 void test_main(void)
@@ -78,8 +71,7 @@ void test_main(void)
     struct guest g;
 
     apic_enable(true);
-    if (!check(cpu_start(1), "second CPU"))
-        return;
+    if (!check(cpu_start(1), "second CPU")) return;
     servant_start(&g, 0);
     victim = g.id;
     guest_call(&g, share, 0, 0, 0);

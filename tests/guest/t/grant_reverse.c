@@ -18,8 +18,7 @@ static long share(long ref, long to, long c)
 static long map(long of, long ref, long c)
 {
     (void)c;
-    return grant_map((domid_t)of, (grant_ref_t)ref, WINDOW_PAGE(100), false,
-                     &handle);
+    return grant_map((domid_t)of, (grant_ref_t)ref, WINDOW_PAGE(100), false, &handle);
 }
 static long unmap(long a, long b, long c)
 {
@@ -44,8 +43,7 @@ static long read_page(long n, long b, long c)
 }
 static unsigned int in_use(grant_ref_t ref)
 {
-    return ((volatile grant_entry_v1_t *)grants())[ref].flags &
-           (GTF_reading | GTF_writing);
+    return ((volatile grant_entry_v1_t *)grants())[ref].flags & (GTF_reading | GTF_writing);
 }
 
 void test_main(void)

@@ -6,14 +6,12 @@
 
 static long acquire(domid_t d, void *at, uint32_t frame, uint32_t n)
 {
-    uint64_t gfn[4] = {gfn_of(at), gfn_of(at) + 1, gfn_of(at) + 2,
-                       gfn_of(at) + 3};
-    struct xen_mem_acquire_resource op = {
-        .domid = d,
-        .type = XENMEM_resource_grant_table,
-        .id = XENMEM_resource_grant_table_id_shared,
-        .nr_frames = n,
-        .frame = frame};
+    uint64_t gfn[4] = {gfn_of(at), gfn_of(at) + 1, gfn_of(at) + 2, gfn_of(at) + 3};
+    struct xen_mem_acquire_resource op = {.domid = d,
+                                          .type = XENMEM_resource_grant_table,
+                                          .id = XENMEM_resource_grant_table_id_shared,
+                                          .nr_frames = n,
+                                          .frame = frame};
 
     set_xen_guest_handle(op.frame_list, gfn);
     return memory_op(XENMEM_acquire_resource, &op);
@@ -24,8 +22,7 @@ static long entry(long ref, long b, long c)
     volatile grant_entry_v1_t *e = (grant_entry_v1_t *)grants() + ref;
 
     (void)b, (void)c;
-    return (long)((uint64_t)e->frame << 32 | (uint64_t)e->domid << 16 |
-                  e->flags);
+    return (long)((uint64_t)e->frame << 32 | (uint64_t)e->domid << 16 | e->flags);
 }
 
 static void seed(void *table, grant_ref_t ref, uint32_t frame)
@@ -39,8 +36,7 @@ static void seed(void *table, grant_ref_t ref, uint32_t frame)
 
 void test_main(void)
 {
-    struct xen_mem_acquire_resource size = {.type =
-                                                XENMEM_resource_grant_table};
+    struct xen_mem_acquire_resource size = {.type = XENMEM_resource_grant_table};
     void *at = WINDOW_PAGE(100), *at2 = WINDOW_PAGE(110);
     grant_handle_t h;
     struct guest g;
@@ -60,8 +56,7 @@ void test_main(void)
     check_eq(add_to_physmap(g.id, XENMAPSPACE_grant_table, 0, scratch), 0,
              "map it there for the guest");
     if (foreign_map(at2, g.id, scratch, 1) == 0) {
-        check_eq(((volatile grant_entry_v1_t *)at2)[0].frame, 0xfefff,
-                 "the same frame for us");
+        check_eq(((volatile grant_entry_v1_t *)at2)[0].frame, 0xfefff, "the same frame for us");
         foreign_unmap(at2, 1);
     } else {
         skip("the scratch frame for us", "refused: acquire instead");

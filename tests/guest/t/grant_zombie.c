@@ -28,18 +28,15 @@ static void die(bool by_grant, const char *name)
                       : foreign_map(WINDOW_PAGE(100), g.id, gfn_of(page), 1),
              0, "mapped");
     check(!guest_destroy(&g), "destroyed, but not gone");
-    check(domain_info(g.id, &info) && (info.flags & XEN_DOMINF_dying),
-          "listed as dying");
+    check(domain_info(g.id, &info) && (info.flags & XEN_DOMINF_dying), "listed as dying");
     check_eq(at[0], 0x600df00d, "the page is as it was");
     at[1] = 1;
     check_eq(at[1], 1, "and can be written");
-    check(domain_unpause(g.id) != 0 || at[0] == 0x600df00d,
-          "the dead do not run");
+    check(domain_unpause(g.id) != 0 || at[0] == 0x600df00d, "the dead do not run");
     if (by_grant)
         check_eq(grant_unmap(WINDOW_PAGE(100), h), 0, "unmapped");
     else
-        check_eq(remove_from_physmap(DOMID_SELF, gfn_of(WINDOW_PAGE(100))), 0,
-                 "unmapped");
+        check_eq(remove_from_physmap(DOMID_SELF, gfn_of(WINDOW_PAGE(100))), 0, "unmapped");
     nap(50 * NS_PER_MS);
     check(!domain_info(g.id, &info), "now it is gone");
     check_eq(at[0], -1, "a hole is left");

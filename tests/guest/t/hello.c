@@ -9,6 +9,5 @@ void test_main(void)
     check(start_info->version <= 1, "start info version");
     check(xen_leaf != 0, "CPUID names Xen");
     check(now() > 0, "the clock runs");
-    if (is_dom0)
-        check(start_info->rsdp_paddr != 0, "dom0 has an RSDP");
+    if (is_dom0) check(start_info->rsdp_paddr != 0, "dom0 has an RSDP");
 }

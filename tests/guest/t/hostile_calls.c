@@ -65,8 +65,7 @@ static long g_remote_shutdown(long dom, long b, long c)
 static long g_memory(long cmd, long dom, long c)
 {
     static uint64_t list[64];
-    struct xen_memory_reservation op = {
-        .nr_extents = 1, .extent_order = 0, .domid = (domid_t)dom};
+    struct xen_memory_reservation op = {.nr_extents = 1, .extent_order = 0, .domid = (domid_t)dom};
 
     (void)c;
     list[0] = 0x1000;
@@ -106,23 +105,16 @@ static void control_calls(struct guest *a, struct guest *b)
 
     for (long cmd = 0; cmd < 100; cmd++)
         for (unsigned int i = 0; i < 3; i++)
-            if (guest_call(a, g_domctl, cmd,
-                           i == 0   ? 0
-                           : i == 1 ? b->id
-                                    : a->id,
-                           0) >= 0)
+            if (guest_call(a, g_domctl, cmd, i == 0 ? 0 : i == 1 ? b->id : a->id, 0) >= 0)
                 print("domctl %ld allowed\n", cmd), allowed++;
-    for (long cmd = 1000; cmd < 1004; cmd++)
-        allowed += guest_call(a, g_domctl, cmd, b->id, 0) >= 0;
+    for (long cmd = 1000; cmd < 1004; cmd++) allowed += guest_call(a, g_domctl, cmd, b->id, 0) >= 0;
     check_eq(allowed, 0, "no domctl, on dom0, a neighbour or itself");
     allowed = 0;
     for (long cmd = 0; cmd < 40; cmd++)
-        if (guest_call(a, g_sysctl, cmd, 0, 0) >= 0)
-            print("sysctl %ld allowed\n", cmd), allowed++;
+        if (guest_call(a, g_sysctl, cmd, 0, 0) >= 0) print("sysctl %ld allowed\n", cmd), allowed++;
     check_eq(allowed, 0, "no sysctl");
     allowed = 0;
-    for (long cmd = 0; cmd < 70; cmd++)
-        allowed += guest_call(a, g_platform, cmd, 0, 0) >= 0;
+    for (long cmd = 0; cmd < 70; cmd++) allowed += guest_call(a, g_platform, cmd, 0, 0) >= 0;
     check_eq(allowed, 0, "no platform_op");
     allowed = 0;
     for (long cmd = 0; cmd < 40; cmd++)
@@ -133,31 +125,24 @@ static void control_calls(struct guest *a, struct guest *b)
 
 static void other_calls(struct guest *a, struct guest *b)
 {
-    check_eq(guest_call(a, g_console, CONSOLEIO_write, 0, 0), -XEN_EPERM,
-             "no console write");
-    check_eq(guest_call(a, g_console, CONSOLEIO_read, 0, 0), -XEN_EPERM,
-             "no console read");
+    check_eq(guest_call(a, g_console, CONSOLEIO_write, 0, 0), -XEN_EPERM, "no console write");
+    check_eq(guest_call(a, g_console, CONSOLEIO_read, 0, 0), -XEN_EPERM, "no console read");
     for (long i = 0; i < 2; i++) {
         long d = i ? b->id : 0;
 
-        check_eq(guest_call(a, g_set_param, d, HVM_PARAM_STORE_PFN, 1),
-                 -XEN_EPERM, i ? "neighbour's parameter" : "dom0's parameter");
-        check_eq(guest_call(a, g_get_param, d, HVM_PARAM_STORE_PFN, 0),
-                 -XEN_EPERM, "nor to read one");
-        check_eq(guest_call(a, g_remote_shutdown, d, 0, 0), -XEN_EPERM,
-                 "no shutdown of others");
-        check(guest_call(a, g_setup_table, d, 0, 0) < 0,
-              "no grant table of others");
+        check_eq(guest_call(a, g_set_param, d, HVM_PARAM_STORE_PFN, 1), -XEN_EPERM,
+                 i ? "neighbour's parameter" : "dom0's parameter");
+        check_eq(guest_call(a, g_get_param, d, HVM_PARAM_STORE_PFN, 0), -XEN_EPERM,
+                 "nor to read one");
+        check_eq(guest_call(a, g_remote_shutdown, d, 0, 0), -XEN_EPERM, "no shutdown of others");
+        check(guest_call(a, g_setup_table, d, 0, 0) < 0, "no grant table of others");
         check(guest_call(a, g_acquire, d, 1, 0) < 0, "no resource of others");
-        check(guest_call(a, g_memory, XENMEM_claim_pages, d, 0) < 0,
-              "no claim");
+        check(guest_call(a, g_memory, XENMEM_claim_pages, d, 0) < 0, "no claim");
     }
-    check_eq(guest_call(a, g_set_param, a->id, HVM_PARAM_STORE_PFN, 1),
-             -XEN_EPERM, "nor its own store page");
-    check(guest_call(a, g_memory, XENMEM_set_memory_map, a->id, 0) < 0,
-          "nor its own memory map");
-    check(guest_call(a, g_memory, XENMEM_machine_memory_map, 0, 0) < 0,
-          "nor the machine's");
+    check_eq(guest_call(a, g_set_param, a->id, HVM_PARAM_STORE_PFN, 1), -XEN_EPERM,
+             "nor its own store page");
+    check(guest_call(a, g_memory, XENMEM_set_memory_map, a->id, 0) < 0, "nor its own memory map");
+    check(guest_call(a, g_memory, XENMEM_machine_memory_map, 0, 0) < 0, "nor the machine's");
 }
 
 void test_main(void)
@@ -169,10 +154,8 @@ void test_main(void)
     servant_start(&b, 1);
     control_calls(&a, &b);
     other_calls(&a, &b);
-    check_eq(guest_call(&b, g_word, 0, 0, 0), VICTIM_WORD,
-             "the neighbour answers");
-    check(domain_info(a.id, &info) &&
-              !(info.flags & (XEN_DOMINF_shutdown | XEN_DOMINF_dying)),
+    check_eq(guest_call(&b, g_word, 0, 0, 0), VICTIM_WORD, "the neighbour answers");
+    check(domain_info(a.id, &info) && !(info.flags & (XEN_DOMINF_shutdown | XEN_DOMINF_dying)),
           "the attacker itself still runs");
     check(guest_destroy(&a), "destroyed");
     check(guest_destroy(&b), "destroyed");

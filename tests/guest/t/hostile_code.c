@@ -38,12 +38,9 @@ void guest_main(const char *role)
 {
     static uint64_t tables[512] __attribute__((aligned(4096)));
 
-    if (strncmp(role, "triple", 6) == 0)
-        no_idt();
-    if (strncmp(role, "garbage", 7) == 0)
-        garbage(argument("seed=", 1));
-    if (strncmp(role, "hole", 4) == 0)
-        ((void (*)(void))0x70000000)(); /* executes all ones */
+    if (strncmp(role, "triple", 6) == 0) no_idt();
+    if (strncmp(role, "garbage", 7) == 0) garbage(argument("seed=", 1));
+    if (strncmp(role, "hole", 4) == 0) ((void (*)(void))0x70000000)(); /* executes all ones */
     if (strncmp(role, "device", 6) == 0)
         ((void (*)(void))0xfee00000)();  /* executes the local APIC */
     if (strncmp(role, "tables", 6) == 0) /* page tables in a hole */
@@ -54,15 +51,11 @@ void guest_main(const char *role)
     }
     if (strncmp(role, "paging", 6) == 0)
         set_cr0(0x11); /* long mode without paging: #GP, then what it likes */
-    if (strncmp(role, "cr4", 3) == 0)
-        asm volatile("mov %0, %%cr4" ::"r"(1ull << 50 | 0x620));
-    if (strncmp(role, "vmrun", 5) == 0)
-        asm volatile("vmrun" ::"a"(tables));
+    if (strncmp(role, "cr4", 3) == 0) asm volatile("mov %0, %%cr4" ::"r"(1ull << 50 | 0x620));
+    if (strncmp(role, "vmrun", 5) == 0) asm volatile("vmrun" ::"a"(tables));
     if (strncmp(role, "halt", 4) == 0)
-        for (;;)
-            asm volatile("cli; hlt");
-    for (;;)
-        cpu_relax();
+        for (;;) asm volatile("cli; hlt");
+    for (;;) cpu_relax();
 }
 
 static long answer(long a, long b, long c)
@@ -93,20 +86,17 @@ static long run(const char *role, uint64_t ns, struct guest *friend)
 
 void test_main(void)
 {
-    static const char *const roles[] = {"hole", "device", "tables", "far",
-                                        "vmrun"};
+    static const char *const roles[] = {"hole", "device", "tables", "far", "vmrun"};
     struct guest friend;
     uint64_t before;
     char role[32];
 
     servant_start(&friend, 0);
-    check_eq(run("triple", 5 * NS_PER_S, &friend), SHUTDOWN_reboot,
-             "a triple fault is a reboot");
+    check_eq(run("triple", 5 * NS_PER_S, &friend), SHUTDOWN_reboot, "a triple fault is a reboot");
     before = free_pages_settled();
     for (unsigned int i = 0; i < sizeof(roles) / sizeof(*roles); i++)
         check(run(roles[i], 3 * NS_PER_S, &friend) > 0, "it ended");
-    check(run("halt", NS_PER_S / 2, &friend) <= SHUTDOWN_poweroff,
-          "halted for ever, or off");
+    check(run("halt", NS_PER_S / 2, &friend) <= SHUTDOWN_poweroff, "halted for ever, or off");
     /* Where the processor does not refuse it (QEMU's), it is the guest's
      * loss: it ends, or goes wrong by itself. */
     run("paging", NS_PER_S, &friend);

@@ -25,22 +25,14 @@ static uint64_t random(void)
 static uint64_t value(void)
 {
     switch (random() % 8) {
-    case 0:
-        return random() % 64;
-    case 1:
-        return (uint64_t)buffer + random() % 4096;
-    case 2:
-        return random();
-    case 3:
-        return random() & 0xffffffff;
-    case 4:
-        return 0x1800 + random() % 0x1000; /* frames, domain ids */
-    case 5:
-        return 0x7ff0 + random() % 16;
-    case 6:
-        return ~0ull << random() % 64;
-    default:
-        return (uint64_t)buffer;
+    case 0: return random() % 64;
+    case 1: return (uint64_t)buffer + random() % 4096;
+    case 2: return random();
+    case 3: return random() & 0xffffffff;
+    case 4: return 0x1800 + random() % 0x1000; /* frames, domain ids */
+    case 5: return 0x7ff0 + random() % 16;
+    case 6: return ~0ull << random() % 64;
+    default: return (uint64_t)buffer;
     }
 }
 
@@ -48,23 +40,18 @@ static void one_call(void)
 {
     static const uint8_t numbers[] = {12, 17, 18, 20, 24, 29, 32, 34, 35,
                                       36, 7,  33, 21, 13, 15, 41, 27, 39};
-    uint64_t nr =
-        random() % 16 ? numbers[random() % sizeof(numbers)] : random() % 70;
+    uint64_t nr = random() % 16 ? numbers[random() % sizeof(numbers)] : random() % 70;
     uint64_t first = random() % 4 ? random() % 48 : value();
 
-    for (unsigned int i = 0; i < 24; i++)
-        buffer[i] = value();
+    for (unsigned int i = 0; i < 24; i++) buffer[i] = value();
     if (nr == __HYPERVISOR_sched_op && first != SCHEDOP_yield)
         return; /* may end or stop it by right */
-    if (nr == __HYPERVISOR_vcpu_op &&
-        (first == VCPUOP_down || first == VCPUOP_send_nmi))
-        return;
+    if (nr == __HYPERVISOR_vcpu_op && (first == VCPUOP_down || first == VCPUOP_send_nmi)) return;
     if (nr == __HYPERVISOR_domctl || nr == __HYPERVISOR_sysctl) {
         buffer[0] = random() % 90; /* the command; then the version */
-        buffer[0] |=
-            (nr == __HYPERVISOR_domctl ? (uint64_t)XEN_DOMCTL_INTERFACE_VERSION
-                                       : (uint64_t)XEN_SYSCTL_INTERFACE_VERSION)
-            << 32;
+        buffer[0] |= (nr == __HYPERVISOR_domctl ? (uint64_t)XEN_DOMCTL_INTERFACE_VERSION
+                                                : (uint64_t)XEN_SYSCTL_INTERFACE_VERSION)
+                     << 32;
         first = (uint64_t)buffer;
     }
     if (nr == __HYPERVISOR_multicall) {
@@ -82,8 +69,7 @@ static void many_calls(void *arg)
 {
     uint64_t calls = *(uint64_t *)arg;
 
-    for (uint64_t i = 0; i < calls; i++)
-        one_call(), BOX[9] = i + 1;
+    for (uint64_t i = 0; i < calls; i++) one_call(), BOX[9] = i + 1;
 }
 
 void guest_main(const char *role)
@@ -95,8 +81,7 @@ void guest_main(const char *role)
     states[1] = seed * 0xc2b2ae3d27d4eb4full | 1;
     if (argument("cpus=", 1) == 2) {
         apic_enable(true);
-        if (cpu_start(1))
-            cpu_run_async(1, many_calls, &calls);
+        if (cpu_start(1)) cpu_run_async(1, many_calls, &calls);
     }
     many_calls(&calls);
 }
@@ -115,14 +100,12 @@ static void attack(uint64_t seed, uint64_t calls, uint64_t *done)
     long reason;
 
     /* Every second guest does it on two vCPUs at once. */
-    format(line, sizeof(line), "role=x seed=%lu calls=%lu cpus=%lu", seed,
-           calls, seed % 2 + 1);
-    guest_create(
-        &g, &(struct guest_config){.cmdline = line, .vcpus = 2, .slot = 1});
+    format(line, sizeof(line), "role=x seed=%lu calls=%lu cpus=%lu", seed, calls, seed % 2 + 1);
+    guest_create(&g, &(struct guest_config){.cmdline = line, .vcpus = 2, .slot = 1});
     guest_unpause(&g);
     reason = guest_wait(&g, 30 * NS_PER_S);
-    print("seed %lu: %lu calls, ended with %ld; last %lu(%lu)\n", seed,
-          g.box[9], reason, g.box[10], g.box[11]);
+    print("seed %lu: %lu calls, ended with %ld; last %lu(%lu)\n", seed, g.box[9], reason, g.box[10],
+          g.box[11]);
     *done += g.box[9];
     check(domain_info(g.id, &info), "dom0 still sees it");
     check(guest_destroy(&g), "destroyed");
@@ -139,8 +122,7 @@ void test_main(void)
     before = free_pages_settled();
     for (uint64_t i = 0; i < rounds; i++) {
         attack(first + i, calls, &done);
-        check_eq(guest_call(&friend, answer, 21, 0, 0), 42,
-                 "the neighbour answers");
+        check_eq(guest_call(&friend, answer, 21, 0, 0), 42, "the neighbour answers");
     }
     check(done > 2000, "calls made");
     free_pages_return(before);

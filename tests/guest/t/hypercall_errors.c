@@ -9,8 +9,7 @@ static uint8_t user_stack[4096] __attribute__((aligned(16)));
 
 static void no_such_call(void)
 {
-    static const uint16_t none[] = {0,  1,  2,  10, 14, 23, 28,  30,
-                                    37, 38, 48, 56, 63, 64, 255, 4096};
+    static const uint16_t none[] = {0, 1, 2, 10, 14, 23, 28, 30, 37, 38, 48, 56, 63, 64, 255, 4096};
     char name[32];
 
     for (unsigned int i = 0; i < sizeof(none) / sizeof(*none); i++) {
@@ -35,17 +34,12 @@ static void bad_pointers(void)
 {
     struct xen_memory_map op = {.nr_entries = 128};
 
-    check_eq(memory_op(XENMEM_memory_map, HOLE), -XEN_EFAULT,
-             "argument in a hole");
+    check_eq(memory_op(XENMEM_memory_map, HOLE), -XEN_EFAULT, "argument in a hole");
     set_xen_guest_handle(op.buffer, HOLE);
-    check_eq(memory_op(XENMEM_memory_map, &op), -XEN_EFAULT,
-             "result in a hole");
-    check_eq(evtchn_op(EVTCHNOP_send, HOLE), -XEN_EFAULT,
-             "event argument in a hole");
-    check_eq(HC(__HYPERVISOR_domctl, HOLE, 0, 0, 0), -XEN_EFAULT,
-             "domctl in a hole");
-    check_eq(HC(__HYPERVISOR_sysctl, HOLE, 0, 0, 0), -XEN_EFAULT,
-             "sysctl in a hole");
+    check_eq(memory_op(XENMEM_memory_map, &op), -XEN_EFAULT, "result in a hole");
+    check_eq(evtchn_op(EVTCHNOP_send, HOLE), -XEN_EFAULT, "event argument in a hole");
+    check_eq(HC(__HYPERVISOR_domctl, HOLE, 0, 0, 0), -XEN_EFAULT, "domctl in a hole");
+    check_eq(HC(__HYPERVISOR_sysctl, HOLE, 0, 0, 0), -XEN_EFAULT, "sysctl in a hole");
 }
 
 static long call_version(void)
@@ -59,12 +53,9 @@ static void versions(void)
     struct xen_sysctl s = {.interface_version = 0x14};
     struct xen_platform_op p = {.interface_version = 1};
 
-    check_eq(HC(__HYPERVISOR_domctl, &d, 0, 0, 0), -XEN_EACCES,
-             "domctl of another version");
-    check_eq(HC(__HYPERVISOR_sysctl, &s, 0, 0, 0), -XEN_EACCES,
-             "sysctl of another version");
-    check(HC(__HYPERVISOR_platform_op, &p, 0, 0, 0) < 0,
-          "platform_op of another version");
+    check_eq(HC(__HYPERVISOR_domctl, &d, 0, 0, 0), -XEN_EACCES, "domctl of another version");
+    check_eq(HC(__HYPERVISOR_sysctl, &s, 0, 0, 0), -XEN_EACCES, "sysctl of another version");
+    check(HC(__HYPERVISOR_platform_op, &p, 0, 0, 0) < 0, "platform_op of another version");
 }
 
 void test_main(void)
@@ -73,7 +64,7 @@ void test_main(void)
     no_such_operation();
     bad_pointers();
     versions();
-    check_eq(user_call(call_version, user_stack + sizeof(user_stack)),
-             -XEN_EPERM, "hypercall from ring 3");
+    check_eq(user_call(call_version, user_stack + sizeof(user_stack)), -XEN_EPERM,
+             "hypercall from ring 3");
     check_eq(call_version(), 0x40011, "hypercall from ring 0");
 }

@@ -44,14 +44,11 @@ void test_main(void)
         int vector;
         const char *name;
     } list[] = {
-        {i_vmrun, UD, "VMRUN"},     {i_vmload, UD, "VMLOAD"},
-        {i_vmsave, UD, "VMSAVE"},   {i_stgi, UD, "STGI"},
-        {i_clgi, UD, "CLGI"},       {i_skinit, UD, "SKINIT"},
-        {i_invlpga, UD, "INVLPGA"}, {i_monitor, UD, "MONITOR"},
-        {i_mwait, UD, "MWAIT"},     {i_vmxon, UD, "VMXON"},
-        {i_ud2, UD, "UD2"},         {i_wbinvd, -1, "WBINVD"},
-        {i_pause, -1, "PAUSE"},     {i_int3, 3, "INT3"},
-        {divide, 0, "divide by 0"},
+        {i_vmrun, UD, "VMRUN"},     {i_vmload, UD, "VMLOAD"},   {i_vmsave, UD, "VMSAVE"},
+        {i_stgi, UD, "STGI"},       {i_clgi, UD, "CLGI"},       {i_skinit, UD, "SKINIT"},
+        {i_invlpga, UD, "INVLPGA"}, {i_monitor, UD, "MONITOR"}, {i_mwait, UD, "MWAIT"},
+        {i_vmxon, UD, "VMXON"},     {i_ud2, UD, "UD2"},         {i_wbinvd, -1, "WBINVD"},
+        {i_pause, -1, "PAUSE"},     {i_int3, 3, "INT3"},        {divide, 0, "divide by 0"},
     };
     uint64_t cr0, before;
 

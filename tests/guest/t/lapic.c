@@ -77,10 +77,8 @@ static void x2_rules(void)
     check_eq(try_rdmsr(0x831, NULL), GP, "ICR2 does not exist");
     check_eq(try_wrmsr(0x808, 0x100), GP, "TPR of 0x100");
     check_eq(rdmsr(0x80d), 1, "logical id of APIC 0");
-    check_eq(try_wrmsr(MSR_APIC_BASE, base & ~0x400ull), GP,
-             "x2APIC to xAPIC at once");
-    check_eq(try_wrmsr(MSR_APIC_BASE, base & ~0x800ull), GP,
-             "x2APIC without enable");
+    check_eq(try_wrmsr(MSR_APIC_BASE, base & ~0x400ull), GP, "x2APIC to xAPIC at once");
+    check_eq(try_wrmsr(MSR_APIC_BASE, base & ~0x800ull), GP, "x2APIC without enable");
     check_eq(rdmsr(MSR_APIC_BASE), base, "still in x2APIC mode");
 }
 

@@ -18,8 +18,7 @@ static unsigned int during(uint64_t ns)
 
     irq_count[VECTOR] = 0;
     irq_enable();
-    while (now() < end)
-        cpu_relax();
+    while (now() < end) cpu_relax();
     irq_disable();
     return irq_count[VECTOR];
 }

@@ -8,15 +8,13 @@ static uint64_t list[1024];
 static long take(long n, long b, long c)
 {
     (void)b, (void)c;
-    for (long i = 0; i < n; i++)
-        list[i] = 0x40000 + (uint64_t)i;
+    for (long i = 0; i < n; i++) list[i] = 0x40000 + (uint64_t)i;
     return populate(DOMID_SELF, 0, list, (unsigned long)n);
 }
 static long give(long n, long b, long c)
 {
     (void)b, (void)c;
-    for (long i = 0; i < n; i++)
-        list[i] = 0x40000 + (uint64_t)i;
+    for (long i = 0; i < n; i++) list[i] = 0x40000 + (uint64_t)i;
     return decrease(DOMID_SELF, 0, list, (unsigned long)n);
 }
 

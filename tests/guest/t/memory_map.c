@@ -28,18 +28,14 @@ void test_main(void)
     check_eq(get(&n), 0, "memory_map");
     check_in(n, is_dom0 ? 3 : 1, 127, "entries");
     for (unsigned int i = 0; i < n && i < 128; i++) {
-        if (i && map[i].addr < map[i - 1].addr + map[i - 1].size)
-            sorted = false;
-        if (map[i].type != 1)
-            continue;
+        if (i && map[i].addr < map[i - 1].addr + map[i - 1].size) sorted = false;
+        if (map[i].type != 1) continue;
         ram += map[i].size;
-        if (map[i].addr <= 0x1000000 && map[i].addr + map[i].size > 0x1400000)
-            image = true;
+        if (map[i].addr <= 0x1000000 && map[i].addr + map[i].size > 0x1400000) image = true;
     }
     check(sorted, "sorted, no overlap");
     check(image, "our image is in RAM");
-    check_in((long)(ram >> 10), (long)(want >> 10) - 2048, (long)(want >> 10),
-             "RAM in KiB");
+    check_in((long)(ram >> 10), (long)(want >> 10) - 2048, (long)(want >> 10), "RAM in KiB");
     memset(map, 0, sizeof(map));
     check_eq(get(&one), 0, "memory_map with one entry");
     check(one == 1 && map[1].size == 0, "only one entry written");

@@ -11,8 +11,7 @@ static const struct {
 } forbidden[] = {
     {0x0000003a, "FEATURE_CONTROL"}, {0x00000480, "VMX_BASIC"},
 
-    {0x12345678, "no MSR at all"},   {0x40000123, "no hypervisor MSR"},
-    {0xffffffff, "the last"},
+    {0x12345678, "no MSR at all"},   {0x40000123, "no hypervisor MSR"}, {0xffffffff, "the last"},
 };
 
 static void deny(void)
@@ -85,8 +84,7 @@ static void tsc(void)
     check(a >> 50 == 1 && a - (1ull << 50) < 10000000000, "TSC written");
     a = now();
     delay(NS_PER_MS);
-    check_in((long)(now() - a), NS_PER_MS, 100 * NS_PER_MS,
-             "clock after a TSC write");
+    check_in((long)(now() - a), NS_PER_MS, 100 * NS_PER_MS, "clock after a TSC write");
 }
 
 void test_main(void)

@@ -7,16 +7,14 @@ static void send(void *arg)
 {
     (void)arg;
     vcpu_op(VCPUOP_send_nmi, 0, 0);
-    for (unsigned int i = 0; i < 10; i++)
-        version_op(XENVER_version, 0);
+    for (unsigned int i = 0; i < 10; i++) version_op(XENVER_version, 0);
 }
 
 static void send_ipi(void *arg)
 {
     (void)arg;
     apic_ipi(0, 0x4400); /* NMI, to APIC 0 */
-    for (unsigned int i = 0; i < 10; i++)
-        version_op(XENVER_version, 0);
+    for (unsigned int i = 0; i < 10; i++) version_op(XENVER_version, 0);
 }
 
 void test_main(void)

@@ -18,9 +18,7 @@ void test_main(void)
     check_eq(gfn[2], XEN_DOMCTL_PFINFO_XTAB, "nothing");
     check_eq(gfn[3], XEN_DOMCTL_PFINFO_NOTAB, "a special page");
     op.u.getpageframeinfo3.num = 100000;
-    check(domctl(&op, XEN_DOMCTL_getpageframeinfo3, g.id) < 0,
-          "100000 at once");
-    check_in(memory_op(XENMEM_maximum_gpfn, &g.id), 0xfefff, 0xfffff,
-             "the last frame");
+    check(domctl(&op, XEN_DOMCTL_getpageframeinfo3, g.id) < 0, "100000 at once");
+    check_in(memory_op(XENMEM_maximum_gpfn, &g.id), 0xfefff, 0xfffff, "the last frame");
     check(guest_destroy(&g), "destroyed");
 }

@@ -52,8 +52,7 @@ static bool wait_count(unsigned int vector, unsigned int n)
     uint64_t end = now() + NS_PER_S / 2;
 
     irq_enable();
-    while (irq_count[vector] < n && now() < end)
-        cpu_relax();
+    while (irq_count[vector] < n && now() < end) cpu_relax();
     irq_disable();
     return irq_count[vector] == n;
 }
@@ -69,19 +68,16 @@ static void by_pin(void)
     }
     edu[RAISE] = 1;
     irq_enable();
-    while (!pin_seen && now() < end)
-        cpu_relax();
+    while (!pin_seen && now() < end) cpu_relax();
     irq_disable();
-    if (!check(pin_seen >= 16, "interrupt by pin"))
-        return;
+    if (!check(pin_seen >= 16, "interrupt by pin")) return;
     print("pin %u\n", pin_seen);
     for (unsigned int i = 0; i < 5; i++) {
         edu[RAISE] = 1;
         wait_count(PIN_BASE + pin_seen, i + 2);
     }
     check_eq(irq_count[PIN_BASE + pin_seen], 6, "six raised, six taken");
-    for (unsigned int pin = 16; pin < 24; pin++)
-        ioapic(0x10 + 2 * pin, 0x10000);
+    for (unsigned int pin = 16; pin < 24; pin++) ioapic(0x10 + 2 * pin, 0x10000);
     irq_count[PIN_BASE + pin_seen] = 0;
     edu[RAISE] = 1;
     check(wait_count(PIN_BASE + pin_seen, 0), "masked: none");
@@ -92,10 +88,8 @@ static void by_msi(uint32_t dev)
 {
     uint32_t cap = get(dev, 0x34) & 0xff;
 
-    while (cap && (get(dev, cap) & 0xff) != 5)
-        cap = get(dev, cap) >> 8 & 0xff;
-    if (!check(cap != 0, "MSI capability"))
-        return;
+    while (cap && (get(dev, cap) & 0xff) != 5) cap = get(dev, cap) >> 8 & 0xff;
+    if (!check(cap != 0, "MSI capability")) return;
     set_irq(MSI, on_msi);
     put(dev, cap + 4, 0xfee00000);
     put(dev, cap + 8, 0);
@@ -114,10 +108,8 @@ void test_main(void)
 {
     uint32_t dev = 0;
 
-    while (dev < 32 && get(dev, 0) != EDU_ID)
-        dev++;
-    if (dev == 32)
-        fatal("no edu device");
+    while (dev < 32 && get(dev, 0) != EDU_ID) dev++;
+    if (dev == 32) fatal("no edu device");
     apic_enable(true);
     put(dev, 4, get(dev, 4) & ~2u); /* off, as Linux does to size BARs */
     put(dev, 4, get(dev, 4) | 6);   /* memory, bus master */

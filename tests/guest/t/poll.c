@@ -13,8 +13,7 @@ static long poll(evtchn_port_t *ports, unsigned int n, uint64_t timeout)
 
 void test_main(void)
 {
-    evtchn_port_t port[3] = {(evtchn_port_t)port_ipi(0),
-                             (evtchn_port_t)port_ipi(0),
+    evtchn_port_t port[3] = {(evtchn_port_t)port_ipi(0), (evtchn_port_t)port_ipi(0),
                              (evtchn_port_t)port_ipi(0)};
     evtchn_port_t bad = 100000;
     uint64_t start = now();
@@ -27,11 +26,9 @@ void test_main(void)
     port_take(port[1]);
     start = now();
     check_eq(poll(port, 3, start + 20 * NS_PER_MS), 0, "nothing: time limit");
-    check_in((long)(now() - start), 20 * NS_PER_MS, 500 * NS_PER_MS,
-             "about that long");
+    check_in((long)(now() - start), 20 * NS_PER_MS, 500 * NS_PER_MS, "about that long");
     check_eq(poll(port, 1, 1), 0, "time limit in the past");
     check_eq(poll(&bad, 1, now() + NS_PER_S), -XEN_EINVAL, "no such port");
     check_eq(poll(port, 129, 0), -XEN_EINVAL, "129 ports");
-    check_eq(poll((evtchn_port_t *)0x7f0000000000, 1, 0), -XEN_EFAULT,
-             "ports in a hole");
+    check_eq(poll((evtchn_port_t *)0x7f0000000000, 1, 0), -XEN_EFAULT, "ports in a hole");
 }

@@ -13,15 +13,13 @@ static void string_out(void *arg)
 
 void test_main(void)
 {
-    static const uint16_t port[] = {0x20,  0x21,  0x40,  0x61,  0x64,  0x70,
-                                    0x71,  0x92,  0xa1,  0xe9,  0x1f7, 0x3d4,
-                                    0x3f8, 0x3fd, 0x510, 0xcf8, 0xcf9, 0xb008};
+    static const uint16_t port[] = {0x20, 0x21,  0x40,  0x61,  0x64,  0x70,  0x71,  0x92,  0xa1,
+                                    0xe9, 0x1f7, 0x3d4, 0x3f8, 0x3fd, 0x510, 0xcf8, 0xcf9, 0xb008};
     char name[48];
 
     for (unsigned int i = 0; i < sizeof(port) / sizeof(*port); i++) {
         format(name, sizeof(name), "port %x", port[i]);
-        if (port[i] != 0xcf9)
-            outb(port[i], 0);
+        if (port[i] != 0xcf9) outb(port[i], 0);
         check_eq(inb(port[i]), 0xff, name);
     }
     check_eq(inw(0x3f8), 0xffff, "2 bytes");

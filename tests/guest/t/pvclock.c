@@ -14,11 +14,9 @@ static void race(void *arg)
         uint64_t before = __atomic_load_n(&latest, __ATOMIC_SEQ_CST);
         uint64_t t = now();
 
-        if (t < before)
-            backwards++;
-        while (t > before &&
-               !__atomic_compare_exchange_n(&latest, &before, t, false,
-                                            __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+        if (t < before) backwards++;
+        while (t > before && !__atomic_compare_exchange_n(&latest, &before, t, false,
+                                                          __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
             ;
     }
 }
@@ -36,8 +34,7 @@ void test_main(void)
              "TSC rate of CPUID (per mille)");
     check(!(vcpu_info()->time.version & 1), "version even");
     apic_enable(true);
-    if (!check(cpu_start(1), "second CPU"))
-        return;
+    if (!check(cpu_start(1), "second CPU")) return;
     backwards = 0;
     cpu_run_async(1, race, NULL);
     race(NULL);

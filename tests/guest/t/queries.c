@@ -33,17 +33,14 @@ static void domains(void)
     set_xen_guest_handle(op.u.getdomaininfolist.buffer, info);
     check_eq(sysctl(&op, XEN_SYSCTL_getdomaininfolist), 0, "list");
     check_eq(op.u.getdomaininfolist.num_domains, 3, "three domains");
-    check(info[0].domain == 0 && info[1].domain == a.id &&
-              info[2].domain == b.id,
-          "in order");
+    check(info[0].domain == 0 && info[1].domain == a.id && info[2].domain == b.id, "in order");
     check_in((long)info[1].tot_pages, 8192, 8200, "pages of a guest");
     check_eq(info[1].max_vcpu_id, 0, "its last vCPU");
     check_eq(info[1].flags & (XEN_DOMINF_paused | XEN_DOMINF_hap),
              XEN_DOMINF_paused | XEN_DOMINF_hap, "its flags");
     op.u.getdomaininfolist.first_domain = (domid_t)(a.id + 1);
     sysctl(&op, XEN_SYSCTL_getdomaininfolist);
-    check(op.u.getdomaininfolist.num_domains == 1 && info[0].domain == b.id,
-          "from the second on");
+    check(op.u.getdomaininfolist.num_domains == 1 && info[0].domain == b.id, "from the second on");
     op.u.getdomaininfolist.first_domain = 0;
     op.u.getdomaininfolist.max_domains = 1;
     sysctl(&op, XEN_SYSCTL_getdomaininfolist);

@@ -11,8 +11,7 @@ static uint64_t rounds[2];
 
 static void expect(long got, long a, long b)
 {
-    if (got < 0 && got != a && got != b)
-        unexpected = got;
+    if (got < 0 && got != a && got != b) unexpected = got;
 }
 
 /* Opens, binds, sends, closes: any port number may be the other's. */
@@ -25,15 +24,12 @@ static void ports(void *arg)
         long a = port_unbound(DOMID_SELF), b;
 
         expect(a, -XEN_ENOSPC, 0);
-        if (a < 0)
-            continue;
+        if (a < 0) continue;
         b = port_bind(DOMID_SELF, (evtchn_port_t)a);
         expect(b, -XEN_EINVAL, -XEN_ENOSPC);
-        for (evtchn_port_t p = 1; p < 10; p++)
-            expect(port_send(p), -XEN_EINVAL, 0);
+        for (evtchn_port_t p = 1; p < 10; p++) expect(port_send(p), -XEN_EINVAL, 0);
         expect(port_close((evtchn_port_t)a), -XEN_EINVAL, 0);
-        if (b > 0)
-            expect(port_close((evtchn_port_t)b), -XEN_EINVAL, 0);
+        if (b > 0) expect(port_close((evtchn_port_t)b), -XEN_EINVAL, 0);
         expect(port_close(3), -XEN_EINVAL, 0);
         expect(port_unmask(4), -XEN_EINVAL, 0);
     }
@@ -46,8 +42,7 @@ static void frames(void *arg)
 
     (void)arg;
     for (; now() < end; rounds[this_cpu()->index]++) {
-        for (unsigned int i = 0; i < 8; i++)
-            gfn[i] = 0x1c00 + i;
+        for (unsigned int i = 0; i < 8; i++) gfn[i] = 0x1c00 + i;
         expect(decrease(DOMID_SELF, 0, gfn, 8), -XEN_EINVAL, 0);
         expect(populate(DOMID_SELF, 0, gfn, 8), -XEN_EINVAL, -XEN_ENOMEM);
     }
@@ -72,8 +67,7 @@ void test_main(void)
     unsigned int n = 0;
 
     apic_enable(true);
-    if (!check(cpu_start(1), "second CPU"))
-        return;
+    if (!check(cpu_start(1), "second CPU")) return;
     fight(ports, "ports");
     check_eq(evtchn_op(EVTCHNOP_reset, &reset), 0, "reset");
     check_in(port_unbound(DOMID_SELF), 1, 3, "ports are free again");
@@ -84,7 +78,6 @@ void test_main(void)
         populate(DOMID_SELF, 0, &gfn, 1);
         *(volatile uint64_t *)(gfn << 12) = gfn;
     }
-    for (gfn = 0x1c00; gfn < 0x1c08; gfn++)
-        n += *(volatile uint64_t *)(gfn << 12) == gfn;
+    for (gfn = 0x1c00; gfn < 0x1c08; gfn++) n += *(volatile uint64_t *)(gfn << 12) == gfn;
     check_eq(n, 8, "the frames are RAM again");
 }

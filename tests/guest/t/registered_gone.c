@@ -21,14 +21,12 @@ static long give_away(long a, long b, long c)
     good += vcpu_op(VCPUOP_register_vcpu_info, 0, &info) == 0;
     good += vcpu_op(VCPUOP_register_runstate_memory_area, 0, &run) == 0;
     good += vcpu_op(VCPUOP_register_vcpu_time_memory_area, 0, &time) == 0;
-    for (unsigned int i = 0; i < 3; i++)
-        decrease(DOMID_SELF, 0, &gfn[i], 1);
+    for (unsigned int i = 0; i < 3; i++) decrease(DOMID_SELF, 0, &gfn[i], 1);
     for (unsigned int i = 0; i < 20; i++) {
         port_send((evtchn_port_t)port);
         sched_op(SCHEDOP_yield, 0);
     }
-    for (unsigned int i = 0; i < 2; i++)
-        populate(DOMID_SELF, 0, &gfn[i], 1);
+    for (unsigned int i = 0; i < 2; i++) populate(DOMID_SELF, 0, &gfn[i], 1);
     sched_op(SCHEDOP_yield, 0);
     shutdown(SHUTDOWN_suspend + (good == 3 ? 0 : 1));
     return 0;
@@ -42,11 +40,9 @@ void test_main(void)
     for (unsigned int i = 0; i < 6; i++) {
         servant_start(&g, 0);
         guest_call_async(&g, give_away, 0, 0, 0);
-        check_eq(guest_wait(&g, 5 * NS_PER_S), SHUTDOWN_suspend,
-                 "registered, gave away, ended");
+        check_eq(guest_wait(&g, 5 * NS_PER_S), SHUTDOWN_suspend, "registered, gave away, ended");
         check(guest_destroy(&g), "destroyed");
-        if (i == 0)
-            before = free_pages_settled();
+        if (i == 0) before = free_pages_settled();
     }
     check(free_pages_return(before), "all memory comes back");
     check_eq(free_pages(), before, "free pages");

@@ -7,8 +7,7 @@
 void guest_main(const char *role)
 {
     (void)role;
-    for (;;)
-        cpu_relax();
+    for (;;) cpu_relax();
 }
 
 static uint64_t cpu_time(struct guest *g)
@@ -62,12 +61,10 @@ void test_main(void)
         ta = cpu_time(&a), tb = cpu_time(&b), t = now();
         worst = sleep(4 * NS_PER_S);
         ta = cpu_time(&a) - ta, tb = cpu_time(&b) - tb, t = now() - t;
-        if (tb * 100 / ta >= 180 && tb * 100 / ta <= 220 &&
-            (ta + tb) * 100 / t >= 90)
-            break;
+        if (tb * 100 / ta >= 180 && tb * 100 / ta <= 220 && (ta + tb) * 100 / t >= 90) break;
     }
-    print("%lu and %lu ms, dom0 late by %lu us at worst\n", ta / 1000000,
-          tb / 1000000, worst / 1000);
+    print("%lu and %lu ms, dom0 late by %lu us at worst\n", ta / 1000000, tb / 1000000,
+          worst / 1000);
     check_in((long)(tb * 100 / ta), 180, 220, "share 1:2 (percent)");
     check_in((long)((ta + tb) * 100 / t), 90, 101, "the CPU is not idle");
 
@@ -78,10 +75,8 @@ void test_main(void)
         tb = cpu_time(&b), t = now();
         sleep(3 * NS_PER_S);
         tb = cpu_time(&b) - tb, t = now() - t;
-        if (tb * 1000 / t >= 440 && tb * 1000 / t <= 530)
-            break;
+        if (tb * 1000 / t >= 440 && tb * 1000 / t <= 530) break;
     }
-    check_in((long)(tb * 1000 / t), 440, 530,
-             "its share (per mille; stock 462)");
+    check_in((long)(tb * 1000 / t), 440, 530, "its share (per mille; stock 462)");
     check(guest_destroy(&a) && guest_destroy(&b), "destroyed");
 }

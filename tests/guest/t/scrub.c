@@ -9,8 +9,7 @@
 static long fill(long to, long b, long c)
 {
     (void)b, (void)c;
-    for (uint64_t p = FROM; p < (uint64_t)to; p += 8)
-        *(volatile uint64_t *)p = SECRET;
+    for (uint64_t p = FROM; p < (uint64_t)to; p += 8) *(volatile uint64_t *)p = SECRET;
     return 0;
 }
 
@@ -19,8 +18,7 @@ static long search(long to, long b, long c)
     long found = 0;
 
     (void)b, (void)c;
-    for (uint64_t p = FROM; p < (uint64_t)to; p += 8)
-        found += *(volatile uint64_t *)p == SECRET;
+    for (uint64_t p = FROM; p < (uint64_t)to; p += 8) found += *(volatile uint64_t *)p == SECRET;
     return found;
 }
 
@@ -40,13 +38,10 @@ void test_main(void)
     most = most / 2 * 2;
     start(&g, most);
     guest_call(&g, fill, (long)most << 20, 0, 0);
-    check(guest_call(&g, search, (long)most << 20, 0, 0) > 1000000,
-          "written all over");
+    check(guest_call(&g, search, (long)most << 20, 0, 0) > 1000000, "written all over");
     check(guest_destroy(&g), "destroyed");
-    check(free_pages_return(free) || free_pages() + 2000 > free,
-          "memory comes back");
+    check(free_pages_return(free) || free_pages() + 2000 > free, "memory comes back");
     start(&g, most);
-    check_eq(guest_call(&g, search, (long)most << 20, 0, 0), 0,
-             "the next finds nothing of it");
+    check_eq(guest_call(&g, search, (long)most << 20, 0, 0), 0, "the next finds nothing of it");
     check(guest_destroy(&g), "destroyed");
 }

@@ -39,10 +39,8 @@ void test_main(void)
     servant_start(&a, 0);
     check_eq(guest_call(&a, give_back, 0, 0, 0), PAGES, "given back");
     most = (unsigned int)(free_pages_settled() / 256 - 40) / 2 * 2;
-    guest_create(
-        &b, &(struct guest_config){.cmdline = SERVANT, .mib = most, .slot = 1});
+    guest_create(&b, &(struct guest_config){.cmdline = SERVANT, .mib = most, .slot = 1});
     guest_unpause(&b);
-    check_eq(guest_call(&b, search, most, 0, 0), 0,
-             "the neighbour finds nothing of it");
+    check_eq(guest_call(&b, search, most, 0, 0), 0, "the neighbour finds nothing of it");
     check(guest_destroy(&a) && guest_destroy(&b), "destroyed");
 }

@@ -11,9 +11,7 @@ void test_main(void)
 
     memset(page, 0x5a, PAGE_SIZE);
     shared->evtchn_mask[5] = 0x123456789abcdefull;
-    check_eq(
-        add_to_physmap(DOMID_SELF, XENMAPSPACE_shared_info, 0, gfn_of(page)), 0,
-        "move");
+    check_eq(add_to_physmap(DOMID_SELF, XENMAPSPACE_shared_info, 0, gfn_of(page)), 0, "move");
     shared = page;
     check_eq(shared->evtchn_mask[5], 0x123456789abcdefll, "same content");
     check(now() >= before, "the clock is there");
@@ -21,8 +19,7 @@ void test_main(void)
     old[640] = 0;
     check_eq(shared->evtchn_mask[0], -1, "old place is not the page");
     events_on(); /* stock writes the wall clock at this moment at latest */
-    check(shared->wc_version % 2 == 0 && shared->wc_sec > 1500000000,
-          "wall clock");
-    check_eq(add_to_physmap(DOMID_SELF, XENMAPSPACE_shared_info, 1, 0x1000),
-             -XEN_EINVAL, "there is no second shared page");
+    check(shared->wc_version % 2 == 0 && shared->wc_sec > 1500000000, "wall clock");
+    check_eq(add_to_physmap(DOMID_SELF, XENMAPSPACE_shared_info, 1, 0x1000), -XEN_EINVAL,
+             "there is no second shared page");
 }

@@ -38,8 +38,7 @@ static void wait_hit(void *arg)
     unsigned int me = this_cpu()->index;
 
     (void)arg;
-    while (hits[me] == 0)
-        cpu_halt();
+    while (hits[me] == 0) cpu_halt();
 }
 
 static void identity(unsigned int i)
@@ -49,8 +48,7 @@ static void identity(unsigned int i)
 
     format(name, sizeof(name), "CPU %u: ids", i);
     cpu_run(i, describe, id);
-    check(id[0] == 2 * i && id[1] == 2 * i && id[2] == 2 * i && id[3] == i,
-          name);
+    check(id[0] == 2 * i && id[1] == 2 * i && id[2] == 2 * i && id[3] == i, name);
     format(name, sizeof(name), "CPU %u: is no BSP", i);
     check_eq(id[4], 0, name);
 }
@@ -90,8 +88,7 @@ static void events(void)
     port_unmask((evtchn_port_t)timer);
     cpu_run(1, timer_here, NULL);
     check(hits[1] >= 1 && hits[0] == 0, "timer of CPU 1");
-    check_eq(vcpu_op(VCPUOP_set_singleshot_timer, 1, &t), -XEN_EINVAL,
-             "no timer of another CPU");
+    check_eq(vcpu_op(VCPUOP_set_singleshot_timer, 1, &t), -XEN_EINVAL, "no timer of another CPU");
     hits[1] = 0;
     ipi = port_ipi(1);
     port_unmask((evtchn_port_t)ipi);
@@ -115,8 +112,7 @@ static volatile bool stay;
 static void spin(void *arg)
 {
     (void)arg;
-    while (stay)
-        cpu_relax();
+    while (stay) cpu_relax();
 }
 
 static void up_down(void)
@@ -133,8 +129,7 @@ static void up_down(void)
     cpu_wait(2);
     check(true, "a second SIPI changes nothing");
     check_eq(vcpu_op(VCPUOP_down, 2, 0), 0, "CPU 2 down");
-    while (vcpu_op(VCPUOP_is_up, 2, 0) && now() < end)
-        cpu_relax();
+    while (vcpu_op(VCPUOP_is_up, 2, 0) && now() < end) cpu_relax();
     check_eq(vcpu_op(VCPUOP_is_up, 2, 0), 0, "CPU 2 is down");
     check_eq(vcpu_op(VCPUOP_up, 2, 0), 0, "CPU 2 up again");
     cpu_run(2, wait_hit, NULL);
@@ -148,9 +143,7 @@ void test_main(void)
     set_irq(0x61, handler);
     apic_enable(true);
     check_eq(vcpu_op(VCPUOP_is_up, 1, 0), 0, "CPU 1 is down at first");
-    if (!check(cpu_start(1), "CPU 1 starts") ||
-        !check(cpu_start(2), "CPU 2 starts"))
-        return;
+    if (!check(cpu_start(1), "CPU 1 starts") || !check(cpu_start(2), "CPU 2 starts")) return;
     identity(1);
     identity(2);
     ipis();

@@ -8,16 +8,14 @@
 static void spin(void *arg)
 {
     (void)arg;
-    for (;;)
-        version_op(XENVER_version, 0);
+    for (;;) version_op(XENVER_version, 0);
 }
 
 void guest_main(const char *role)
 {
     (void)role;
     apic_enable(true);
-    if (!cpu_start(1))
-        shutdown(SHUTDOWN_crash);
+    if (!cpu_start(1)) shutdown(SHUTDOWN_crash);
     cpu_run_async(1, spin, NULL);
     say("both run\n");
     spin(NULL);
@@ -28,8 +26,7 @@ static bool one(unsigned int i)
     struct guest g;
     bool good;
 
-    guest_create(&g, &(struct guest_config){
-                         .cmdline = "role=spin", .vcpus = 2, .mib = 24});
+    guest_create(&g, &(struct guest_config){.cmdline = "role=spin", .vcpus = 2, .mib = 24});
     guest_unpause(&g);
     good = guest_wait_said(&g, "both run", 5 * NS_PER_S);
     if (i % 2) {
@@ -45,8 +42,7 @@ void test_main(void)
     struct guest busy;
     uint64_t before, good = 0, t;
 
-    guest_create(&busy, &(struct guest_config){
-                            .cmdline = "role=spin", .vcpus = 2, .slot = 1});
+    guest_create(&busy, &(struct guest_config){.cmdline = "role=spin", .vcpus = 2, .slot = 1});
     guest_unpause(&busy);
     check(guest_wait_said(&busy, "both run", 5 * NS_PER_S), "a neighbour");
     domain_info(busy.id, &info);
@@ -54,8 +50,7 @@ void test_main(void)
     for (unsigned int i = 0; i < 20; i++)
         one(i); /* stock Xen's own pools grow in the first rounds */
     before = free_pages_settled();
-    for (unsigned int i = 0; i < 40; i++)
-        good += one(i);
+    for (unsigned int i = 0; i < 40; i++) good += one(i);
     check_eq(good, 40, "forty made, run, destroyed");
     free_pages_return(before);
     check_in((long)(before - free_pages()), 0, find(cmdline, "hv=xen") ? 16 : 0,

@@ -28,8 +28,7 @@ static void fpu_on(void)
 {
     uint64_t cr4;
 
-    if (!avx())
-        return;
+    if (!avx()) return;
     asm volatile("mov %%cr4, %0" : "=r"(cr4));
     asm volatile("mov %0, %%cr4" ::"r"(cr4 | 1u << 18));
     asm volatile("xsetbv" ::"c"(0), "a"(7), "d"(0));
@@ -43,9 +42,7 @@ static void fpu_on(void)
 #define MS(n)    "movq %%mm" #n ", %c[m]+8*" #n "(%[s])\n\t"
 #define ALL8(F)  F(0) F(1) F(2) F(3) F(4) F(5) F(6) F(7)
 #define ALL16(F) ALL8(F) F(8) F(9) F(10) F(11) F(12) F(13) F(14) F(15)
-#define ARGS                                          \
-    [s] "r"(s), [y] "i"(offsetof(struct state, ymm)), \
-        [m] "i"(offsetof(struct state, mm))
+#define ARGS     [s] "r"(s), [y] "i"(offsetof(struct state, ymm)), [m] "i"(offsetof(struct state, mm))
 
 static void load(const struct state *s)
 {
@@ -85,8 +82,7 @@ static void pattern(struct state *s, uint64_t seed)
 
     for (unsigned int i = 0; i < sizeof(*s) / 8; i++)
         word[i] = (seed << 32 | i * 0x10001) & 0x00007fffffffffff;
-    for (unsigned int i = 0; i < 16 && !avx(); i++)
-        s->ymm[i][2] = s->ymm[i][3] = 0;
+    for (unsigned int i = 0; i < 16 && !avx(); i++) s->ymm[i][2] = s->ymm[i][3] = 0;
 }
 
 /* What a vCPU finds at its very start; NULL, or the part that is not clean. */
@@ -95,14 +91,11 @@ static const char *dirty(void)
     memset(&got, 0, sizeof(got));
     store(&got);
     for (unsigned int i = 0; i < 64; i++)
-        if (((uint64_t *)got.ymm)[i])
-            return "SSE or AVX";
+        if (((uint64_t *)got.ymm)[i]) return "SSE or AVX";
     for (unsigned int i = 0; i < 8; i++)
-        if (got.mm[i])
-            return "x87";
+        if (got.mm[i]) return "x87";
     for (unsigned int i = 0; i < 4; i++)
-        if (got.dr[i])
-            return "debug";
+        if (got.dr[i]) return "debug";
     return got.fs || got.kernel_gs || got.lstar ? "base MSRs" : NULL;
 }
 
@@ -120,8 +113,7 @@ static long hold(long seed, long b, long c)
         store(&got);
         lost += memcmp(&got, &want, sizeof(got)) != 0;
         load(&want);
-        if (!is_dom0)
-            BOX[10]++; /* so that dom0 sees us run */
+        if (!is_dom0) BOX[10]++; /* so that dom0 sees us run */
     }
     return lost;
 }
@@ -133,8 +125,7 @@ static long first_state(long a, long b, long c)
     (void)a, (void)b, (void)c;
     fpu_on();
     part = dirty();
-    if (part)
-        print("not clean: %s\n", part);
+    if (part) print("not clean: %s\n", part);
     return part != NULL;
 }
 
@@ -146,8 +137,7 @@ void test_main(void)
     fpu_on(); /* dom0's own loader may have used the registers */
     for (unsigned int i = 0; i < 2; i++) {
         servant_start(&g[i], i);
-        check_eq(guest_call(&g[i], first_state, 0, 0, 0), 0,
-                 "a guest starts clean");
+        check_eq(guest_call(&g[i], first_state, 0, 0, 0), 0, "a guest starts clean");
     }
     guest_call_async(&g[0], hold, 0x111, 0, 0);
     guest_call_async(&g[1], hold, 0x222, 0, 0);
@@ -162,8 +152,6 @@ void test_main(void)
     check_eq(lost[0], 0, "guest 0 keeps its registers");
     check_eq(lost[1], 0, "guest 1 keeps its registers");
     servant_start(&late, 2);
-    check_eq(guest_call(&late, first_state, 0, 0, 0), 0,
-             "a guest made later starts clean");
-    check(guest_destroy(&late) && guest_destroy(&g[0]) && guest_destroy(&g[1]),
-          "destroyed");
+    check_eq(guest_call(&late, first_state, 0, 0, 0), 0, "a guest made later starts clean");
+    check(guest_destroy(&late) && guest_destroy(&g[0]) && guest_destroy(&g[1]), "destroyed");
 }

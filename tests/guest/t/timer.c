@@ -20,16 +20,13 @@ void test_main(void)
     for (unsigned int i = 0; i < 20; i++) {
         at = now() + (i + 1) * NS_PER_MS;
         set(at, 0);
-        if (!port_wait(port, NS_PER_S))
-            fatal("the timer does not come");
+        if (!port_wait(port, NS_PER_S)) fatal("the timer does not come");
         late[i] = now() - at;
         early |= now() < at;
-        if (late[i] < shortest)
-            shortest = late[i];
+        if (late[i] < shortest) shortest = late[i];
         sum += late[i];
     }
-    print("late by %lu us at best, %lu us on average\n", shortest / 1000,
-          sum / 20 / 1000);
+    print("late by %lu us at best, %lu us on average\n", shortest / 1000, sum / 20 / 1000);
     check(!early, "never early");
     check_in((long)shortest, 0, NS_PER_MS, "late by (ns, best of 20)");
     check_in((long)sum / 20, 0, 20 * NS_PER_MS, "late by (ns, average)");
@@ -46,7 +43,6 @@ void test_main(void)
     set(now() + 60 * NS_PER_MS, 0);
     check(!port_wait(port, 30 * NS_PER_MS), "set again: the old is forgotten");
     check(port_wait(port, NS_PER_S), "the new comes");
-    check(vcpu_op(VCPUOP_set_singleshot_timer, 0, 0x7f0000000000) ==
-              -XEN_EFAULT,
+    check(vcpu_op(VCPUOP_set_singleshot_timer, 0, 0x7f0000000000) == -XEN_EFAULT,
           "argument in a hole");
 }

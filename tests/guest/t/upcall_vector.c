@@ -37,10 +37,8 @@ void test_main(void)
     irq_disable();
     check_eq(irq_count[VECTOR], 3, "three events, three interrupts");
     op.vector = 15;
-    check_eq(hvm_op(HVMOP_set_evtchn_upcall_vector, &op), -XEN_EINVAL,
-             "vector 15");
+    check_eq(hvm_op(HVMOP_set_evtchn_upcall_vector, &op), -XEN_EINVAL, "vector 15");
     op.vector = VECTOR;
     op.vcpu = 200;
-    check_eq(hvm_op(HVMOP_set_evtchn_upcall_vector, &op), -XEN_ENOENT,
-             "no such vCPU");
+    check_eq(hvm_op(HVMOP_set_evtchn_upcall_vector, &op), -XEN_ENOENT, "no such vCPU");
 }

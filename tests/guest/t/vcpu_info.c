@@ -24,8 +24,7 @@ void test_main(void)
     check_eq(put(0, page, 128), 0, "register");
     check_eq(info->evtchn_upcall_pending, 1, "event raised");
     check_eq(info->evtchn_pending_sel, -1, "all words selected");
-    check(info->time.version % 2 == 0 && info->time.tsc_to_system_mul,
-          "the clock is there");
+    check(info->time.version % 2 == 0 && info->time.tsc_to_system_mul, "the clock is there");
     check(page[127] == 0xee && page[192] == 0xee, "nothing around it touched");
     check_eq(put(0, page, 512), -XEN_EINVAL, "only once");
 }

@@ -29,15 +29,12 @@ static void texts(void)
 {
     memset(text, 0, sizeof(text));
     check(version_op(XENVER_capabilities, text) >= 0, "capabilities");
-    check(find(text, "hvm-3.0-x86_32") && find(text, "x86_64"),
-          "capabilities name HVM");
+    check(find(text, "hvm-3.0-x86_32") && find(text, "x86_64"), "capabilities name HVM");
     memset(text, 0, sizeof(text));
-    check(version_op(XENVER_extraversion, text) >= 0 && strlen(text) < 16,
-          "extraversion");
+    check(version_op(XENVER_extraversion, text) >= 0 && strlen(text) < 16, "extraversion");
     memset(text, 0, sizeof(text));
     check(version_op(XENVER_commandline, text) >= 0, "command line");
-    if (is_dom0)
-        check(find(text, "dom0_mem=") != NULL, "command line has dom0_mem");
+    if (is_dom0) check(find(text, "dom0_mem=") != NULL, "command line has dom0_mem");
 }
 
 void test_main(void)
@@ -45,8 +42,7 @@ void test_main(void)
     check_eq(version_op(XENVER_version, NULL), 0x40011, "version 4.17");
     check_eq(version_op(XENVER_pagesize, NULL), 4096, "page size");
     check_eq(version_op(99, NULL), -XEN_ENOSYS, "unknown operation");
-    check_eq(version_op(XENVER_get_features, 0x7f0000000000), -XEN_EFAULT,
-             "features to nowhere");
+    check_eq(version_op(XENVER_get_features, 0x7f0000000000), -XEN_EFAULT, "features to nowhere");
     features();
     texts();
 }

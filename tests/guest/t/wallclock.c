@@ -23,7 +23,6 @@ void test_main(void)
     op.u.settime64.system_time = now();
     check_eq(HC(__HYPERVISOR_platform_op, &op, 0, 0, 0), 0, "set");
     check_in(seconds(0, 0, 0) - before, 999999, 1000010, "dom0 sees it");
-    check_in(guest_call(&g, seconds, 0, 0, 0) - before, 999999, 1000010,
-             "a guest sees it");
+    check_in(guest_call(&g, seconds, 0, 0, 0) - before, 999999, 1000010, "a guest sees it");
     check(guest_destroy(&g), "destroyed");
 }

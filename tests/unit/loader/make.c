@@ -44,9 +44,7 @@ struct elf_spec elf_spec(bool is64)
     return (struct elf_spec){
         .is64 = is64,
         .nr_loads = 3,
-        .load = {{0x1000000, 300000, 300000},
-                 {0x1200000, 5000, 70001},
-                 {0x1300000, 0, 4096}},
+        .load = {{0x1000000, 300000, 300000}, {0x1200000, 5000, 70001}, {0x1300000, 0, 4096}},
         .owner = "Xen",
         .note_type = 18,
         .value_size = is64 ? 8 : 4,
@@ -56,8 +54,8 @@ struct elf_spec elf_spec(bool is64)
     };
 }
 
-static uint8_t *note(uint8_t *at, const char *owner, uint32_t type,
-                     uint64_t value, const struct elf_spec *spec)
+static uint8_t *note(uint8_t *at, const char *owner, uint32_t type, uint64_t value,
+                     const struct elf_spec *spec)
 {
     uint32_t head[3] = {4, spec->value_size, type};
     size_t size = 16 + spec->value_size;
@@ -89,20 +87,17 @@ static void header(struct image *f, const struct elf_spec *spec)
     }
 }
 
-static void program_header(struct image *f, const struct elf_spec *spec,
-                           unsigned int i, uint32_t type, uint64_t offset,
-                           struct load l)
+static void program_header(struct image *f, const struct elf_spec *spec, unsigned int i,
+                           uint32_t type, uint64_t offset, struct load l)
 {
     if (spec->is64) {
-        Elf64_Phdr p = {
-            type, 7,           offset,        0xffffffff80000000 + l.to,
-            l.to, l.file_size, l.memory_size, spec->align};
+        Elf64_Phdr p = {type, 7,           offset,        0xffffffff80000000 + l.to,
+                        l.to, l.file_size, l.memory_size, spec->align};
 
         memcpy(f->data + sizeof(Elf64_Ehdr) + i * sizeof(p), &p, sizeof(p));
     } else {
-        Elf32_Phdr p = {type, offset,      0xc0000000 + l.to,
-                        l.to, l.file_size, l.memory_size,
-                        7,    spec->align};
+        Elf32_Phdr p = {type,          offset, 0xc0000000 + l.to, l.to, l.file_size,
+                        l.memory_size, 7,      spec->align};
 
         memcpy(f->data + sizeof(Elf32_Ehdr) + i * sizeof(p), &p, sizeof(p));
     }
@@ -115,8 +110,7 @@ struct image make_elf(const struct elf_spec *spec)
     uint8_t *at;
     size_t offset = 4096;
 
-    for (unsigned int n = 0; n < spec->nr_loads; n++)
-        f.size += spec->load[n].file_size;
+    for (unsigned int n = 0; n < spec->nr_loads; n++) f.size += spec->load[n].file_size;
     f.data = calloc(1, f.size);
     need(f.data != NULL, "memory");
     header(&f, spec);
@@ -124,34 +118,28 @@ struct image make_elf(const struct elf_spec *spec)
     at = f.data + 2048;
     for (unsigned int i = 0; i < spec->decoys; i++)
         at = note(at, i % 2 ? "GNU" : "Xen", i % 2 ? 18 : 1, 0x666, spec);
-    if (spec->older_entry)
-        at = note(at, "Xen", 18, spec->older_entry, spec);
+    if (spec->older_entry) at = note(at, "Xen", 18, spec->older_entry, spec);
     at = note(at, spec->owner, spec->note_type, spec->entry, spec);
     notes.file_size = notes.memory_size = at - (f.data + 2048) - spec->note_cut;
     program_header(&f, spec, 0, PT_NOTE, 2048, notes);
 
     for (unsigned int n = 0; n < spec->nr_loads; n++) {
         program_header(&f, spec, n + 1, PT_LOAD, offset, spec->load[n]);
-        for (uint64_t i = 0; i < spec->load[n].file_size; i++)
-            f.data[offset++] = load_byte(n, i);
+        for (uint64_t i = 0; i < spec->load[n].file_size; i++) f.data[offset++] = load_byte(n, i);
     }
     return f;
 }
 
 const char *packer_name(enum packer packer)
 {
-    static const char *const names[] = {"plain",    "gzip", "xz",
-                                        "xz_crc64", "zstd", "lz4"};
+    static const char *const names[] = {"plain", "gzip", "xz", "xz_crc64", "zstd", "lz4"};
 
     return names[packer];
 }
 
 static size_t pack_gzip(uint8_t *to, size_t room, struct image elf)
 {
-    z_stream z = {.next_in = elf.data,
-                  .avail_in = elf.size,
-                  .next_out = to,
-                  .avail_out = room};
+    z_stream z = {.next_in = elf.data, .avail_in = elf.size, .next_out = to, .avail_out = room};
 
     need(deflateInit2(&z, 9, Z_DEFLATED, 31, 9, 0) == Z_OK, "gzip");
     need(deflate(&z, Z_FINISH) == Z_STREAM_END, "gzip");
@@ -159,19 +147,17 @@ static size_t pack_gzip(uint8_t *to, size_t room, struct image elf)
     return z.total_out;
 }
 
-static size_t pack_xz(uint8_t *to, size_t room, struct image elf,
-                      lzma_check check)
+static size_t pack_xz(uint8_t *to, size_t room, struct image elf, lzma_check check)
 {
     lzma_options_lzma lzma;
-    lzma_filter filters[] = {{LZMA_FILTER_X86, NULL},
-                             {LZMA_FILTER_LZMA2, &lzma},
-                             {LZMA_VLI_UNKNOWN, NULL}};
+    lzma_filter filters[] = {
+        {LZMA_FILTER_X86, NULL}, {LZMA_FILTER_LZMA2, &lzma}, {LZMA_VLI_UNKNOWN, NULL}};
     size_t size = 0;
 
     lzma_lzma_preset(&lzma, 1);
     lzma.dict_size = 4 << 20;
-    need(lzma_stream_buffer_encode(filters, check, NULL, elf.data, elf.size, to,
-                                   &size, room) == LZMA_OK,
+    need(lzma_stream_buffer_encode(filters, check, NULL, elf.data, elf.size, to, &size, room) ==
+             LZMA_OK,
          "xz");
     return size;
 }
@@ -181,8 +167,7 @@ static size_t pack_lz4(uint8_t *to, size_t room, struct image elf)
     uint32_t magic = LZ4_MAGIC, size;
 
     need(elf.size <= 0x800000, "one lz4 block");
-    size = LZ4_compress_default((char *)elf.data, (char *)to + 8, elf.size,
-                                room - 8);
+    size = LZ4_compress_default((char *)elf.data, (char *)to + 8, elf.size, room - 8);
     need(size > 0, "lz4");
     memcpy(to, &magic, 4);
     memcpy(to + 4, &size, 4);
@@ -197,22 +182,14 @@ struct image make_packed(enum packer packer, struct image elf)
 
     need(out.data != NULL, "memory");
     switch (packer) {
-    case GZIP:
-        out.size = pack_gzip(out.data, room, elf);
-        return out;
-    case XZ:
-        out.size = pack_xz(out.data, room, elf, LZMA_CHECK_CRC32);
-        break;
-    case XZ_CRC64:
-        out.size = pack_xz(out.data, room, elf, LZMA_CHECK_CRC64);
-        break;
+    case GZIP: out.size = pack_gzip(out.data, room, elf); return out;
+    case XZ: out.size = pack_xz(out.data, room, elf, LZMA_CHECK_CRC32); break;
+    case XZ_CRC64: out.size = pack_xz(out.data, room, elf, LZMA_CHECK_CRC64); break;
     case ZSTD:
         out.size = ZSTD_compress(out.data, room, elf.data, elf.size, 3);
         need(!ZSTD_isError(out.size), "zstd");
         break;
-    case LZ4:
-        out.size = pack_lz4(out.data, room, elf);
-        break;
+    case LZ4: out.size = pack_lz4(out.data, room, elf); break;
     default:
         memcpy(out.data, elf.data, elf.size);
         out.size = elf.size;

@@ -79,8 +79,7 @@ static void map_memory(uint64_t start, uint64_t end)
     void *want = phys(start);
 
     if (mmap(want, end - start, PROT_READ | PROT_WRITE,
-             MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1,
-             0) != want) {
+             MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) != want) {
         perror("mmap");
         exit(2);
     }
@@ -94,15 +93,13 @@ static uint8_t mark(uint64_t address)
 
 static void fill_marks(uint64_t start, uint64_t size)
 {
-    for (uint64_t a = start; a < start + size; a++)
-        *(uint8_t *)phys(a) = mark(a);
+    for (uint64_t a = start; a < start + size; a++) *(uint8_t *)phys(a) = mark(a);
 }
 
 static bool marks_hold(uint64_t start, uint64_t size)
 {
     for (uint64_t a = start; a < start + size; a++)
-        if (*(uint8_t *)phys(a) != mark(a))
-            return false;
+        if (*(uint8_t *)phys(a) != mark(a)) return false;
     return true;
 }
 
@@ -120,20 +117,10 @@ static void set_machine(struct image kernel)
     fill_marks(SELF, SELF_END - SELF);
     fill_marks(INITRD, INITRD_SIZE);
     strcpy(phys(CMDLINE), "root=/dev/xvda console=hvc0");
-    *info = (struct hvm_start_info){XEN_HVM_START_MAGIC_VALUE,
-                                    1,
-                                    3,
-                                    2,
-                                    MODLIST,
-                                    CMDLINE,
-                                    RSDP,
-                                    MEMMAP,
-                                    5,
-                                    0};
-    map[0] =
-        (struct hvm_memmap_table_entry){RAM_SPLIT, RAM_END - RAM_SPLIT, 1, 0};
-    map[1] =
-        (struct hvm_memmap_table_entry){RAM_START, RAM_SPLIT - RAM_START, 1, 0};
+    *info = (struct hvm_start_info){
+        XEN_HVM_START_MAGIC_VALUE, 1, 3, 2, MODLIST, CMDLINE, RSDP, MEMMAP, 5, 0};
+    map[0] = (struct hvm_memmap_table_entry){RAM_SPLIT, RAM_END - RAM_SPLIT, 1, 0};
+    map[1] = (struct hvm_memmap_table_entry){RAM_START, RAM_SPLIT - RAM_START, 1, 0};
     map[2] = (struct hvm_memmap_table_entry){0, 0x9f000, 1, 0};
     map[3] = (struct hvm_memmap_table_entry){MODULES, 0x1000000, 2, 0};
     map[4] = (struct hvm_memmap_table_entry){LIMIT_4G, LIMIT_4G, 1, 0};
@@ -162,17 +149,12 @@ static const char *survivors(const char *error, const uint8_t *before)
         want.nr_modules--;
         want.modlist_paddr += 32;
     }
-    if (memcmp(info, &want, sizeof(want)))
-        return "the start info is wrong";
-    if (memcmp((uint8_t *)info + sizeof(want), before + sizeof(want),
-               0x8000 - sizeof(want)))
+    if (memcmp(info, &want, sizeof(want))) return "the start info is wrong";
+    if (memcmp((uint8_t *)info + sizeof(want), before + sizeof(want), 0x8000 - sizeof(want)))
         return "boot data were overwritten";
-    if (!marks_hold(SELF, SELF_END - SELF))
-        return "the loader was overwritten";
-    if (!marks_hold(INITRD, INITRD_SIZE))
-        return "the initrd was overwritten";
-    if (error && (strchr(error, '\n') || strlen(error) > 190))
-        return "the error is not one line";
+    if (!marks_hold(SELF, SELF_END - SELF)) return "the loader was overwritten";
+    if (!marks_hold(INITRD, INITRD_SIZE)) return "the initrd was overwritten";
+    if (error && (strchr(error, '\n') || strlen(error) > 190)) return "the error is not one line";
     return NULL;
 }
 
@@ -241,8 +223,7 @@ static void good_images(void)
             struct image packed = make_packed(p, elf);
             struct image bz = make_bzimage(packed);
 
-            snprintf(name, sizeof(name), "bzimage_%s_elf%d", packer_name(p),
-                     is64 ? 64 : 32);
+            snprintf(name, sizeof(name), "bzimage_%s_elf%d", packer_name(p), is64 ? 64 : 32);
             set_machine(bz);
             expect_good(name, &spec);
             free(packed.data);
@@ -304,8 +285,7 @@ static void overlapping_images(void)
     free(gz.data);
 }
 
-static void refuse_spec(const char *name, const struct elf_spec *spec,
-                        const char *want)
+static void refuse_spec(const char *name, const struct elf_spec *spec, const char *want)
 {
     struct image elf = make_elf(spec);
 
@@ -342,8 +322,8 @@ static void notes(void)
     refuse_spec("entry_in_bss", &s, "is outside the kernel");
 
     for (int i = 0; i < 3; i++) {
-        static const char *const names[] = {
-            "note_with_4_bytes", "note_aligned_to_8", "last_note_counts"};
+        static const char *const names[] = {"note_with_4_bytes", "note_aligned_to_8",
+                                            "last_note_counts"};
 
         s = good;
         s.value_size = i == 0 ? 4 : 8;
@@ -403,10 +383,9 @@ static void small_memory(void)
 {
     struct elf_spec spec = elf_spec(true);
     struct image elf = make_elf(&spec);
-    static const char *const want[] = {
-        [GZIP] = "too little memory to unpack gzip",
-        [XZ] = "too little memory to unpack xz",
-        [ZSTD] = "too little memory to unpack zstd"};
+    static const char *const want[] = {[GZIP] = "too little memory to unpack gzip",
+                                       [XZ] = "too little memory to unpack xz",
+                                       [ZSTD] = "too little memory to unpack zstd"};
 
     for (enum packer p = GZIP; p <= ZSTD; p++) {
         struct image packed = make_packed(p, elf), bz = make_bzimage(packed);
@@ -448,18 +427,14 @@ static void truncation(void)
         char name[40];
 
         set_machine(whole);
-        for (size_t n = 0; n < end && !why;
-             n += n < 700 || n + 40 > end ? 1 : 977) {
+        for (size_t n = 0; n < end && !why; n += n < 700 || n + 40 > end ? 1 : 977) {
             set_module((struct image){whole.data, n});
             why = run_checked(&error);
-            if (!error)
-                why = "an image that was cut off was accepted";
+            if (!error) why = "an image that was cut off was accepted";
         }
-        snprintf(name, sizeof(name), "cut_%s",
-                 p == PACKERS ? "gzip_elf" : packer_name(p));
+        snprintf(name, sizeof(name), "cut_%s", p == PACKERS ? "gzip_elf" : packer_name(p));
         result(name, why);
-        if (whole.data != packed.data)
-            free(whole.data);
+        if (whole.data != packed.data) free(whole.data);
         free(packed.data);
     }
     free(elf.data);
@@ -470,15 +445,13 @@ static const char *short_payloads(struct image packed)
 {
     const char *why = NULL, *error;
 
-    for (size_t n = 0; n < packed.size && !why;
-         n += n < 40 || n + 10 > packed.size ? 1 : 1801) {
+    for (size_t n = 0; n < packed.size && !why; n += n < 40 || n + 10 > packed.size ? 1 : 1801) {
         struct image bz = make_bzimage((struct image){packed.data, n});
 
         bz.size -= 300; /* what follows is not to be touched */
         set_module(bz);
         why = run_checked(&error);
-        if (!error)
-            why = "a payload that was cut off was accepted";
+        if (!error) why = "a payload that was cut off was accepted";
         free(bz.data);
     }
     return why;
@@ -499,8 +472,7 @@ static const char *wrong_sizes(struct image packed)
         memcpy(bz.data + bz.size - 4, &size, 4);
         set_module(bz);
         why = run_checked(&error);
-        if (!error || !strstr(error, "data is corrupt"))
-            why = "a wrong size was not found";
+        if (!error || !strstr(error, "data is corrupt")) why = "a wrong size was not found";
         free(bz.data);
     }
     return why;
@@ -517,8 +489,7 @@ static const char *extra_bytes(struct image packed)
     bz = make_bzimage(longer);
     set_module(bz);
     why = run_checked(&error);
-    if (!error)
-        why = "extra bytes were not found";
+    if (!error) why = "extra bytes were not found";
     free(longer.data);
     free(bz.data);
     return why;
@@ -559,30 +530,19 @@ static void bit_flips(void)
         char name[40];
 
         set_machine(bz);
-        for (size_t n = 0; n < packed.size * 8 && !why;
-             n += n < 800 ? 1 : packed.size / 40 + 1) {
+        for (size_t n = 0; n < packed.size * 8 && !why; n += n < 800 ? 1 : packed.size / 40 + 1) {
             uint8_t *at = phys(modlist[0].paddr + 5 * 512 + 100 + n / 8);
 
             *at ^= 1 << n % 8;
             why = run_checked(&error);
             *at ^= 1 << n % 8;
-            *info = (struct hvm_start_info){XEN_HVM_START_MAGIC_VALUE,
-                                            1,
-                                            3,
-                                            2,
-                                            MODLIST,
-                                            CMDLINE,
-                                            RSDP,
-                                            MEMMAP,
-                                            5,
-                                            0};
+            *info = (struct hvm_start_info){
+                XEN_HVM_START_MAGIC_VALUE, 1, 3, 2, MODLIST, CMDLINE, RSDP, MEMMAP, 5, 0};
             runs++;
             refused += error != NULL;
-            if (!why && !error && (p == GZIP || p == XZ || p == XZ_CRC64))
-                why = placed(&spec);
+            if (!why && !error && (p == GZIP || p == XZ || p == XZ_CRC64)) why = placed(&spec);
         }
-        if (!why && refused < runs / 2)
-            why = "too few were refused";
+        if (!why && refused < runs / 2) why = "too few were refused";
         snprintf(name, sizeof(name), "flip_%s", packer_name(p));
         result(name, why);
         free(packed.data);
@@ -651,14 +611,11 @@ static void fuzz(void)
         packed = make_packed(p < PACKERS ? p : PLAIN, elf);
         file = p <= PACKERS ? make_bzimage(packed) : packed;
         for (unsigned int n = random32() % 3; n; n--)
-            file.data[random32() % (random32() % 2 ? file.size : 700)] =
-                random32();
-        set_machine((struct image){
-            file.data, random32() % 8 ? file.size : random32() % file.size});
+            file.data[random32() % (random32() % 2 ? file.size : 700)] = random32();
+        set_machine((struct image){file.data, random32() % 8 ? file.size : random32() % file.size});
         why = run_checked(&error);
         accepted += !error;
-        if (file.data != packed.data)
-            free(file.data);
+        if (file.data != packed.data) free(file.data);
         free(packed.data);
         free(elf.data);
     }

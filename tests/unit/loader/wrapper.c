@@ -43,10 +43,8 @@ static struct hvm_memmap_table_entry map[MAX_ENTRIES];
 
 static _Noreturn void stop(const char *why)
 {
-    for (; *why; why++)
-        asm volatile("outb %0, %1" ::"a"(*why), "Nd"((uint16_t)0x3f8));
-    for (;;)
-        asm volatile("cli; hlt");
+    for (; *why; why++) asm volatile("outb %0, %1" ::"a"(*why), "Nd"((uint16_t)0x3f8));
+    for (;;) asm volatile("cli; hlt");
 }
 
 /* Xen 4.17 gives dom0 no map in the start info: ask for it. */
@@ -61,23 +59,19 @@ static void map_from_xen(void)
     int result = 12; /* memory_op; VMMCALL: the test is for AMD */
 
     asm volatile("vmmcall" : "+a"(result), "+b"(b), "+c"(c)::"memory");
-    if (result)
-        stop("wrapper: no memory map\r\n");
+    if (result) stop("wrapper: no memory map\r\n");
     for (uint32_t i = 0; i < arg.nr; i++)
-        map[i] = (struct hvm_memmap_table_entry){e820[i].addr, e820[i].size,
-                                                 e820[i].type, 0};
+        map[i] = (struct hvm_memmap_table_entry){e820[i].addr, e820[i].size, e820[i].type, 0};
     info.memmap_entries = arg.nr;
 }
 
 struct hvm_start_info *wrapper_main(const struct hvm_start_info *from)
 {
-    const struct hvm_modlist_entry *module =
-        (void *)(uintptr_t)from->modlist_paddr;
+    const struct hvm_modlist_entry *module = (void *)(uintptr_t)from->modlist_paddr;
     const struct bundle *bundle = (void *)(uintptr_t)module->paddr;
     uint32_t need;
 
-    if (!from->nr_modules || memcmp(bundle->magic, "INSB", 4))
-        stop("wrapper: no bundle\r\n");
+    if (!from->nr_modules || memcmp(bundle->magic, "INSB", 4)) stop("wrapper: no bundle\r\n");
     memcpy(loader_place, loader_bin, loader_bin_end - loader_bin);
     memcpy(&need, loader_place + HEADER_SIZE_AT, 4);
     if (need > (uint32_t)(loader_place_end - loader_place))
@@ -88,8 +82,7 @@ struct hvm_start_info *wrapper_main(const struct hvm_start_info *from)
         map_from_xen();
     } else {
         info.memmap_entries = from->memmap_entries;
-        memcpy(map, (void *)(uintptr_t)from->memmap_paddr,
-               from->memmap_entries * sizeof(map[0]));
+        memcpy(map, (void *)(uintptr_t)from->memmap_paddr, from->memmap_entries * sizeof(map[0]));
     }
     info.version = 1;
     info.reserved = 0;
@@ -116,7 +109,6 @@ int memcmp(const void *a, const void *b, size_t n)
     const uint8_t *x = a, *y = b;
 
     for (; n; n--, x++, y++)
-        if (*x != *y)
-            return *x - *y;
+        if (*x != *y) return *x - *y;
     return 0;
 }
