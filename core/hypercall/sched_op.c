@@ -86,6 +86,32 @@ static long remote_shutdown(struct vcpu *v, uint64_t va)
     return 0;
 }
 
+/* Sets (id 0: takes a free one and returns its id), sets again or stops (0
+ * seconds) a watchdog of the caller's. */
+static long set_watchdog(struct domain *d, uint64_t va)
+{
+    struct sched_watchdog op;
+    unsigned int i = 0;
+    long rc = 0;
+
+    if (copy_from_guest(&op, va, sizeof(op))) return -XEN_EFAULT;
+    if (op.id > MAX_WATCHDOGS || (!op.id && !op.timeout)) return -XEN_EINVAL;
+    spin_lock(&d->lock);
+    if (op.id) {
+        i = index_nospec(op.id - 1, MAX_WATCHDOGS);
+        if (timer_is_set(&d->watchdog[i]))
+            timer_stop(&d->watchdog[i]);
+        else
+            rc = -XEN_EINVAL;
+    } else {
+        while (i < MAX_WATCHDOGS && timer_is_set(&d->watchdog[i])) i++;
+        rc = i < MAX_WATCHDOGS ? (long)i + 1 : -XEN_ENOSPC;
+    }
+    if (rc >= 0 && op.timeout) timer_set(&d->watchdog[i], now() + op.timeout * NS_PER_SEC);
+    spin_unlock(&d->lock);
+    return rc;
+}
+
 long hc_sched_op(struct vcpu *v, const struct hc_args *args)
 {
     uint64_t va = args->a[1];
@@ -95,6 +121,7 @@ long hc_sched_op(struct vcpu *v, const struct hc_args *args)
     case SCHEDOP_block: return do_block(v);
     case SCHEDOP_shutdown: return do_shutdown(v->domain, va);
     case SCHEDOP_poll: return do_poll(v, va);
+    case SCHEDOP_watchdog: return set_watchdog(v->domain, va);
     case SCHEDOP_remote_shutdown: return remote_shutdown(v, va);
     case SCHEDOP_shutdown_code: return set_shutdown_code(v->domain, va);
     default: return -XEN_ENOSYS;

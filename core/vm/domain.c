@@ -124,6 +124,7 @@ void domains_reclaim(void)
     for (next = d; next; next = next->reclaim) {
         unlink(next);
         timer_stop(&next->cap_timer);
+        for (unsigned int i = 0; i < MAX_WATCHDOGS; i++) timer_stop(&next->watchdog[i]);
         for_each_vcpu (next, v) vcpu_stop_timers(v);
     }
     wait_quiescent(); /* also for timers that fire just now */
@@ -201,6 +202,8 @@ int domain_create(domid_t id, const struct domain_config *c, struct domain **out
     d->tsc_epoch = c->privileged ? 0 : read_tsc();
     d->create_time = now();
     sched_init_domain(d);
+    for (unsigned int i = 0; i < MAX_WATCHDOGS; i++)
+        timer_init(&d->watchdog[i], domain_watchdog_expired, d);
     /* Found by its id only when it is whole. */
     rc = choose_id(id, c->privileged, &d->id);
     if (!rc) rc = init_parts(d, c);
@@ -268,6 +271,14 @@ void domain_shutdown(struct domain *d, uint8_t reason)
     if (!first) return;
     for_each_vcpu (d, v) sched_stop(v);
     virq_raise_dom0(VIRQ_DOM_EXC);
+}
+
+void domain_watchdog_expired(void *data)
+{
+    struct domain *d = data;
+
+    log_error("d%u: its watchdog expired", d->id);
+    domain_shutdown(d, SHUTDOWN_watchdog);
 }
 
 void domain_crash(struct domain *d, const char *why)

@@ -20,7 +20,8 @@
 #include <xen/sched.h>
 #include <xen/vcpu.h>
 
-#define MAX_VCPUS 128 /* per domain */
+#define MAX_VCPUS     128 /* per domain */
+#define MAX_WATCHDOGS 2
 
 struct cpu_policy;
 struct evtchn_table;
@@ -149,9 +150,10 @@ struct domain {
     void *vendor;                    /* struct svm_domain / vmx_domain            */
     struct domain *next;             /* all domains by id; domain list lock       */
     struct domain *hash_next;
-    struct domain *reclaim; /* next on the list of those to be freed     */
-    uint8_t kill_step;      /* progress of domain_kill                   */
-    struct timer cap_timer; /* refills cap_budget                        */
+    struct domain *reclaim;               /* next on the list of those to be freed     */
+    uint8_t kill_step;                    /* progress of domain_kill                   */
+    struct timer cap_timer;               /* refills cap_budget                        */
+    struct timer watchdog[MAX_WATCHDOGS]; /* SCHEDOP_watchdog; set and stopped under lock */
 };
 
 extern struct domain *dom0;
@@ -211,6 +213,9 @@ int domain_kill(struct domain *d) must_use;
 /* Stops a domain with a SHUTDOWN_* reason and tells dom0.  Any caller; the
  * current vCPU, if it belongs to d, runs no more guest code. */
 void domain_shutdown(struct domain *d, uint8_t reason);
+/* A watchdog of domain `d` was not set again in time: SHUTDOWN_watchdog; dom0's
+ * resets the machine.  A timer's function. */
+void domain_watchdog_expired(void *d);
 /* The guest broke the architecture's rules: SHUTDOWN_crash with a message. */
 void domain_crash(struct domain *d, const char *why);
 /* XEN_DOMCTL_resumedomain: clears the shutdown and lets the vCPUs run. */

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* dom0 hangs with interrupts off on all its vCPUs: its watchdog resets the
+ * machine, and the console says so first. */
+/* run: cpus=2 expect=d0:.its.watchdog.expired hv=insula */
+#include "test.h"
+
+static void hang(void *arg)
+{
+    (void)arg;
+    __asm__ volatile("cli");
+    for (;;) __asm__ volatile("pause");
+}
+
+void test_main(void)
+{
+    struct sched_watchdog w = {0, 2};
+
+    check_eq(sched_op(SCHEDOP_watchdog, &w), 1, "set");
+    apic_enable(true);
+    check(cpu_start(1), "CPU 1 starts");
+    cpu_run_async(1, hang, NULL);
+    hang(NULL);
+}
