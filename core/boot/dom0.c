@@ -20,6 +20,7 @@
 #include "vm/vcpu.h"
 #include "vm/vendor.h"
 #include <xen/arch-x86/hvm/start_info.h>
+#include <xen/domctl.h>
 
 #define LOW_MEMORY  (1ull << 20)
 #define LARGE_SHIFT 21
@@ -265,17 +266,16 @@ static void start_vcpu(struct vcpu *v, uint64_t entry, uint64_t info)
 
 void dom0_build(void)
 {
-    struct domain_config config = {
+    struct xen_domctl_createdomain config = {
         .max_vcpus = MIN(options.dom0_max_vcpus ? options.dom0_max_vcpus : cpu_count,
                          (unsigned int)MAX_VCPUS),
         .max_evtchn_port = ~0u,
         .max_grant_frames = -1,
         .max_maptrack_frames = -1,
-        .emulation_flags = XEN_X86_EMU_LAPIC | XEN_X86_EMU_IOAPIC | XEN_X86_EMU_VPCI,
-        .privileged = true,
+        .arch.emulation_flags = XEN_X86_EMU_LAPIC | XEN_X86_EMU_IOAPIC | XEN_X86_EMU_VPCI,
     };
     uint64_t loader = boot.block + BLOCK_LOADER;
-    int rc = domain_create(0, &config, &dom0);
+    int rc = domain_create(0, true, &config, &dom0);
 
     if (rc) panic("cannot create dom0: error %d", rc);
     dom0->max_pages = ~0u; /* "no limit", for the tools */

@@ -15,7 +15,6 @@
 
 enum lock_rank {
     RANK_DOMCTL,       /* one control operation at a time             */
-    RANK_DOMAIN_LIST,  /* the table of domains                        */
     RANK_DOMAIN,       /* struct domain: life cycle, pause, vCPUs     */
     RANK_HWDEV,        /* vPCI, vIO-APIC, MSI of dom0                 */
     RANK_GRANT,        /* grant table of one domain; two: by domid    */

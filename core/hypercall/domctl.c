@@ -75,19 +75,11 @@ static int check_config(const struct xen_domctl_createdomain *c)
 static int create(maybe_unused struct domain *none, struct xen_domctl *op)
 {
     const struct xen_domctl_createdomain *c = &op->u.createdomain;
-    struct domain_config config = {
-        .max_vcpus = c->max_vcpus,
-        .max_evtchn_port = c->max_evtchn_port,
-        .max_grant_frames = c->max_grant_frames,
-        .max_maptrack_frames = c->max_maptrack_frames,
-        .emulation_flags = c->arch.emulation_flags,
-    };
     struct domain *d;
     int rc = check_config(c);
 
     if (rc) return rc;
-    memcpy(config.handle, c->handle, sizeof(config.handle));
-    rc = domain_create(op->domain, &config, &d);
+    rc = domain_create(op->domain, false, c, &d);
     if (!rc) op->domain = d->id;
     return rc;
 }

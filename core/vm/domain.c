@@ -14,16 +14,17 @@
 #include "vm/p2m.h"
 #include "vm/vcpu.h"
 #include "vm/vendor.h"
+#include <xen/domctl.h>
 
-#define HASH_SIZE  256u
 #define POOL_PAGES 256u /* p2m tables before the toolstack sets the limit */
 
-/* Guards: changes to all_domains, the hash chains and next_id.  Readers take
- * none: a domain is unlinked and freed only after wait_quiescent(). */
-static struct spinlock list_lock = SPINLOCK(RANK_DOMAIN_LIST);
-static struct domain *all_domains, *hash[HASH_SIZE];
-static domid_t next_id = 1;
-static struct domain *dead; /* a stack, pushed atomically */
+/*
+ * All domains, by id.  Readers take no lock: a domain is taken out and freed
+ * only after wait_quiescent().  Entries are filled under domctl's lock and
+ * emptied by CPU 0, when nobody holds a reference.
+ */
+static struct domain *table[DOMID_FIRST_RESERVED];
+static unsigned int table_end; /* one above the highest id so far */
 
 struct domain *dom0;
 
@@ -40,10 +41,7 @@ static bool ref_unless_zero(struct domain *d)
 
 static struct domain *find(domid_t id)
 {
-    struct domain *d = READ_ONCE(hash[id % HASH_SIZE]);
-
-    while (d && d->id != id) d = READ_ONCE(d->hash_next);
-    return d;
+    return id < ARRAY_SIZE(table) ? READ_ONCE(table[index_nospec(id, ARRAY_SIZE(table))]) : NULL;
 }
 
 struct domain *domain_get(domid_t id)
@@ -55,10 +53,12 @@ struct domain *domain_get(domid_t id)
 
 struct domain *domain_get_from(domid_t id)
 {
-    struct domain *d = READ_ONCE(all_domains);
+    for (unsigned int i = id; i < table_end; i++) {
+        struct domain *d = find(i);
 
-    while (d && (d->id < id || !ref_unless_zero(d))) d = READ_ONCE(d->next);
-    return d;
+        if (d && ref_unless_zero(d)) return d;
+    }
+    return NULL;
 }
 
 struct domain *domain_of_owner(uint16_t owner)
@@ -71,29 +71,7 @@ struct domain *domain_of_owner(uint16_t owner)
 
 void domain_put(struct domain *d)
 {
-    struct domain *head;
-
-    if (__atomic_sub_fetch(&d->refs, 1, __ATOMIC_SEQ_CST)) return;
-    head = READ_ONCE(dead);
-    do {
-        d->reclaim = head;
-    } while (
-        !__atomic_compare_exchange_n(&dead, &head, d, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED));
-    cpu_ask(cpus[0], WORK_RECLAIM);
-}
-
-static void unlink(struct domain *d)
-{
-    struct domain **p;
-
-    spin_lock(&list_lock);
-    for (p = &all_domains; *p != d; p = &(*p)->next)
-        ;
-    WRITE_ONCE(*p, d->next);
-    for (p = &hash[d->id % HASH_SIZE]; *p != d; p = &(*p)->hash_next)
-        ;
-    WRITE_ONCE(*p, d->hash_next);
-    spin_unlock(&list_lock);
+    if (!__atomic_sub_fetch(&d->refs, 1, __ATOMIC_SEQ_CST)) cpu_ask(cpus[0], WORK_RECLAIM);
 }
 
 /* Everything that domain_create and vcpu_create made; any of it may be
@@ -116,44 +94,35 @@ static void free_domain(struct domain *d)
 
 void domains_reclaim(void)
 {
-    struct domain *d = __atomic_exchange_n(&dead, NULL, __ATOMIC_SEQ_CST);
-    struct domain *next;
-    struct vcpu *v;
+    for (unsigned int id = 0; id < table_end; id++) {
+        struct domain *d = table[id];
+        struct vcpu *v;
 
-    if (!d) return;
-    for (next = d; next; next = next->reclaim) {
-        unlink(next);
-        timer_stop(&next->cap_timer);
-        for (unsigned int i = 0; i < MAX_WATCHDOGS; i++) timer_stop(&next->watchdog[i]);
-        for_each_vcpu (next, v) vcpu_stop_timers(v);
-    }
-    wait_quiescent(); /* also for timers that fire just now */
-    for (; d; d = next) {
-        next = d->reclaim;
+        if (!d || READ_ONCE(d->refs)) continue;
+        WRITE_ONCE(table[id], NULL);
+        timer_stop(&d->cap_timer);
+        for (unsigned int i = 0; i < MAX_WATCHDOGS; i++) timer_stop(&d->watchdog[i]);
+        for_each_vcpu (d, v) vcpu_stop_timers(v);
+        wait_quiescent(); /* also for timers that fire just now */
         free_domain(d);
         virq_raise_dom0(VIRQ_DOM_EXC);
     }
 }
 
-static int choose_id(domid_t wanted, bool privileged, domid_t *id)
+static int choose_id(struct domain *d)
 {
-    if (privileged || (wanted > 0 && wanted < DOMID_FIRST_RESERVED)) {
-        *id = wanted;
-        return find(wanted) ? -XEN_EEXIST : 0;
-    }
-    for (unsigned int i = 0; i < DOMID_FIRST_RESERVED; i++) {
-        domid_t try = next_id;
+    static domid_t last;
 
-        next_id = try + 1u < DOMID_FIRST_RESERVED ? try + 1 : 1;
-        if (!find(try)) {
-            *id = try;
-            return 0;
-        }
+    if (d->privileged || (d->id > 0 && d->id < ARRAY_SIZE(table)))
+        return find(d->id) ? -XEN_EEXIST : 0;
+    for (unsigned int i = 1; i < ARRAY_SIZE(table); i++) {
+        d->id = last = last % (ARRAY_SIZE(table) - 1) + 1;
+        if (!find(last)) return 0;
     }
     return -XEN_ENOMEM;
 }
 
-static int init_parts(struct domain *d, const struct domain_config *c)
+static int init_parts(struct domain *d, const struct xen_domctl_createdomain *c)
 {
     int rc;
 
@@ -167,18 +136,8 @@ static int init_parts(struct domain *d, const struct domain_config *c)
     return vendor->domain_init(d);
 }
 
-static void link(struct domain *d)
-{
-    struct domain **p = &all_domains;
-
-    while (*p && (*p)->id < d->id) p = &(*p)->next;
-    d->next = *p;
-    d->hash_next = hash[d->id % HASH_SIZE];
-    __atomic_store_n(p, d, __ATOMIC_RELEASE);
-    __atomic_store_n(&hash[d->id % HASH_SIZE], d, __ATOMIC_RELEASE);
-}
-
-int domain_create(domid_t id, const struct domain_config *c, struct domain **out)
+int domain_create(domid_t id, bool privileged, const struct xen_domctl_createdomain *c,
+                  struct domain **out)
 {
     struct domain *d;
     int rc;
@@ -186,77 +145,71 @@ int domain_create(domid_t id, const struct domain_config *c, struct domain **out
     if (c->max_vcpus == 0 || c->max_vcpus > MAX_VCPUS) return -XEN_EINVAL;
     d = core_alloc(sizeof(*d));
     if (!d) return -XEN_ENOMEM;
+    d->id = id;
     d->refs = 1;
-    d->privileged = c->privileged;
+    d->privileged = privileged;
     d->max_vcpus = c->max_vcpus;
-    d->emulation_flags = c->emulation_flags;
+    d->emulation_flags = c->arch.emulation_flags;
     memcpy(d->handle, c->handle, sizeof(d->handle));
     spin_init(&d->lock, RANK_DOMAIN);
     d->pause_count = 1;
     d->ctl_pauses = 1;
-    d->pool_pages = c->privileged ? ~0ull : POOL_PAGES;
+    d->pool_pages = privileged ? ~0ull : POOL_PAGES;
     d->shared_info_gfn = ~0ull;
     d->weight = SCHED_DEFAULT_WEIGHT;
     d->params[HVM_PARAM_TRIPLE_FAULT_REASON] = SHUTDOWN_reboot;
     d->tsc_khz = tsc_khz;
-    d->tsc_epoch = c->privileged ? 0 : read_tsc();
-    d->create_time = now();
+    d->tsc_epoch = privileged ? 0 : read_tsc();
     sched_init_domain(d);
     for (unsigned int i = 0; i < MAX_WATCHDOGS; i++)
         timer_init(&d->watchdog[i], domain_watchdog_expired, d);
     /* Found by its id only when it is whole. */
-    rc = choose_id(id, c->privileged, &d->id);
+    rc = choose_id(d);
     if (!rc) rc = init_parts(d, c);
     if (rc) {
         free_domain(d);
         return rc;
     }
     clock_write_wall(d);
-    spin_lock(&list_lock);
-    link(d);
-    spin_unlock(&list_lock);
+    __atomic_store_n(&table[d->id], d, __ATOMIC_RELEASE);
+    table_end = MAX(table_end, d->id + 1u);
     *out = d;
     return 0;
 }
 
+/* Every part begins where it stopped, and does nothing when it is through. */
 int domain_kill(struct domain *d)
 {
     struct vcpu *v;
-    int rc = 0;
+    int rc;
 
-    switch (d->kill_step) {
-    case 0:
+    if (d->dying == ALIVE) {
         domain_pause_sync(d);
         spin_lock(&d->lock);
         d->dying = DYING;
         spin_unlock(&d->lock);
-        d->kill_step++;
-        /* fall through */
-    case 1:
-        if ((rc = evtchn_release(d))) break;
-        d->kill_step++;
-        /* fall through */
-    case 2:
-        if ((rc = grant_release(d))) break;
-        for_each_vcpu (d, v) vcpu_info_unmap(v);
-        p2m_flush(d);
-        d->kill_step++;
-        /* fall through */
-    case 3:
-        if ((rc = p2m_release(d))) break;
-        d->kill_step++;
-        d->dying = DEAD;
-        virq_raise_dom0(VIRQ_DOM_EXC);
-        domain_put(d); /* the creator's */
-        break;
-    default: rc = -XEN_EINVAL; break;
     }
-    return rc;
+    if ((rc = evtchn_release(d)) || (rc = grant_release(d))) return rc;
+    for_each_vcpu (d, v) vcpu_info_unmap(v);
+    p2m_flush(d);
+    if ((rc = p2m_release(d))) return rc;
+    d->dying = DEAD;
+    virq_raise_dom0(VIRQ_DOM_EXC);
+    domain_put(d); /* the creator's */
+    return 0;
+}
+
+/* Callable with d's lock held. */
+static void pause(struct domain *d)
+{
+    struct vcpu *v;
+
+    __atomic_fetch_add(&d->pause_count, 1, __ATOMIC_SEQ_CST);
+    for_each_vcpu (d, v) sched_stop(v);
 }
 
 void domain_shutdown(struct domain *d, uint8_t reason)
 {
-    struct vcpu *v;
     bool first;
 
     if (d->privileged) dom0_shutdown(reason);
@@ -265,12 +218,10 @@ void domain_shutdown(struct domain *d, uint8_t reason)
     if (first) {
         d->is_shut_down = true;
         d->shutdown_code = d->early_code ? d->early_code - 1 : reason;
-        __atomic_fetch_add(&d->pause_count, 1, __ATOMIC_SEQ_CST);
+        pause(d);
     }
     spin_unlock(&d->lock);
-    if (!first) return;
-    for_each_vcpu (d, v) sched_stop(v);
-    virq_raise_dom0(VIRQ_DOM_EXC);
+    if (first) virq_raise_dom0(VIRQ_DOM_EXC);
 }
 
 void domain_watchdog_expired(void *data)
@@ -302,20 +253,12 @@ void domain_resume(struct domain *d)
     if (was) domain_unpause(d);
 }
 
-void domain_pause(struct domain *d)
-{
-    struct vcpu *v;
-
-    __atomic_fetch_add(&d->pause_count, 1, __ATOMIC_SEQ_CST);
-    for_each_vcpu (d, v) sched_stop(v);
-}
-
 void domain_pause_sync(struct domain *d)
 {
     struct vcpu *v;
 
     ASSERT(current_domain() != d);
-    domain_pause(d);
+    pause(d);
     for_each_vcpu (d, v) sched_wait_off_cpu(v);
 }
 

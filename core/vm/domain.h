@@ -29,6 +29,7 @@ struct grant_table;
 struct hwdev;
 struct p2m;
 struct vlapic;
+struct xen_domctl_createdomain;
 
 enum dying { ALIVE, DYING, DEAD };
 
@@ -59,7 +60,6 @@ struct vcpu {
     void *fpu;           /* XSAVE area, page aligned                  */
     struct cpu *fpu_cpu; /* whose registers hold the newest state     */
     uint64_t xcr0;       /* the guest's                               */
-    uint64_t xss;        /* always 0 for now                          */
 
     /* scheduling */
     unsigned int holds;     /* bits of enum vcpu_hold, atomic            */
@@ -92,9 +92,8 @@ struct vcpu {
 
     /* MSRs that are kept here for every vendor (vm/msr.c) */
     uint64_t mtrr_def_type, mtrr_var[16], mtrr_fixed[11], pat;
-    uint64_t apic_base, tsc_adjust, misc_enable;
+    uint64_t apic_base, tsc_adjust;
 
-    /* an access to emulate again after the p2m is changed, see vm/mmio.c */
     uint8_t wait_sipi;                /* after INIT, before SIPI; atomic */
     uint16_t sipi;                    /* 0x100 | page: to be started there */
     struct translation_cache *tcache; /* vm/guest.c; lives for one exit   */
@@ -145,13 +144,8 @@ struct domain {
 
     /* scheduling parameters; run queue lock */
     uint16_t weight, cap;
-    uint64_t cap_budget, cap_refill; /* ns of the period, next refill     */
-    uint64_t create_time;            /* ns, for debug                             */
-    void *vendor;                    /* struct svm_domain / vmx_domain            */
-    struct domain *next;             /* all domains by id; domain list lock       */
-    struct domain *hash_next;
-    struct domain *reclaim;               /* next on the list of those to be freed     */
-    uint8_t kill_step;                    /* progress of domain_kill                   */
+    uint64_t cap_budget, cap_refill;      /* ns of the period, next refill     */
+    void *vendor;                         /* struct svm_domain / vmx_domain            */
     struct timer cap_timer;               /* refills cap_budget                        */
     struct timer watchdog[MAX_WATCHDOGS]; /* SCHEDOP_watchdog; set and stopped under lock */
 };
@@ -185,22 +179,14 @@ struct domain *domain_of_owner(uint16_t owner);
  * Callable with locks held. */
 void domain_put(struct domain *d);
 
-struct domain_config {
-    uint32_t max_vcpus;
-    uint32_t max_evtchn_port;
-    int32_t max_grant_frames, max_maptrack_frames;
-    uint32_t emulation_flags;
-    bool privileged;
-    xen_domain_handle_t handle;
-};
-
 /*
  * Creates a paused domain with no vCPUs and no memory.  id 0 or out of range:
- * the next free one (dom0 is made at boot with privileged set).  Errors:
+ * the next free one (dom0 is made at boot, privileged).  Errors:
  * -EEXIST, -ENOMEM, -EINVAL.  The caller owns one reference (dropped by
  * domain_kill when dead).  Control operations are serialised by the caller.
  */
-int domain_create(domid_t id, const struct domain_config *config, struct domain **out) must_use;
+int domain_create(domid_t id, bool privileged, const struct xen_domctl_createdomain *c,
+                  struct domain **out) must_use;
 /* Creates vCPU `id`, down and without state.  -ENOMEM, -EINVAL, -EEXIST. */
 int vcpu_create(struct domain *d, unsigned int id) must_use;
 
@@ -223,10 +209,8 @@ void domain_resume(struct domain *d);
 
 /* Nested reasons not to run.  _sync returns when no vCPU of d is on a CPU; the
  * caller holds no lock and is not of d. */
-void domain_pause(struct domain *d);
 void domain_pause_sync(struct domain *d);
 void domain_unpause(struct domain *d);
-void vcpu_pause(struct vcpu *v);
 void vcpu_pause_sync(struct vcpu *v);
 void vcpu_unpause(struct vcpu *v);
 

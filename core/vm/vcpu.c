@@ -85,12 +85,8 @@ void vcpu_stop_timers(struct vcpu *v)
 
 void vcpu_free(struct vcpu *v)
 {
-    struct cpu *c;
-
     vcpu_stop_timers(v);
     sched_remove_vcpu(v);
-    for_each_cpu (c)
-        if (c->fpu_owner == v) c->fpu_owner = NULL;
     vlapic_free(v);
     if (v->vendor) vendor->vcpu_free(v);
     if (v->id >= XEN_LEGACY_MAX_VCPUS && v->info_mfn == MFN_INVALID) core_free(v->info);
@@ -122,16 +118,11 @@ void vcpu_reset(struct vcpu *v)
     v->regs.rflags = 2;
 }
 
-void vcpu_pause(struct vcpu *v)
-{
-    __atomic_fetch_add(&v->pause_count, 1, __ATOMIC_SEQ_CST);
-    sched_stop(v);
-}
-
 void vcpu_pause_sync(struct vcpu *v)
 {
     ASSERT(current_vcpu() != v);
-    vcpu_pause(v);
+    __atomic_fetch_add(&v->pause_count, 1, __ATOMIC_SEQ_CST);
+    sched_stop(v);
     sched_wait_off_cpu(v);
 }
 

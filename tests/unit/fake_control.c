@@ -12,6 +12,7 @@
 #include "vm/vcpu.h"
 #include <stdlib.h>
 #include <string.h>
+#include <xen/domctl.h>
 #include <xen/hvm/save.h>
 
 struct control control;
@@ -171,10 +172,11 @@ struct domain *domain_get_from(domid_t id)
     return NULL;
 }
 
-int domain_create(domid_t id, const struct domain_config *c, struct domain **out)
+int domain_create(domid_t id, bool privileged, const struct xen_domctl_createdomain *c,
+                  struct domain **out)
 {
-    *out = fake_domain(id ? id : 5, false, c->max_vcpus);
-    (*out)->emulation_flags = c->emulation_flags;
+    *out = fake_domain(id ? id : 5, privileged, c->max_vcpus);
+    (*out)->emulation_flags = c->arch.emulation_flags;
     memcpy((*out)->handle, c->handle, sizeof(c->handle));
     (*out)->ctl_pauses = 1;
     return 0;
