@@ -154,10 +154,10 @@ static void unmap_range(uint64_t at, uint64_t size)
         if (size < PAGE_SIZE && in_use(at)) continue;
         if (p2m_lookup(owner, gfn).type != P2M_MMIO) continue;
         if (!(at & (large - 1)) && at + large <= end &&
-            !p2m_remove_leaf(owner, gfn, ORDER_2M, &old))
+            !p2m_remove_noflush(owner, gfn, ORDER_2M, MFN_INVALID, P2M_MMIO, &old))
             at += large - PAGE_SIZE;
         else
-            (void)!p2m_remove_noflush(owner, gfn, MFN_INVALID, P2M_MMIO, &old);
+            (void)!p2m_remove_noflush(owner, gfn, ORDER_4K, MFN_INVALID, P2M_MMIO, &old);
     }
     p2m_flush(owner);
 }

@@ -162,7 +162,8 @@ static void begin_unmap(struct domain *ld, struct unmapping *u, uint32_t handle)
     struct grant_map *m = map_at(ld->grants, handle);
     struct p2m_entry *old = &u->old[u->n];
 
-    if (p2m_remove_noflush(ld, m->gfn, m->mfn, map_type(m->write), old)) old->type = P2M_NONE;
+    if (p2m_remove_noflush(ld, m->gfn, ORDER_4K, m->mfn, map_type(m->write), old))
+        old->type = P2M_NONE;
     u->handle[u->n++] = handle;
 }
 

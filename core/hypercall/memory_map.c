@@ -84,7 +84,8 @@ static int place_page(struct domain *d, uint64_t gfn, uint64_t mfn, uint64_t *pl
 
     if (rc) return rc;
     *place = gfn;
-    if (before != gfn && p2m_remove(d, before, mfn, P2M_SHARED, &old) == 0) p2m_drop_entry(&old);
+    if (before != gfn && p2m_remove(d, before, ORDER_4K, mfn, P2M_SHARED, &old) == 0)
+        p2m_drop_entry(&old);
     return 0;
 }
 
@@ -95,7 +96,7 @@ static int move_page(struct domain *d, uint64_t from, uint64_t to)
     int rc;
 
     if (from == to) return p2m_lookup(d, from).type == P2M_RAM ? 0 : -XEN_EINVAL;
-    if (p2m_remove(d, from, MFN_INVALID, P2M_RAM, &e)) return -XEN_EINVAL;
+    if (p2m_remove(d, from, ORDER_4K, MFN_INVALID, P2M_RAM, &e)) return -XEN_EINVAL;
     rc = map_page(d, to, e.mfn, P2M_RAM);
     /* Its table is there, so this cannot fail unless the guest itself has
      * put something else there in the meantime. */
@@ -218,7 +219,7 @@ static int remove_page(struct domain *d, uint64_t gfn)
 
     if (e.type == P2M_NONE) return -XEN_ENOENT;
     if (!replaceable(e.type)) return -XEN_EINVAL;
-    rc = p2m_remove(d, gfn, e.mfn, e.type, &e);
+    rc = p2m_remove(d, gfn, ORDER_4K, e.mfn, e.type, &e);
     if (rc) return rc;
     if (gfn == d->shared_info_gfn) d->shared_info_gfn = ~0ull;
     drop_entry(d, gfn, &e);

@@ -71,7 +71,7 @@ static unsigned int decrease_small(struct domain *d, uint64_t gfn, unsigned int 
     unsigned int n = 0;
 
     for (uint64_t i = gfn; i < gfn + (1ull << order); i++) {
-        if (p2m_remove(d, i, MFN_INVALID, P2M_RAM, &old)) continue;
+        if (p2m_remove(d, i, ORDER_4K, MFN_INVALID, P2M_RAM, &old)) continue;
         p2m_drop_entry(&old);
         n++;
     }
@@ -87,14 +87,14 @@ static unsigned int decrease(struct domain *d, const uint64_t *gfn, unsigned int
 
     if (order) {
         if (p2m_lookup(d, gfn[0]).type != P2M_RAM) return 0;
-        if (!p2m_remove_leaf(d, gfn[0], order, &old[0]))
+        if (!p2m_remove(d, gfn[0], order, MFN_INVALID, P2M_RAM, &old[0]))
             p2m_drop_entry(&old[0]);
         else
             return decrease_small(d, gfn[0], order);
         return 1;
     }
     for (i = 0; i < n; i++)
-        if (p2m_remove_noflush(d, gfn[i], MFN_INVALID, P2M_RAM, &old[i])) break;
+        if (p2m_remove_noflush(d, gfn[i], ORDER_4K, MFN_INVALID, P2M_RAM, &old[i])) break;
     if (i) p2m_flush(d);
     for (unsigned int k = 0; k < i; k++) p2m_drop_entry(&old[k]);
     return i;

@@ -19,12 +19,15 @@
 #define ENTRY_ADDR     MASK(51, 12)
 #define TYPE_SHIFT     52
 #define LEVEL_SHIFT(l) (9 * ((l)-1)) /* of a gfn */
-#define GFN_LIMIT      (1ull << 36)  /* four levels */
+#define LEAF_PAGES(l)  (1ull << LEVEL_SHIFT(l))
+#define GFN_LIMIT      (1ull << 36) /* four levels */
 
-static inline enum p2m_type entry_type(uint64_t e)
-{
-    return e >> TYPE_SHIFT & 15;
-}
+/* Sets of types: the domain's own, those that may be written and read as
+ * memory, those that hold a reference to their frames. */
+#define OWN      (BIT(P2M_RAM) | BIT(P2M_RAM_RO))
+#define WRITABLE (BIT(P2M_RAM) | BIT(P2M_SHARED) | BIT(P2M_GRANT_RW) | BIT(P2M_FOREIGN))
+#define READABLE (WRITABLE | BIT(P2M_RAM_RO) | BIT(P2M_GRANT_RO))
+#define COUNTED  (READABLE & ~BIT(P2M_SHARED))
 
 static inline bool is_table(uint64_t e, unsigned int level)
 {
@@ -51,16 +54,11 @@ int p2m_init(struct domain *d)
 {
     struct p2m *p = core_alloc(sizeof(*p));
 
-    if (!p) return -XEN_ENOMEM;
-    p->root = core_alloc_pages(1);
-    if (!p->root) {
-        core_free(p);
-        return -XEN_ENOMEM;
-    }
+    d->p2m = p;
+    if (!p || !(p->root = core_alloc_pages(1))) return -XEN_ENOMEM;
     spin_init(&p->lock, RANK_P2M);
     p->domain = d;
     p->tables = 1;
-    d->p2m = p;
     return 0;
 }
 
@@ -73,8 +71,7 @@ static void free_tables(uint64_t *table, unsigned int level)
 
 void p2m_free(struct domain *d)
 {
-    if (!d->p2m) return;
-    free_tables(d->p2m->root, 4);
+    if (d->p2m && d->p2m->root) free_tables(d->p2m->root, 4);
     core_free(d->p2m);
     d->p2m = NULL;
 }
@@ -94,8 +91,8 @@ static struct p2m_entry decode(uint64_t e, uint64_t gfn, unsigned int level)
     struct p2m_entry r = {MFN_INVALID, P2M_NONE, LEVEL_SHIFT(level)};
 
     if (e & ENTRY_TABLE) {
-        r.mfn = ((e & ENTRY_ADDR) >> PAGE_SHIFT) + (gfn & ((1ull << LEVEL_SHIFT(level)) - 1));
-        r.type = entry_type(e);
+        r.mfn = ((e & ENTRY_ADDR) >> PAGE_SHIFT) + (gfn & (LEAF_PAGES(level) - 1));
+        r.type = e >> TYPE_SHIFT & 15;
     }
     return r;
 }
@@ -110,64 +107,41 @@ struct p2m_entry p2m_lookup(struct domain *d, uint64_t gfn)
     return decode(READ_ONCE(*e), gfn, level);
 }
 
-/* Which types may be read and written as memory. */
-static bool type_ok(enum p2m_type t, bool write, bool any)
-{
-    switch (t) {
-    case P2M_RAM: return true;
-    case P2M_RAM_RO: return !write;
-    case P2M_GRANT_RW:
-    case P2M_FOREIGN:
-    case P2M_SHARED: return any;
-    case P2M_GRANT_RO: return any && !write;
-    default: return false;
-    }
-}
-
 uint64_t p2m_get_frame(struct domain *d, uint64_t gfn, bool write, bool any)
 {
     /* Who changes the entry all the time loses; the core does not wait. */
     for (unsigned int tries = 0; tries < 16; tries++) {
         struct p2m_entry e = p2m_lookup(d, gfn), again;
-        uint16_t owner = d->id;
+        bool got;
 
-        if (!type_ok(e.type, write, any)) return MFN_INVALID;
-        if (e.type != P2M_RAM && e.type != P2M_RAM_RO) owner = frame_owner(e.mfn);
-        if (frame_get(e.mfn, owner)) {
-            again = p2m_lookup(d, gfn);
-            if (again.mfn == e.mfn && again.type == e.type) return e.mfn;
-            frame_put(e.mfn);
-            continue;
-        }
-        /* The entry went away between the look and the reference, or is
-         * about to: it is no longer memory. */
+        if (!(BIT(e.type) & (write ? WRITABLE : READABLE) & (any ? ~0ull : OWN)))
+            return MFN_INVALID;
+        got = frame_get(e.mfn, BIT(e.type) & OWN ? d->id : frame_owner(e.mfn));
         again = p2m_lookup(d, gfn);
-        if (again.mfn == e.mfn && again.type == e.type) return MFN_INVALID;
+        if (again.mfn == e.mfn && again.type == e.type) {
+            /* No reference to be had: it is about to go. */
+            return got ? e.mfn : MFN_INVALID;
+        }
+        if (got) frame_put(e.mfn);
     }
     return MFN_INVALID;
 }
 
-/* --- changes; the lock is held in all of the following --- */
+/* --- changes; the lock is held in those that take a struct p2m --- */
 
-static uint64_t *new_table(struct p2m *p)
-{
-    uint64_t *t;
-
-    if (p->tables >= p->domain->pool_pages) return NULL;
-    t = core_alloc_pages(1);
-    if (t) p->tables++;
-    return t;
-}
-
-/* Replaces a large leaf by a table of smaller ones. */
+/*
+ * Puts a table below an entry of `level`; what a large leaf maps is mapped by
+ * 512 smaller ones.  False: no memory.
+ */
 static bool split(struct p2m *p, uint64_t *e, unsigned int level)
 {
-    uint64_t *t = new_table(p), old = *e;
-    uint64_t step = PAGE_SIZE << LEVEL_SHIFT(level - 1);
+    uint64_t *t = p->tables < p->domain->pool_pages ? core_alloc_pages(1) : NULL;
+    uint64_t first = level == 2 ? *e & ~ENTRY_PS : *e;
 
     if (!t) return false;
-    if (level == 2) old &= ~ENTRY_PS;
-    for (unsigned int i = 0; i < 512; i++) t[i] = old + i * step;
+    p->tables++;
+    for (uint64_t i = 0; *e & ENTRY_TABLE && i < 512; i++)
+        t[i] = first + (i << LEVEL_SHIFT(level - 1) << PAGE_SHIFT);
     __atomic_store_n(e, core_to_phys(t) | ENTRY_TABLE, __ATOMIC_RELEASE);
     return true;
 }
@@ -178,39 +152,23 @@ static uint64_t *reach(struct p2m *p, uint64_t gfn, unsigned int level)
     uint64_t *e = &p->root[index_at(gfn, 4)];
 
     for (unsigned int l = 4; l > level; l--) {
-        if (!(*e & ENTRY_TABLE)) {
-            uint64_t *t = new_table(p);
-
-            if (!t) return NULL;
-            __atomic_store_n(e, core_to_phys(t) | ENTRY_TABLE, __ATOMIC_RELEASE);
-        } else if (!is_table(*e, l) && !split(p, e, l)) {
-            return NULL;
-        }
+        if (!is_table(*e, l) && !split(p, e, l)) return NULL;
         e = &table_at(*e)[index_at(gfn, l - 1)];
     }
     return e;
 }
 
-static bool table_empty(const uint64_t *t, unsigned int level)
+/* The first entry that maps something in [*gfn, end), and its level; *gfn is
+ * the first gfn of both.  NULL: nothing is mapped there. */
+static uint64_t *next_leaf(struct p2m *p, uint64_t *gfn, uint64_t end, unsigned int *level)
 {
-    for (unsigned int i = 0; i < 512; i++) {
-        if (!(t[i] & ENTRY_TABLE)) continue;
-        if (!is_table(t[i], level) || !table_empty(table_at(t[i]), level - 1)) return false;
+    while (*gfn < end) {
+        uint64_t *e = find(p, *gfn, level);
+
+        if (*e & ENTRY_TABLE) return e;
+        *gfn = (*gfn | (LEAF_PAGES(*level) - 1)) + 1;
     }
-    return true;
-}
-
-static bool range_empty(struct p2m *p, uint64_t gfn, unsigned int order)
-{
-    unsigned int level;
-    uint64_t *e = find(p, gfn, &level);
-
-    if (*e & ENTRY_TABLE) return false;
-    if (LEVEL_SHIFT(level) >= order) return true;
-    /* A table stands above the range: look at the one at its level. */
-    e = reach(p, gfn, order / 9 + 1);
-    return e && (!(*e & ENTRY_TABLE) ||
-                 (is_table(*e, order / 9 + 1) && table_empty(table_at(*e), order / 9)));
+    return NULL;
 }
 
 /* Sets an empty range; the tables may fail half-way. */
@@ -231,19 +189,6 @@ static int set_range(struct p2m *p, uint64_t gfn, uint64_t mfn, unsigned int ord
     return rc;
 }
 
-static void clear_range(struct p2m *p, uint64_t gfn, unsigned int order)
-{
-    uint64_t end = gfn + (1ull << order);
-
-    while (gfn < end) {
-        unsigned int level;
-        uint64_t *e = find(p, gfn, &level);
-
-        WRITE_ONCE(*e, 0);
-        gfn += 1ull << LEVEL_SHIFT(level);
-    }
-}
-
 static bool gfn_ok(uint64_t gfn, unsigned int order)
 {
     return gfn < GFN_LIMIT && !(gfn & ((1ull << order) - 1)) && order <= ORDER_1G && order % 9 == 0;
@@ -252,71 +197,49 @@ static bool gfn_ok(uint64_t gfn, unsigned int order)
 int p2m_add(struct domain *d, uint64_t gfn, uint64_t mfn, unsigned int order, enum p2m_type type)
 {
     struct p2m *p = d->p2m;
+    uint64_t at = gfn, end = gfn + (1ull << order), *e;
+    unsigned int level;
     int rc = -XEN_EEXIST;
 
-    if (!gfn_ok(gfn, order) || mfn & ((1ull << order) - 1)) return -XEN_EINVAL;
+    if (!gfn_ok(gfn, order) || mfn & (end - gfn - 1)) return -XEN_EINVAL;
     spin_lock(&p->lock);
-    if (range_empty(p, gfn, order)) {
+    if (!next_leaf(p, &at, end, &level)) {
         rc = set_range(p, gfn, mfn, order, type);
-        if (rc)
-            clear_range(p, gfn, order);
-        else if (type != P2M_MMIO)
-            p->max_gfn = MAX(p->max_gfn, gfn + (1ull << order) - 1);
+        for (at = gfn; rc && (e = next_leaf(p, &at, end, &level));) WRITE_ONCE(*e, 0);
+        if (!rc && type != P2M_MMIO) p->max_gfn = MAX(p->max_gfn, end - 1);
     }
     spin_unlock(&p->lock);
     return rc;
 }
 
-/* Takes a leaf of exactly 2^order out if it fits; lock held. */
-static int take(struct p2m *p, uint64_t gfn, unsigned int order, uint64_t mfn, enum p2m_type type,
-                struct p2m_entry *old)
+int p2m_remove_noflush(struct domain *d, uint64_t gfn, unsigned int order, uint64_t mfn,
+                       enum p2m_type type, struct p2m_entry *old)
 {
+    struct p2m *p = d->p2m;
     unsigned int level;
-    uint64_t *e = find(p, gfn, &level);
+    uint64_t *e;
+    int rc = -XEN_ENOENT;
 
+    if (!gfn_ok(gfn, order)) return rc;
+    spin_lock(&p->lock);
+    e = find(p, gfn, &level);
     *old = decode(*e, gfn, level);
-    if (old->type == P2M_NONE || (mfn != MFN_INVALID && mfn != old->mfn) ||
-        (type != P2M_NONE && type != old->type))
-        return -XEN_ENOENT;
-    if (LEVEL_SHIFT(level) < order) return -XEN_ENOENT;
-    if (LEVEL_SHIFT(level) > order) {
-        e = reach(p, gfn, order / 9 + 1);
-        if (!e) return -XEN_ENOMEM;
+    if (old->type != P2M_NONE && old->order >= order && (mfn == MFN_INVALID || mfn == old->mfn) &&
+        (type == P2M_NONE || type == old->type)) {
         old->order = order;
+        e = reach(p, gfn, order / 9 + 1);
+        if (e) WRITE_ONCE(*e, 0);
+        rc = e ? 0 : -XEN_ENOMEM;
     }
-    WRITE_ONCE(*e, 0);
-    return 0;
-}
-
-int p2m_remove_noflush(struct domain *d, uint64_t gfn, uint64_t mfn, enum p2m_type type,
-                       struct p2m_entry *old)
-{
-    int rc;
-
-    if (!gfn_ok(gfn, 0)) return -XEN_ENOENT;
-    spin_lock(&d->p2m->lock);
-    rc = take(d->p2m, gfn, 0, mfn, type, old);
-    spin_unlock(&d->p2m->lock);
+    spin_unlock(&p->lock);
     return rc;
 }
 
-int p2m_remove(struct domain *d, uint64_t gfn, uint64_t mfn, enum p2m_type type,
+int p2m_remove(struct domain *d, uint64_t gfn, unsigned int order, uint64_t mfn, enum p2m_type type,
                struct p2m_entry *old)
 {
-    int rc = p2m_remove_noflush(d, gfn, mfn, type, old);
+    int rc = p2m_remove_noflush(d, gfn, order, mfn, type, old);
 
-    if (!rc) p2m_flush(d);
-    return rc;
-}
-
-int p2m_remove_leaf(struct domain *d, uint64_t gfn, unsigned int order, struct p2m_entry *old)
-{
-    int rc;
-
-    if (!gfn_ok(gfn, order)) return -XEN_ENOENT;
-    spin_lock(&d->p2m->lock);
-    rc = take(d->p2m, gfn, order, MFN_INVALID, P2M_NONE, old);
-    spin_unlock(&d->p2m->lock);
     if (!rc) p2m_flush(d);
     return rc;
 }
@@ -362,38 +285,28 @@ void p2m_flush(struct domain *d)
 
 void p2m_drop_entry(const struct p2m_entry *e)
 {
-    switch (e->type) {
-    case P2M_RAM:
-    case P2M_RAM_RO:
-    case P2M_GRANT_RW:
-    case P2M_GRANT_RO:
-    case P2M_FOREIGN:
-        for (uint64_t i = 0; i < 1ull << e->order; i++) frame_put(e->mfn + i);
-        break;
-    default: break;
-    }
+    for (uint64_t i = 0; BIT(e->type) & COUNTED && i < 1ull << e->order; i++) frame_put(e->mfn + i);
 }
 
 int p2m_release(struct domain *d)
 {
     struct p2m *p = d->p2m;
+    struct p2m_entry old;
+    unsigned int level;
+    uint64_t *e;
 
-    while (p->kill_next <= p->max_gfn) {
-        unsigned int level;
-        uint64_t gfn = p->kill_next, *e;
-        struct p2m_entry old;
-
+    for (;;) {
         spin_lock(&p->lock);
-        e = find(p, gfn, &level);
+        e = next_leaf(p, &p->kill_next, p->max_gfn + 1, &level);
         /* A 1 GiB leaf would take too long in one go. */
-        if (level == 3 && *e & ENTRY_TABLE && split(p, e, 3)) e = find(p, gfn, &level);
-        old = decode(*e, gfn, level);
-        WRITE_ONCE(*e, 0);
-        p->kill_next = (gfn | ((1ull << LEVEL_SHIFT(level)) - 1)) + 1;
+        if (e && level == 3 && split(p, e, 3)) e = find(p, p->kill_next, &level);
+        if (e) {
+            old = decode(*e, p->kill_next, level);
+            WRITE_ONCE(*e, 0);
+        }
         spin_unlock(&p->lock);
-        if (old.type == P2M_NONE) continue;
+        if (!e) return 0;
         p2m_drop_entry(&old);
         if (hypercall_preempt()) return -XEN_ERESTART;
     }
-    return 0;
 }

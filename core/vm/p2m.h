@@ -69,17 +69,20 @@ int p2m_add(struct domain *d, uint64_t gfn, uint64_t mfn, unsigned int order,
             enum p2m_type type) must_use;
 
 /*
- * Empties one gfn, if what is there is `mfn` (MFN_INVALID: whatever) and of
- * `type` (P2M_NONE: any); flushes every TLB and hands the old entry and its
- * reference to the caller (drop it with p2m_drop_entry).  -ENOENT, -ENOMEM
- * (a superpage had to be split).
+ * Empties [gfn, gfn + 2^order), if one leaf covers it and what is there is
+ * `mfn` (MFN_INVALID: whatever) and of `type` (P2M_NONE: any); flushes every
+ * TLB and hands the old entry and its reference to the caller (drop it with
+ * p2m_drop_entry).  -ENOENT, -ENOMEM (a superpage had to be split).
  */
-int p2m_remove(struct domain *d, uint64_t gfn, uint64_t mfn, enum p2m_type type,
+int p2m_remove(struct domain *d, uint64_t gfn, unsigned int order, uint64_t mfn, enum p2m_type type,
                struct p2m_entry *old) must_use;
-
-/* The same for a whole leaf of 2^order, when exactly such a leaf is there. */
-int p2m_remove_leaf(struct domain *d, uint64_t gfn, unsigned int order,
-                    struct p2m_entry *old) must_use;
+/* The same without the flush: end a batch of them with p2m_flush(d), then
+ * drop the entries. */
+int p2m_remove_noflush(struct domain *d, uint64_t gfn, unsigned int order, uint64_t mfn,
+                       enum p2m_type type, struct p2m_entry *old) must_use;
+/* Returns when no CPU holds a translation removed before the call.  May be
+ * called with locks held. */
+void p2m_flush(struct domain *d);
 
 /*
  * Puts one 4 KiB page at gfn whatever was there; the old entry and its
@@ -87,14 +90,6 @@ int p2m_remove_leaf(struct domain *d, uint64_t gfn, unsigned int order,
  */
 int p2m_replace(struct domain *d, uint64_t gfn, uint64_t mfn, enum p2m_type type,
                 struct p2m_entry *old) must_use;
-
-/* As p2m_remove, without the flush: end a batch of them with
- * p2m_flush(d), then drop the entries. */
-int p2m_remove_noflush(struct domain *d, uint64_t gfn, uint64_t mfn, enum p2m_type type,
-                       struct p2m_entry *old) must_use;
-/* Returns when no CPU holds a translation removed before the call.  May be
- * called with locks held. */
-void p2m_flush(struct domain *d);
 
 /* Drops what a removed entry referred to: frame_put, for each frame of the
  * leaf, where the type holds one. */

@@ -196,7 +196,7 @@ static void test_replaced(void)
     CHECK_EQ(frame_owner(35), 1);
     CHECK_EQ(unmap(d0, 100, h), GNTST_okay);
     CHECK_EQ(p2m_lookup(d0, 100).mfn, 36); /* the second stays */
-    CHECK_EQ(p2m_remove(d0, 100, MFN_INVALID, P2M_NONE, &old), 0);
+    CHECK_EQ(p2m_remove(d0, 100, ORDER_4K, MFN_INVALID, P2M_NONE, &old), 0);
     p2m_drop_entry(&old);
     CHECK_EQ(unmap(d0, 100, h2), GNTST_okay);
     CHECK_EQ(table[9].flags, GTF_permit_access);

@@ -42,12 +42,12 @@ static void test_bad_place(void)
     CHECK_EQ(p2m_add(d, 1ul << 36, 1, 0, P2M_RAM), -XEN_EINVAL);
     CHECK_EQ(p2m_add(d, ~0ul, 1, 0, P2M_RAM), -XEN_EINVAL);
     CHECK_EQ(p2m_replace(d, 1ul << 36, 1, P2M_RAM, &old), -XEN_EINVAL);
-    CHECK_EQ(p2m_remove(d, 1ul << 36, MFN_INVALID, P2M_NONE, &old), -XEN_ENOENT);
+    CHECK_EQ(p2m_remove(d, 1ul << 36, ORDER_4K, MFN_INVALID, P2M_NONE, &old), -XEN_ENOENT);
     CHECK_EQ(at(~0ul).type, P2M_NONE);
     CHECK_EQ(d->p2m->tables, 1);
     CHECK_EQ(p2m_add(d, (1ul << 36) - 1, 7, 0, P2M_RAM), 0);
     CHECK_EQ(at((1ul << 36) - 1).mfn, 7);
-    CHECK_EQ(p2m_remove(d, (1ul << 36) - 1, 7, P2M_RAM, &old), 0);
+    CHECK_EQ(p2m_remove(d, (1ul << 36) - 1, ORDER_4K, 7, P2M_RAM, &old), 0);
 }
 
 /* One page out of a large leaf: the others keep their frames and type. */
@@ -58,10 +58,10 @@ static void split_one(unsigned int order, uint64_t hole)
 
     CHECK_EQ(p2m_add(d, gfn, mfn, order, P2M_RAM_RO), 0);
     CHECK_EQ(at(gfn + hole).order, order);
-    CHECK_EQ(p2m_remove(d, gfn + hole, mfn + hole + 1, P2M_NONE, &old), -XEN_ENOENT);
-    CHECK_EQ(p2m_remove(d, gfn + hole, MFN_INVALID, P2M_RAM, &old), -XEN_ENOENT);
+    CHECK_EQ(p2m_remove(d, gfn + hole, ORDER_4K, mfn + hole + 1, P2M_NONE, &old), -XEN_ENOENT);
+    CHECK_EQ(p2m_remove(d, gfn + hole, ORDER_4K, MFN_INVALID, P2M_RAM, &old), -XEN_ENOENT);
     CHECK_EQ(at(gfn + hole).order, order);
-    CHECK_EQ(p2m_remove(d, gfn + hole, mfn + hole, P2M_RAM_RO, &old), 0);
+    CHECK_EQ(p2m_remove(d, gfn + hole, ORDER_4K, mfn + hole, P2M_RAM_RO, &old), 0);
     CHECK_EQ(old.mfn, mfn + hole);
     CHECK_EQ(old.order, 0);
     for (uint64_t i = 0; i < 1ul << order; i += i % 1021 ? 1 : 7) {
@@ -91,16 +91,16 @@ static void test_leaf(void)
 
     CHECK_EQ(p2m_add(d, PAGES_2M, PAGES_2M, ORDER_2M, P2M_MMIO), 0);
     CHECK_EQ(d->p2m->max_gfn, 0); /* MMIO is not the guest's memory */
-    CHECK_EQ(p2m_remove_leaf(d, 0, ORDER_1G, &old), -XEN_ENOENT);
-    CHECK_EQ(p2m_remove_leaf(d, PAGES_2M + 1, ORDER_2M, &old), -XEN_ENOENT);
-    CHECK_EQ(p2m_remove_leaf(d, PAGES_2M, ORDER_2M, &old), 0);
+    CHECK_EQ(p2m_remove(d, 0, ORDER_1G, MFN_INVALID, P2M_NONE, &old), -XEN_ENOENT);
+    CHECK_EQ(p2m_remove(d, PAGES_2M + 1, ORDER_2M, MFN_INVALID, P2M_NONE, &old), -XEN_ENOENT);
+    CHECK_EQ(p2m_remove(d, PAGES_2M, ORDER_2M, MFN_INVALID, P2M_NONE, &old), 0);
     CHECK_EQ(old.mfn, PAGES_2M);
     CHECK_EQ(old.order, ORDER_2M);
     CHECK_EQ(at(PAGES_2M + 3).type, P2M_NONE);
     /* An empty table left behind is no obstacle. */
     CHECK_EQ(p2m_add(d, 0, 0, 0, P2M_MMIO), 0);
-    CHECK_EQ(p2m_remove_leaf(d, 0, ORDER_2M, &old), -XEN_ENOENT);
-    CHECK_EQ(p2m_remove(d, 0, 0, P2M_MMIO, &old), 0);
+    CHECK_EQ(p2m_remove(d, 0, ORDER_2M, MFN_INVALID, P2M_NONE, &old), -XEN_ENOENT);
+    CHECK_EQ(p2m_remove(d, 0, ORDER_4K, 0, P2M_MMIO, &old), 0);
     CHECK_EQ(p2m_add(d, 0, PAGES_1G, ORDER_1G, P2M_MMIO), 0);
     CHECK_EQ(at(PAGES_1G - 1).mfn, 2 * PAGES_1G - 1);
     CHECK_EQ(at(PAGES_1G).type, P2M_NONE);
@@ -113,7 +113,7 @@ static void test_limit(void)
 
     CHECK_EQ(p2m_add(d, 0, PAGES_2M, ORDER_2M, P2M_MMIO), 0);
     d->pool_pages = d->p2m->tables;
-    CHECK_EQ(p2m_remove(d, 4, MFN_INVALID, P2M_NONE, &old), -XEN_ENOMEM);
+    CHECK_EQ(p2m_remove(d, 4, ORDER_4K, MFN_INVALID, P2M_NONE, &old), -XEN_ENOMEM);
     CHECK_EQ(p2m_replace(d, 4, 1, P2M_RAM, &old), -XEN_ENOMEM);
     CHECK_EQ(at(4).order, ORDER_2M);
     CHECK_EQ(p2m_add(d, PAGES_1G, 1, 0, P2M_MMIO), -XEN_ENOMEM);
@@ -124,9 +124,9 @@ static void test_limit(void)
     CHECK_EQ(p2m_add(d, PAGES_1G, 1, 0, P2M_MMIO), 0);
     fake.no_memory = true;
     d->pool_pages = 1024;
-    CHECK_EQ(p2m_remove(d, 4, MFN_INVALID, P2M_NONE, &old), -XEN_ENOMEM);
+    CHECK_EQ(p2m_remove(d, 4, ORDER_4K, MFN_INVALID, P2M_NONE, &old), -XEN_ENOMEM);
     fake.no_memory = false;
-    CHECK_EQ(p2m_remove(d, 4, MFN_INVALID, P2M_NONE, &old), 0);
+    CHECK_EQ(p2m_remove(d, 4, ORDER_4K, MFN_INVALID, P2M_NONE, &old), 0);
 }
 
 /* A range that must be made of small leaves fails half-way: all is undone. */
@@ -139,13 +139,13 @@ static void test_undo(void)
 
     for (uint64_t g = 0; g < PAGES_1G; g += PAGES_2M) {
         CHECK_EQ(p2m_add(d, g, 1, 0, P2M_MMIO), 0);
-        CHECK_EQ(p2m_remove_noflush(d, g, 1, P2M_MMIO, &old), 0);
+        CHECK_EQ(p2m_remove_noflush(d, g, ORDER_4K, 1, P2M_MMIO, &old), 0);
     }
     d->pool_pages = d->p2m->tables;
     CHECK_EQ(p2m_add(d, 0, 0, ORDER_1G, P2M_MMIO), 0);
     CHECK_EQ(at(PAGES_1G / 2 + 3).mfn, PAGES_1G / 2 + 3);
     CHECK_EQ(p2m_add(d, PAGES_1G, 0, ORDER_1G, P2M_MMIO), 0);
-    CHECK_EQ(p2m_remove_leaf(d, PAGES_1G, ORDER_1G, &old), 0);
+    CHECK_EQ(p2m_remove(d, PAGES_1G, ORDER_1G, MFN_INVALID, P2M_NONE, &old), 0);
     d->pool_pages++;
     CHECK_EQ(p2m_add(d, PAGES_1G, 1, 0, P2M_MMIO), -XEN_ENOMEM);
     CHECK_EQ(p2m_add(d, PAGES_1G, 0, ORDER_2M, P2M_MMIO), 0);

@@ -274,7 +274,7 @@ static void test_vcpu_info(void)
     {
         struct p2m_entry old;
 
-        CHECK_EQ(p2m_remove(d1, 2, MFN_INVALID, P2M_NONE, &old), 0);
+        CHECK_EQ(p2m_remove(d1, 2, ORDER_4K, MFN_INVALID, P2M_NONE, &old), 0);
         p2m_drop_entry(&old);
         CHECK_EQ(frame_owner(18), 1);
     }

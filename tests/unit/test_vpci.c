@@ -128,24 +128,16 @@ struct p2m_entry p2m_lookup(struct domain *d, uint64_t gfn)
     return (struct p2m_entry){gfn, gfn < 1 << 20 && mapped[gfn] ? P2M_MMIO : P2M_NONE, 0};
 }
 
-int p2m_remove_noflush(struct domain *d, uint64_t gfn, uint64_t mfn, enum p2m_type type,
-                       struct p2m_entry *old)
+int p2m_remove_noflush(struct domain *d, uint64_t gfn, unsigned int order, uint64_t mfn,
+                       enum p2m_type type, struct p2m_entry *old)
 {
     *old = p2m_lookup(d, gfn);
     CHECK(mfn == MFN_INVALID && type == P2M_MMIO);
-    if (!mapped[gfn]) return -1;
+    CHECK(!(gfn & ((1ul << order) - 1)) && (order == ORDER_2M || order == ORDER_4K));
+    if (!mapped[gfn] || (order && mapped[gfn] != 2)) return -1;
     if (mapped[gfn] == 2) memset(mapped + (gfn & ~511ul), 1, 512);
-    mapped[gfn] = 0;
+    memset(mapped + gfn, 0, 1ul << order);
     flushes |= 0x80000000;
-    return 0;
-}
-
-int p2m_remove_leaf(struct domain *d, uint64_t gfn, unsigned int order, struct p2m_entry *old)
-{
-    *old = p2m_lookup(d, gfn);
-    CHECK(order == ORDER_2M && !(gfn & 511));
-    if (mapped[gfn] != 2) return -1;
-    memset(mapped + gfn, 0, 512);
     return 0;
 }
 
