@@ -176,6 +176,7 @@ _Noreturn void core_main(uint32_t magic, uint32_t info)
     memory_boot();
     acpi_parse(boot.rsdp);
     time_boot();
+    pic_off();
     apic_init_cpu();
     cpu0.apic_id = apic_id();
     timers_init(&cpu0);

@@ -32,6 +32,18 @@ static void write_reg(unsigned int i, unsigned int reg, uint32_t v)
     regs[i][4] = v;
 }
 
+/* Some boards wire the old controller past the local APIC's LINT0. */
+void pic_off(void)
+{
+    static const uint8_t setup[][2] = {
+        {0x20, 0x11},           {0x21, VECTOR_PIC}, {0x21, 4}, {0x21, 1},    {0xa0, 0x11},
+        {0xa1, VECTOR_PIC + 8}, {0xa1, 2},          {0xa1, 1}, {0x21, 0xff}, {0xa1, 0xff}};
+
+    /* Intel 8259A, "Initialization Command Words": a spurious request must
+     * not come as an exception's vector. */
+    for (unsigned int i = 0; i < ARRAY_SIZE(setup); i++) outb(setup[i][0], setup[i][1]);
+}
+
 void ioapic_add(uint8_t id, uint32_t address, uint32_t gsi_base)
 {
     struct ioapic_info *info = &ioapics[ioapic_count];

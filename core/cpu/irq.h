@@ -12,6 +12,7 @@
 
 #define VECTOR_FIRST_DEVICE 0x20
 #define VECTOR_LAST_DEVICE  0xdf
+#define VECTOR_PIC          0xe0 /* of 16, none is expected  */
 #define VECTOR_KICK         0xf0 /* pass the run loop        */
 #define VECTOR_TIMER        0xf1 /* local APIC timer         */
 #define VECTOR_SPURIOUS     0xff
@@ -40,6 +41,8 @@ void apic_calibrate(void);                 /* on the boot CPU, before timers */
 void apic_msi_message(uint32_t apic_id, uint8_t vector, uint64_t *addr, uint32_t *data);
 
 /* --- IO-APICs (cpu/ioapic.c) --- */
+/* Masks the old interrupt controller, for good. */
+void pic_off(void);
 struct ioapic_info {
     uint8_t id;
     uint32_t address; /* physical */
