@@ -123,7 +123,7 @@ no_long_mode:
 5:      hlt
         jmp     5b
 no_long_mode_text:
-        .asciz "Insula: this processor has no 64-bit mode; use one with AMD SVM.\r\n"
+        .asciz "Insula: this processor has no 64-bit mode; use one with SVM or VMX.\r\n"
 
         .align 8
         .globl boot_gdt

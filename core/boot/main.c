@@ -21,7 +21,7 @@
 #define MIN_RAM (256ull << 20)
 #define LARGE   (2ull << 20)
 
-const struct vendor_ops *vendor = &svm_ops;
+const struct vendor_ops *vendor;
 
 static void note_ram(void)
 {
@@ -183,10 +183,11 @@ _Noreturn void core_main(uint32_t magic, uint32_t info)
     apic_calibrate();
     clock_set_wall(read_rtc_seconds(), 0, now());
     fpu_boot();
+    vendor = cpuid(1, 0).c & BIT(5) ? &vmx_ops : &svm_ops;
     rc = vendor->cpu_init(&cpu0);
     if (rc == -XEN_ENODEV)
-        panic("this processor has no AMD SVM with nested paging (or it is off "
-              "in the firmware); Insula cannot run guests here");
+        panic("this processor has neither AMD SVM nor Intel VMX with nested paging "
+              "(or it is off in the firmware); Insula cannot run guests here");
     if (rc) panic("%s: error %d", vendor->name, rc);
     sched_init();
     sched_add_cpu(&cpu0);

@@ -393,13 +393,6 @@ static void svm_switch_out(struct vcpu *v)
                      : "=r"(s->dr[0]), "=r"(s->dr[1]), "=r"(s->dr[2]), "=r"(s->dr[3]));
 }
 
-static void svm_flush_guest(struct domain *d)
-{
-    struct vcpu *v;
-
-    for_each_vcpu (d, v) ((struct svm_vcpu *)v->vendor)->flush = true;
-}
-
 static uint64_t svm_leaf_bits(enum p2m_type type)
 {
     const uint64_t p = BIT(0), w = BIT(1), u = BIT(2), ad = BIT(5) | BIT(6);
@@ -445,6 +438,5 @@ const struct vendor_ops svm_ops = {
     .switch_out = svm_switch_out,
     .read_msr = svm_read_msr,
     .write_msr = svm_write_msr,
-    .flush_guest = svm_flush_guest,
     .leaf_bits = svm_leaf_bits,
 };

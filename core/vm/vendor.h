@@ -103,13 +103,12 @@ struct vendor_ops {
     int (*read_msr)(struct vcpu *v, uint32_t msr, uint64_t *value);
     int (*write_msr)(struct vcpu *v, uint32_t msr, uint64_t value);
 
-    /* Drops guest-physical translations on this CPU before the next entry. */
-    void (*flush_guest)(struct domain *d);
     /* Hardware bits of a leaf (without address and PS) for a p2m type. */
     uint64_t (*leaf_bits)(enum p2m_type type);
 };
 
 extern const struct vendor_ops svm_ops;
+extern struct vendor_ops vmx_ops; /* max_level is the processor's */
 extern const struct vendor_ops *vendor; /* chosen at boot */
 
 #endif

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The switch into a guest and back (SDM vol. 3, chapters 26 and 27).  The
+ * VMCS keeps RIP, RSP and RFLAGS; the other registers are in struct regs, whose
+ * order is that of the instruction encoding.
+ */
+#define HOST_RSP 0x6c14
+#define REG(n)   (8 * (n))
+
+        .text
+/* uint64_t vmx_enter(struct regs *r, bool launched); interrupts are off. */
+        .globl vmx_enter, vmx_exit_point
+vmx_enter:
+        push %rbx
+        push %rbp
+        push %r12
+        push %r13
+        push %r14
+        push %r15
+        push %rdi
+        mov $HOST_RSP, %eax
+        vmwrite %rsp, %rax
+        mov %rdi, %rax
+        test %sil, %sil /* the flag lasts until VMRESUME: MOV keeps it */
+        mov REG(1)(%rax), %rcx
+        mov REG(2)(%rax), %rdx
+        mov REG(3)(%rax), %rbx
+        mov REG(5)(%rax), %rbp
+        mov REG(6)(%rax), %rsi
+        mov REG(7)(%rax), %rdi
+        mov REG(8)(%rax), %r8
+        mov REG(9)(%rax), %r9
+        mov REG(10)(%rax), %r10
+        mov REG(11)(%rax), %r11
+        mov REG(12)(%rax), %r12
+        mov REG(13)(%rax), %r13
+        mov REG(14)(%rax), %r14
+        mov REG(15)(%rax), %r15
+        mov REG(0)(%rax), %rax
+        jz 1f
+        vmresume
+        jmp 2f
+1:      vmlaunch
+2:      /* It failed: registers hold the guest's, which are still in *r. */
+        pop %rdi
+        mov $1, %eax
+        jmp 3f
+
+vmx_exit_point:
+        push %rdi
+        mov 8(%rsp), %rdi
+        mov %rax, REG(0)(%rdi)
+        mov %rcx, REG(1)(%rdi)
+        mov %rdx, REG(2)(%rdi)
+        mov %rbx, REG(3)(%rdi)
+        mov %rbp, REG(5)(%rdi)
+        mov %rsi, REG(6)(%rdi)
+        pop REG(7)(%rdi)
+        mov %r8, REG(8)(%rdi)
+        mov %r9, REG(9)(%rdi)
+        mov %r10, REG(10)(%rdi)
+        mov %r11, REG(11)(%rdi)
+        mov %r12, REG(12)(%rdi)
+        mov %r13, REG(13)(%rdi)
+        mov %r14, REG(14)(%rdi)
+        mov %r15, REG(15)(%rdi)
+        pop %rdi
+        xor %eax, %eax
+3:      pop %r15
+        pop %r14
+        pop %r13
+        pop %r12
+        pop %rbp
+        pop %rbx
+        ret

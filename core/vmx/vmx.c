@@ -1,0 +1,456 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Intel VMX with EPT: set-up, which VMCS is current, translations and running
+ * (SDM vol. 3, chapters 23 to 28).
+ *
+ * A VMCS is cleared whenever its vCPU leaves a CPU, so that any CPU can load
+ * it for an access.
+ */
+#include "cpu/arch.h"
+#include "cpu/cpu.h"
+#include "device/hwdev.h"
+#include "hypercall/hypercall.h"
+#include "lib/print.h"
+#include "lib/string.h"
+#include "memory/heap.h"
+#include "memory/map.h"
+#include "vm/cpu_policy.h"
+#include "vm/domain.h"
+#include "vm/p2m.h"
+#include "vm/vendor.h"
+#include "vmx/vmcs.h"
+
+#define MSR_FEATURE_CONTROL 0x3a
+#define FEATURE_LOCKED      BIT(0)
+#define FEATURE_VMX         BIT(2)
+#define MSR_CR0_FIXED0      0x486 /* and FIXED1, CR4's two */
+#define MSR_PAT             0x277
+#define MSR_EFER            0xc0000080
+#define MSR_TSC_AUX         0xc0000103
+#define LAST_VPID           0xffff
+#define EPTP_BITS           (6 | 3 << 3) /* write-back, four levels */
+#define EPT_2M              BIT(16)
+#define EPT_1G              BIT(17)
+
+static uint8_t *msr_bitmap, *deny_iomap;
+
+/* --- set-up --- */
+
+/* Opens an MSR for reading and writing (24.6.9). */
+static void allow_msr(uint32_t msr)
+{
+    uint8_t *map = msr_bitmap + (msr >> 31 ? 1024 : 0) + (msr & 0x1fff) / 8;
+
+    map[0] &= ~(1 << msr % 8);
+    map[2048] &= ~(1 << msr % 8);
+}
+
+static int make_maps(void)
+{
+    /* Switched by the VMCS or with the vCPU. */
+    static const uint32_t open[] = {
+        0x174,      0x175,      0x176,      /* SYSENTER               */
+        0xc0000081, 0xc0000082, 0xc0000083, /* STAR, LSTAR, CSTAR     */
+        0xc0000084,                         /* SFMASK                 */
+        0xc0000100, 0xc0000101, 0xc0000102, /* FS, GS, kernel GS base */
+    };
+
+    msr_bitmap = core_alloc_pages(1);
+    deny_iomap = core_alloc_pages(2);
+    if (!msr_bitmap || !deny_iomap) return -XEN_ENOMEM;
+    memset(msr_bitmap, 0xff, PAGE_SIZE);
+    memset(deny_iomap, 0xff, 2 * PAGE_SIZE);
+    for (unsigned int i = 0; i < ARRAY_SIZE(open); i++) allow_msr(open[i]);
+    return 0;
+}
+
+/* The firmware decides whether VMX may be used (23.7). */
+static bool switched_on(void)
+{
+    uint64_t control = read_msr(MSR_FEATURE_CONTROL);
+
+    if (!(control & FEATURE_LOCKED)) {
+        control |= FEATURE_LOCKED | FEATURE_VMX;
+        write_msr(MSR_FEATURE_CONTROL, control);
+    }
+    if (control & FEATURE_VMX) return true;
+    log_error("VMX is switched off by the firmware; turn it on there.");
+    return false;
+}
+
+static inline uint64_t read_cr0(void)
+{
+    uint64_t v;
+
+    __asm__ volatile("mov %%cr0, %0" : "=r"(v));
+    return v;
+}
+
+static inline uint64_t read_cr4(void)
+{
+    uint64_t v;
+
+    __asm__ volatile("mov %%cr4, %0" : "=r"(v));
+    return v;
+}
+
+/* Bits that VMX operation wants in CR0 and CR4 (23.8), then VMXON. */
+static bool enter_vmx(uint64_t region)
+{
+    uint64_t cr0 = (read_cr0() | read_msr(MSR_CR0_FIXED0)) & read_msr(MSR_CR0_FIXED0 + 1);
+    uint64_t cr4 = read_cr4() | CR4_VMXE | read_msr(MSR_CR0_FIXED0 + 2);
+    bool failed;
+
+    if (cr4 & ~read_msr(MSR_CR0_FIXED0 + 3)) return false;
+    __asm__ volatile("mov %0, %%cr0; mov %1, %%cr4" : : "r"(cr0), "r"(cr4));
+    __asm__ volatile("vmxon %1; setna %0" : "=qm"(failed) : "m"(region) : "cc", "memory");
+    return !failed;
+}
+
+static void set_max_level(void);
+
+static int vmx_cpu_init(struct cpu *c)
+{
+    struct vmx_cpu *h;
+
+    if (!(cpuid(1, 0).c & BIT(5)) || !switched_on()) return -XEN_ENODEV;
+    if (!msr_bitmap) {
+        int rc = vmx_read_caps();
+
+        if (!rc) rc = make_maps();
+        if (rc) return rc;
+        set_max_level();
+        vmx_print_caps();
+    }
+    h = core_alloc(sizeof(*h));
+    if (!h) return -XEN_ENOMEM;
+    h->vmxon = core_alloc_pages(1);
+    if (!h->vmxon) return -XEN_ENOMEM;
+    *(uint32_t *)h->vmxon = vmx_caps.revision;
+    h->epoch = 1;
+    h->next_vpid = 1;
+    c->vendor = h;
+    if (enter_vmx(core_to_phys(h->vmxon))) return 0;
+    log_error("CPU%u: VMXON fails", c->id);
+    return -XEN_ENODEV;
+}
+
+static int vmx_domain_init(struct domain *d)
+{
+    struct vmx_domain *x = core_alloc(sizeof(*x));
+
+    if (!x) return -XEN_ENOMEM;
+    d->vendor = x;
+    x->iomap = deny_iomap;
+    if (!d->hwdev) return 0;
+    x->iomap = core_alloc_pages(2);
+    if (!x->iomap) return -XEN_ENOMEM;
+    memset(x->iomap, 0xff, 2 * PAGE_SIZE);
+    for (unsigned int port = 0; port < 65536; port++)
+        if (port_allowed(d, port, 1)) x->iomap[port / 8] &= ~(1 << port % 8);
+    return 0;
+}
+
+static void vmx_domain_free(struct domain *d)
+{
+    struct vmx_domain *x = d->vendor;
+
+    if (x && x->iomap != deny_iomap) core_free_pages(x->iomap, 2);
+    core_free(x);
+}
+
+/* --- the current VMCS --- */
+
+static void load(struct vmx_cpu *h, struct vmx_vcpu *x)
+{
+    __asm__ volatile("vmptrld %0; ja 1f; ud2; 1:" : : "m"(x->phys) : "cc", "memory");
+    h->loaded = x;
+}
+
+static void clear(struct vmx_cpu *h, struct vmx_vcpu *x)
+{
+    __asm__ volatile("vmclear %0; ja 1f; ud2; 1:" : : "m"(x->phys) : "cc", "memory");
+    x->launched = false;
+    h->loaded = NULL;
+}
+
+struct vmx_vcpu *vmx_get(struct vcpu *v)
+{
+    struct vmx_cpu *h = this_cpu()->vendor;
+    struct vmx_vcpu *before = h->loaded;
+
+    if (before != v->vendor) load(h, v->vendor);
+    return before;
+}
+
+void vmx_put(struct vmx_vcpu *before)
+{
+    struct vmx_cpu *h = this_cpu()->vendor;
+
+    if (likely(h->loaded == before)) return;
+    clear(h, h->loaded);
+    if (before) load(h, before);
+}
+
+/* --- vCPUs --- */
+
+static void set_masks(struct vcpu *v)
+{
+    /* What the guest may not set, it reads as 0, and #GP meets an attempt. */
+    vmwrite(CR4_MASK, ~cpu_policy_cr4(v->domain->policy));
+    vmwrite(CR4_SHADOW, 0);
+}
+
+static void set_controls(struct vcpu *v)
+{
+    static const uint16_t zero[] = {
+        PAGE_FAULT_MASK,  PAGE_FAULT_MATCH, CR3_TARGETS,      EXIT_STORE_MSRS,   EXIT_LOAD_MSRS,
+        ENTRY_LOAD_MSRS,  ENTRY_EVENT,      GUEST_DEBUGCTL,   GUEST_ACTIVITY,    GUEST_BLOCKING,
+        GUEST_PENDING_DB, HOST_FS_BASE,     HOST_SYSENTER_CS, HOST_SYSENTER_ESP, HOST_SYSENTER_EIP,
+    };
+    uint64_t io = core_to_phys(((struct vmx_domain *)v->domain->vendor)->iomap);
+    struct vmx_vcpu *x = v->vendor;
+
+    for (unsigned int i = 0; i < ARRAY_SIZE(zero); i++) vmwrite(zero[i], 0);
+    x->primary = vmx_caps.primary;
+    vmwrite(PIN_CONTROLS, vmx_caps.pin);
+    vmwrite(PRIMARY_CONTROLS, x->primary);
+    vmwrite(SECONDARY_CONTROLS, vmx_caps.secondary);
+    vmwrite(EXIT_CONTROLS, vmx_caps.exit);
+    vmwrite(ENTRY_CONTROLS, vmx_caps.entry);
+    vmwrite(EXCEPTION_BITMAP, BIT(VEC_UD) | BIT(VEC_AC) | BIT(VEC_MC) | BIT(VEC_DB));
+    vmwrite(IO_BITMAP_A, io);
+    vmwrite(IO_BITMAP_B, io + PAGE_SIZE);
+    vmwrite(MSR_BITMAP, core_to_phys(msr_bitmap));
+    vmwrite(EPT_POINTER, core_to_phys(v->domain->p2m->root) | EPTP_BITS);
+    vmwrite(LINK_POINTER, ~0ull);
+    vmwrite(CR0_MASK, CR0_OWNED);
+    set_masks(v);
+}
+
+static int vmx_vcpu_init(struct vcpu *v)
+{
+    struct vmx_vcpu *x = core_alloc(sizeof(*x)), *before;
+
+    if (!x) return -XEN_ENOMEM;
+    x->vmcs = core_alloc_pages(1);
+    if (!x->vmcs) {
+        core_free(x);
+        return -XEN_ENOMEM;
+    }
+    v->vendor = x;
+    x->phys = core_to_phys(x->vmcs);
+    *(uint32_t *)x->vmcs = vmx_caps.revision;
+    before = ((struct vmx_cpu *)this_cpu()->vendor)->loaded;
+    clear(this_cpu()->vendor, x);
+    load(this_cpu()->vendor, x);
+    set_controls(v);
+    vmwrite(GUEST_RIP, 0);
+    vmwrite(GUEST_RSP, 0);
+    vmwrite(GUEST_RFLAGS, 2);
+    x->flags = 2;
+    vmx_put(before);
+    return 0;
+}
+
+static void vmx_vcpu_free(struct vcpu *v)
+{
+    struct vmx_vcpu *x = v->vendor;
+
+    if (x) core_free_pages(x->vmcs, 1);
+    core_free(x);
+}
+
+static void vmx_switch_in(struct vcpu *v)
+{
+    struct vmx_vcpu *x = v->vendor;
+
+    load(this_cpu()->vendor, x);
+    vmwrite(TSC_OFFSET, v->tsc_offset);
+    vmx_load_live(x);
+    x->live = true;
+    if (vmx_caps.secondary & CPU2_RDTSCP) write_msr(MSR_TSC_AUX, v->tsc_aux);
+}
+
+static void vmx_switch_out(struct vcpu *v)
+{
+    struct vmx_vcpu *x = v->vendor;
+
+    vmx_save_live(x);
+    x->live = false;
+    clear(this_cpu()->vendor, x);
+}
+
+static void vmx_tsc_changed(struct vcpu *v)
+{
+    if (((struct vmx_vcpu *)v->vendor)->live) vmwrite(TSC_OFFSET, v->tsc_offset);
+}
+
+static void vmx_policy_changed(struct vcpu *v)
+{
+    struct vmx_vcpu *before = vmx_get(v);
+
+    set_masks(v);
+    vmx_put(before);
+}
+
+/* --- running --- */
+
+/* What the processor loads at an exit; some of it differs between CPUs. */
+static void set_host(struct cpu *c)
+{
+    struct {
+        uint16_t limit;
+        uint64_t base;
+    } packed idtr;
+
+    __asm__ volatile("sidt %0" : "=m"(idtr));
+    for (unsigned int n = 0; n <= SEG_GS; n++)
+        vmwrite(HOST_SELECTOR + 2 * n, n == SEG_CS ? SEL_CODE64 : n >= SEG_FS ? 0 : SEL_DATA);
+    vmwrite(HOST_TR_SELECTOR, SEL_TSS);
+    vmwrite(HOST_CR0, read_cr0());
+    vmwrite(HOST_CR3, (uintptr_t)core_l4);
+    vmwrite(HOST_CR4, read_cr4());
+    vmwrite(HOST_EFER, read_msr(MSR_EFER));
+    vmwrite(HOST_PAT, read_msr(MSR_PAT));
+    vmwrite(HOST_GS_BASE, (uintptr_t)c);
+    vmwrite(HOST_TR_BASE, (uintptr_t)&c->arch->tss);
+    vmwrite(HOST_GDT_BASE, (uintptr_t)c->arch->gdt);
+    vmwrite(HOST_IDT_BASE, idtr.base);
+    vmwrite(HOST_RIP, (uintptr_t)vmx_exit_point);
+}
+
+static void invept(uint64_t eptp)
+{
+    const uint64_t one = 1, what[2] = {eptp, 0};
+
+    __asm__ volatile("invept %0, %1; ja 1f; ud2; 1:" : : "m"(what), "r"(one) : "cc", "memory");
+}
+
+static void invvpid_all(void)
+{
+    const uint64_t all = 2, what[2] = {0, 0};
+
+    __asm__ volatile("invvpid %0, %1; ja 1f; ud2; 1:" : : "m"(what), "r"(all) : "cc", "memory");
+}
+
+/*
+ * Guest-physical translations are tagged by the EPT pointer: they are dropped
+ * when a vCPU comes to a CPU that may have old ones of its domain (or of a
+ * domain that had the same tables), and after a change of the p2m.  Linear
+ * ones are tagged by VPID too: a vCPU takes a fresh one on another CPU, where
+ * it may have been before, and on request; when all are used up, the CPU drops
+ * everything and starts again (28.3.3.3).
+ */
+static void renew_translations(struct vmx_vcpu *x, struct cpu *c, uint64_t generation)
+{
+    struct vmx_cpu *h = c->vendor;
+
+    if (x->cpu != c || x->generation != generation) invept(vmread(EPT_POINTER));
+    x->generation = generation;
+    if (x->cpu != c || x->flush || x->epoch != h->epoch) {
+        if (h->next_vpid > LAST_VPID) {
+            h->next_vpid = 1;
+            h->epoch++;
+            invvpid_all();
+        }
+        vmwrite(VPID, h->next_vpid++);
+        x->epoch = h->epoch;
+        x->flush = false;
+    }
+    if (x->cpu != c) set_host(c);
+    x->cpu = c;
+}
+
+static inline void check_translations(struct vcpu *v, struct vmx_vcpu *x, struct cpu *c)
+{
+    uint64_t gen = __atomic_load_n(&v->domain->p2m->generation, __ATOMIC_SEQ_CST);
+
+    if (likely(x->cpu == c && x->generation == gen && !x->flush &&
+               x->epoch == ((struct vmx_cpu *)c->vendor)->epoch))
+        return;
+    renew_translations(x, c, gen);
+}
+
+static inline void update(enum vmcs_field f, uint64_t *held, uint64_t value)
+{
+    if (*held == value) return;
+    *held = value;
+    vmwrite(f, value);
+}
+
+static void vmx_run(struct vcpu *v, struct vm_exit *exit)
+{
+    struct vmx_vcpu *x = v->vendor;
+
+    check_translations(v, x, this_cpu());
+    update(GUEST_RIP, &x->rip, v->regs.rip);
+    update(GUEST_RSP, &x->rsp, v->regs.rsp);
+    update(GUEST_RFLAGS, &x->flags, v->regs.rflags);
+    if (x->event & EVENT_VALID) {
+        vmwrite(ENTRY_EVENT, x->event);
+        vmwrite(ENTRY_ERROR, x->error);
+    }
+    if (unlikely(vmx_enter(&v->regs, x->launched))) {
+        exit->reason = EXIT_BAD;
+        exit->code = vmread(INSTRUCTION_ERROR);
+        return;
+    }
+    x->launched = true;
+    v->regs.rip = x->rip = vmread(GUEST_RIP);
+    v->regs.rsp = x->rsp = vmread(GUEST_RSP);
+    v->regs.rflags = x->flags = vmread(GUEST_RFLAGS);
+    vmx_keep_event(x);
+    vmx_decode(v, exit);
+}
+
+static uint64_t vmx_leaf_bits(enum p2m_type type)
+{
+    const uint64_t r = BIT(0), w = BIT(1), x = BIT(2), write_back = 6 << 3;
+
+    switch (type) {
+    case P2M_RAM: return r | w | x | write_back;
+    case P2M_RAM_RO: return r | x | write_back;
+    case P2M_SHARED:
+    case P2M_GRANT_RW:
+    case P2M_FOREIGN: return r | w | write_back;
+    case P2M_GRANT_RO: return r | write_back;
+    case P2M_MMIO: return r | w; /* uncached */
+    default: return 0;
+    }
+}
+
+struct vendor_ops vmx_ops = {
+    .name = "Intel VMX",
+    .hypercall_insn = {0x0f, 0x01, 0xc1},
+    .cpu_init = vmx_cpu_init,
+    .domain_init = vmx_domain_init,
+    .domain_free = vmx_domain_free,
+    .vcpu_init = vmx_vcpu_init,
+    .vcpu_free = vmx_vcpu_free,
+    .run = vmx_run,
+    .get_state = vmx_get_state,
+    .set_state = vmx_set_state,
+    .get_cr = vmx_get_cr,
+    .get_efer = vmx_get_efer,
+    .get_cpl = vmx_get_cpl,
+    .get_segment = vmx_get_segment,
+    .can_inject = vmx_can_inject,
+    .inject_interrupt = vmx_inject_interrupt,
+    .inject_nmi = vmx_inject_nmi,
+    .inject_exception = vmx_inject_exception,
+    .want_window = vmx_want_window,
+    .skip_insn = vmx_skip_insn,
+    .tsc_changed = vmx_tsc_changed,
+    .policy_changed = vmx_policy_changed,
+    .switch_in = vmx_switch_in,
+    .switch_out = vmx_switch_out,
+    .read_msr = vmx_read_msr,
+    .write_msr = vmx_write_msr,
+    .leaf_bits = vmx_leaf_bits,
+};
+
+static void set_max_level(void)
+{
+    vmx_ops.max_level = vmx_caps.ept & EPT_1G ? 3 : vmx_caps.ept & EPT_2M ? 2 : 1;
+}
