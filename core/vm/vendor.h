@@ -108,7 +108,7 @@ struct vendor_ops {
 };
 
 extern const struct vendor_ops svm_ops;
-extern struct vendor_ops vmx_ops; /* max_level is the processor's */
+extern struct vendor_ops vmx_ops;       /* max_level is the processor's */
 extern const struct vendor_ops *vendor; /* chosen at boot */
 
 #endif
