@@ -3,8 +3,6 @@
 #include "cpu/cpu.h"
 #include "device/hwdev.h"
 #include "hypercall/control.h"
-#include "hypercall/evtchn.h"
-#include "hypercall/grant.h"
 #include "lib/print.h"
 #include "memory/frame.h"
 #include "memory/window.h"
@@ -60,16 +58,6 @@ static void key_registers(void)
         if (c != this_cpu()) cpu_ask(c, WORK_DUMP);
 }
 
-static void key_events(void)
-{
-    each_domain(evtchn_dump);
-}
-
-static void key_grants(void)
-{
-    each_domain(grant_dump);
-}
-
 static void key_help(void);
 
 static const struct {
@@ -83,8 +71,6 @@ static const struct {
     {'d', key_registers, "registers of vCPUs"},
     {'r', sched_dump, "run queues"},
     {'i', irqs_dump, "interrupts"},
-    {'e', key_events, "event channels"},
-    {'g', key_grants, "grant tables"},
     {'v', vmap_dump, "the core's own mappings"},
 };
 

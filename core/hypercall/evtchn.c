@@ -13,7 +13,6 @@
 #include "device/vlapic.h"
 #include "hypercall/access.h"
 #include "hypercall/hypercall.h"
-#include "lib/print.h"
 #include "memory/heap.h"
 #include "sched/sched.h"
 #include "vm/guest.h"
@@ -87,7 +86,7 @@ static void upcall(struct vcpu *v)
         vcpu_notify(v);
 }
 
-static void end_poll(struct vcpu *v)
+void evtchn_poll_end(struct vcpu *v)
 {
     clear_bit(v->id, v->domain->evtchns->polling);
     __atomic_fetch_and(&v->holds, ~HOLD_POLL, __ATOMIC_SEQ_CST);
@@ -103,21 +102,25 @@ static void wake_pollers(struct domain *d, uint32_t port)
         struct vcpu *v = d->vcpus[i];
 
         if (v->poll_port && v->poll_port != port) continue;
-        end_poll(v);
+        evtchn_poll_end(v);
         sched_wake(v);
     }
 }
 
-/* Makes a port pending and tells vCPU `id` of d, unless it is masked. */
-static void set_pending(struct domain *d, unsigned int id, uint32_t port)
+/* Tells vCPU `id` of d that a port is pending, unless it is masked. */
+static void tell(struct domain *d, unsigned int id, uint32_t port)
 {
-    struct shared_info *s = d->shared_info;
     struct vcpu *v = d->vcpus[id];
 
-    if (test_and_set_bit(port, s->evtchn_pending)) return;
-    if (v && !test_bit(port, s->evtchn_mask) &&
+    if (v && !test_bit(port, d->shared_info->evtchn_mask) &&
         !test_and_set_bit(port / 64, &v->info->evtchn_pending_sel))
         upcall(v);
+}
+
+static void set_pending(struct domain *d, unsigned int id, uint32_t port)
+{
+    if (test_and_set_bit(port, d->shared_info->evtchn_pending)) return;
+    tell(d, id, port);
     if (unlikely(d->evtchns->polling[0] | d->evtchns->polling[1])) wake_pollers(d, port);
 }
 
@@ -153,30 +156,20 @@ void virq_raise_dom0(unsigned int virq)
     if (v) virq_raise_vcpu(v, virq);
 }
 
-bool evtchn_poll_begin(struct vcpu *v, const uint32_t *ports, unsigned int n)
+int evtchn_poll_begin(struct vcpu *v, const uint32_t *ports, unsigned int n)
 {
     struct domain *d = v->domain;
+    bool pending = false;
 
+    for (unsigned int i = 0; i < n; i++)
+        if (!channel(d, ports[i])) return -XEN_EINVAL;
     v->poll_port = n == 1 ? ports[0] : 0;
     __atomic_fetch_or(&v->holds, HOLD_POLL, __ATOMIC_SEQ_CST);
     set_bit(v->id, d->evtchns->polling);
-    for (unsigned int i = 0; i < n; i++) {
-        if (test_bit(ports[i], d->shared_info->evtchn_pending)) {
-            end_poll(v);
-            return false;
-        }
-    }
-    return true;
-}
-
-void evtchn_poll_end(struct vcpu *v)
-{
-    end_poll(v);
-}
-
-bool evtchn_port_valid(struct domain *d, uint32_t port)
-{
-    return channel(d, port) != NULL;
+    for (unsigned int i = 0; i < n; i++)
+        pending |= test_bit(ports[i], d->shared_info->evtchn_pending);
+    if (pending) evtchn_poll_end(v);
+    return pending;
 }
 
 /* --- opening --- */
@@ -207,50 +200,38 @@ static int take_port(struct domain *d, struct evtchn **out)
     return port;
 }
 
-/* Opens a channel that has no other end (yet); the table is locked. */
-static int open_port(struct domain *d, uint8_t state, uint8_t vcpu, uint8_t virq, domid_t remote_id)
+/* Opens a channel that has no other end (yet); its number goes to *out.  A
+ * VIRQ is bound only once. */
+static int open_port(struct domain *d, const struct evtchn *as, uint32_t *out)
 {
+    uint16_t *bound = NULL;
     struct evtchn *c;
-    int port = take_port(d, &c);
+    int port = -XEN_EEXIST;
 
-    if (port < 0) return port;
-    spin_lock(&c->lock);
-    c->vcpu = vcpu;
-    c->virq = virq;
-    c->remote_id = remote_id;
-    c->state = state;
-    spin_unlock(&c->lock);
-    return port;
+    if (as->state == EVTCHNSTAT_virq) bound = &d->vcpus[as->vcpu]->virq_port[as->virq];
+    spin_lock(&d->evtchns->lock);
+    if (!bound || !*bound) port = take_port(d, &c);
+    if (port > 0) {
+        spin_lock(&c->lock);
+        c->vcpu = as->vcpu;
+        c->virq = as->virq;
+        c->remote_id = as->remote_id;
+        c->state = as->state;
+        spin_unlock(&c->lock);
+        if (bound) WRITE_ONCE(*bound, port);
+        *out = port;
+    }
+    spin_unlock(&d->evtchns->lock);
+    return MIN(port, 0);
 }
 
-union evtchn_arg {
-    struct evtchn_alloc_unbound alloc_unbound;
-    struct evtchn_bind_interdomain bind_interdomain;
-    struct evtchn_bind_virq bind_virq;
-    struct evtchn_bind_ipi bind_ipi;
-    struct evtchn_close close;
-    struct evtchn_send send;
-    struct evtchn_status status;
-    struct evtchn_bind_vcpu bind_vcpu;
-    struct evtchn_unmask unmask;
-    struct evtchn_reset reset;
-};
-
-static long op_alloc_unbound(struct vcpu *v, union evtchn_arg *arg)
+static long op_alloc_unbound(struct domain *d, void *arg)
 {
-    struct evtchn_alloc_unbound *a = &arg->alloc_unbound;
-    domid_t remote = a->remote_dom == DOMID_SELF ? v->domain->id : a->remote_dom;
-    struct domain *d;
-    int rc = domain_get_controlled(a->dom, &d);
+    struct evtchn_alloc_unbound *a = arg;
+    domid_t remote = a->remote_dom == DOMID_SELF ? current_domain()->id : a->remote_dom;
 
-    if (rc) return rc;
-    spin_lock(&d->evtchns->lock);
-    rc = open_port(d, EVTCHNSTAT_unbound, 0, 0, remote);
-    spin_unlock(&d->evtchns->lock);
-    domain_put(d);
-    if (rc < 0) return rc;
-    a->port = rc;
-    return 0;
+    return open_port(d, &(struct evtchn){.state = EVTCHNSTAT_unbound, .remote_id = remote},
+                     &a->port);
 }
 
 /* Joins the taken port of ld to the remote one if that waits for ld. */
@@ -280,10 +261,10 @@ static int join(struct domain *ld, struct evtchn *l, uint32_t lport, struct doma
     return rc;
 }
 
-static long op_bind_interdomain(struct vcpu *v, union evtchn_arg *arg)
+static long op_bind_interdomain(struct domain *ld, void *arg)
 {
-    struct evtchn_bind_interdomain *a = &arg->bind_interdomain;
-    struct domain *ld = v->domain, *rd = domain_get(a->remote_dom);
+    struct evtchn_bind_interdomain *a = arg;
+    struct domain *rd = domain_get(a->remote_dom);
     struct evtchn *c;
     int port, rc = -XEN_EPERM;
 
@@ -302,41 +283,26 @@ static long op_bind_interdomain(struct vcpu *v, union evtchn_arg *arg)
     return rc;
 }
 
-static long op_bind_virq(struct vcpu *v, union evtchn_arg *arg)
+static long op_bind_virq(struct domain *d, void *arg)
 {
-    struct evtchn_bind_virq *a = &arg->bind_virq;
-    struct domain *d = v->domain;
+    struct evtchn_bind_virq *a = arg;
     struct vcpu *on = domain_vcpu(d, a->vcpu);
-    unsigned int virq = a->virq;
-    int rc = -XEN_EEXIST;
+    struct evtchn as = {.state = EVTCHNSTAT_virq};
 
-    if (virq >= NR_VIRQS || (virq_global(virq) && a->vcpu != 0)) return -XEN_EINVAL;
+    if (a->virq >= NR_VIRQS || (virq_global(a->virq) && a->vcpu != 0)) return -XEN_EINVAL;
     if (!on) return -XEN_ENOENT;
-    virq = index_nospec(virq, NR_VIRQS);
-    spin_lock(&d->evtchns->lock);
-    if (!on->virq_port[virq]) {
-        rc = open_port(d, EVTCHNSTAT_virq, on->id, virq, 0);
-        if (rc > 0) WRITE_ONCE(on->virq_port[virq], rc);
-    }
-    spin_unlock(&d->evtchns->lock);
-    if (rc < 0) return rc;
-    a->port = rc;
-    return 0;
+    as.vcpu = on->id;
+    as.virq = index_nospec(a->virq, NR_VIRQS);
+    return open_port(d, &as, &a->port);
 }
 
-static long op_bind_ipi(struct vcpu *v, union evtchn_arg *arg)
+static long op_bind_ipi(struct domain *d, void *arg)
 {
-    struct domain *d = v->domain;
-    struct vcpu *on = domain_vcpu(d, arg->bind_ipi.vcpu);
-    int rc;
+    struct evtchn_bind_ipi *a = arg;
+    struct vcpu *on = domain_vcpu(d, a->vcpu);
 
     if (!on) return -XEN_ENOENT;
-    spin_lock(&d->evtchns->lock);
-    rc = open_port(d, EVTCHNSTAT_ipi, on->id, 0, 0);
-    spin_unlock(&d->evtchns->lock);
-    if (rc < 0) return rc;
-    arg->bind_ipi.port = rc;
-    return 0;
+    return open_port(d, &(struct evtchn){.state = EVTCHNSTAT_ipi, .vcpu = on->id}, &a->port);
 }
 
 /* --- closing --- */
@@ -359,34 +325,29 @@ static void shut(struct domain *d, struct evtchn *c, uint32_t port)
 static int close_port(struct domain *d, uint32_t port)
 {
     struct evtchn *c = channel(d, port), *r;
+    struct spinlock *other;
 
     if (!c) return -XEN_EINVAL;
+    /* Both ends, unless it is another that is there when they are locked. */
     for (;;) {
-        bool same;
-
-        spin_lock(&c->lock);
-        r = c->peer;
-        if (c->state != EVTCHNSTAT_interdomain) break;
-        spin_unlock(&c->lock);
-        spin_lock_two(&c->lock, &r->lock);
-        same = c->state == EVTCHNSTAT_interdomain && c->peer == r;
-        if (same) {
-            /* The other end waits for this domain again. */
-            r->state = EVTCHNSTAT_unbound;
-            r->remote_id = d->id;
-            r->peer = NULL;
-            r->remote = NULL;
-            shut(d, c, port);
-        }
-        spin_unlock_two(&c->lock, &r->lock);
-        if (same) return 0;
+        r = READ_ONCE(c->peer);
+        other = r ? &r->lock : &c->lock;
+        spin_lock_two(&c->lock, other);
+        if (c->peer == r) break;
+        spin_unlock_two(&c->lock, other);
     }
     if (c->state == EVTCHNSTAT_closed) {
         spin_unlock(&c->lock);
         return -XEN_EINVAL;
     }
+    if (r) {
+        r->state = EVTCHNSTAT_unbound; /* waits for this domain again */
+        r->remote_id = d->id;
+        r->peer = NULL;
+        r->remote = NULL;
+    }
     shut(d, c, port);
-    spin_unlock(&c->lock);
+    spin_unlock_two(&c->lock, other);
     return 0;
 }
 
@@ -411,29 +372,22 @@ int evtchn_release(struct domain *d)
     return close_all(d);
 }
 
-static long op_close(struct vcpu *v, union evtchn_arg *arg)
+static long op_close(struct domain *d, void *arg)
 {
-    return close_port(v->domain, arg->close.port);
+    return close_port(d, ((struct evtchn_close *)arg)->port);
 }
 
-static long op_reset(struct vcpu *v, union evtchn_arg *arg)
+static long op_reset(struct domain *d, maybe_unused void *arg)
 {
-    struct domain *d;
-    int rc = domain_get_controlled(arg->reset.dom, &d);
-
-    (void)v;
-    if (rc) return rc;
-    rc = close_all(d);
-    domain_put(d);
-    return rc;
+    return close_all(d);
 }
 
 /* --- use --- */
 
-static long op_send(struct vcpu *v, union evtchn_arg *arg)
+static long op_send(struct domain *d, void *arg)
 {
-    uint32_t port = arg->send.port;
-    struct evtchn *c = channel(v->domain, port);
+    uint32_t port = ((struct evtchn_send *)arg)->port;
+    struct evtchn *c = channel(d, port);
     long rc = 0;
 
     if (unlikely(!c)) return -XEN_EINVAL;
@@ -441,34 +395,30 @@ static long op_send(struct vcpu *v, union evtchn_arg *arg)
     if (likely(c->state == EVTCHNSTAT_interdomain))
         set_pending(c->remote, READ_ONCE(c->peer->vcpu), c->remote_port);
     else if (c->state == EVTCHNSTAT_ipi)
-        set_pending(v->domain, c->vcpu, port);
+        set_pending(d, c->vcpu, port);
     else if (c->state != EVTCHNSTAT_unbound) /* nobody hears it */
         rc = -XEN_EINVAL;
     spin_unlock(&c->lock);
     return rc;
 }
 
-static long op_unmask(struct vcpu *v, union evtchn_arg *arg)
+static long op_unmask(struct domain *d, void *arg)
 {
-    struct domain *d = v->domain;
-    struct shared_info *s = d->shared_info;
-    uint32_t port = arg->unmask.port;
+    uint32_t port = ((struct evtchn_unmask *)arg)->port;
     struct evtchn *c = channel(d, port);
-    struct vcpu *to;
 
     if (!c) return -XEN_EINVAL;
-    to = d->vcpus[READ_ONCE(c->vcpu)];
-    if (test_and_clear_bit(port, s->evtchn_mask) && test_bit(port, s->evtchn_pending) && to &&
-        !test_and_set_bit(port / 64, &to->info->evtchn_pending_sel))
-        upcall(to);
+    if (test_and_clear_bit(port, d->shared_info->evtchn_mask) &&
+        test_bit(port, d->shared_info->evtchn_pending))
+        tell(d, READ_ONCE(c->vcpu), port);
     return 0;
 }
 
-static long op_bind_vcpu(struct vcpu *v, union evtchn_arg *arg)
+static long op_bind_vcpu(struct domain *d, void *arg)
 {
-    struct evtchn_bind_vcpu *a = &arg->bind_vcpu;
-    struct evtchn *c = channel(v->domain, a->port);
-    struct vcpu *to = domain_vcpu(v->domain, a->vcpu);
+    struct evtchn_bind_vcpu *a = arg;
+    struct evtchn *c = channel(d, a->port);
+    struct vcpu *to = domain_vcpu(d, a->vcpu);
     long rc = -XEN_EINVAL;
 
     if (!to) return -XEN_ENOENT;
@@ -483,82 +433,48 @@ static long op_bind_vcpu(struct vcpu *v, union evtchn_arg *arg)
     return rc;
 }
 
-static long op_status(struct vcpu *v, union evtchn_arg *arg)
+static long op_status(struct domain *d, void *arg)
 {
-    struct evtchn_status *a = &arg->status;
-    struct evtchn *c;
-    struct domain *d;
-    int rc = domain_get_controlled(a->dom, &d);
+    struct evtchn_status *a = arg;
+    struct evtchn *c = channel(d, a->port);
 
-    (void)v;
-    if (rc) return rc;
-    c = channel(d, a->port);
-    if (c) {
-        spin_lock(&c->lock);
-        a->status = c->state;
-        a->vcpu = c->vcpu;
-        if (c->state == EVTCHNSTAT_unbound)
-            a->u.unbound.dom = c->remote_id;
-        else if (c->state == EVTCHNSTAT_virq)
-            a->u.virq = c->virq;
-        else if (c->state == EVTCHNSTAT_interdomain) {
-            a->u.interdomain.dom = c->remote->id;
-            a->u.interdomain.port = c->remote_port;
-        }
-        spin_unlock(&c->lock);
-    } else if (a->port < d->evtchns->limit) {
-        a->status = EVTCHNSTAT_closed;
-        a->vcpu = 0;
-    } else {
-        rc = -XEN_EINVAL;
+    if (a->port >= d->evtchns->limit) return -XEN_EINVAL;
+    a->status = EVTCHNSTAT_closed;
+    a->vcpu = 0;
+    if (!c) return 0;
+    spin_lock(&c->lock);
+    a->status = c->state;
+    a->vcpu = c->vcpu;
+    if (c->state == EVTCHNSTAT_unbound)
+        a->u.unbound.dom = c->remote_id;
+    else if (c->state == EVTCHNSTAT_virq)
+        a->u.virq = c->virq;
+    else if (c->state == EVTCHNSTAT_interdomain) {
+        a->u.interdomain.dom = c->remote->id;
+        a->u.interdomain.port = c->remote_port;
     }
-    domain_put(d);
-    return rc;
+    spin_unlock(&c->lock);
+    return 0;
 }
-
-static const struct {
-    long (*fn)(struct vcpu *v, union evtchn_arg *arg);
-    uint8_t size;
-    bool out; /* the structure goes back to the guest */
-} ops[] = {
-#define OP(name, out) [EVTCHNOP_##name] = {op_##name, sizeof(struct evtchn_##name), out}
-    OP(bind_interdomain, true), OP(bind_virq, true),     OP(close, false),   OP(send, false),
-    OP(status, true),           OP(alloc_unbound, true), OP(bind_ipi, true), OP(bind_vcpu, false),
-    OP(unmask, false),          OP(reset, false),
-#undef OP
-};
 
 /* A port whose number cannot be handed to the guest, because its own memory
  * went away meanwhile, stays open: closing it is the guest's business. */
-long hc_event_channel_op(struct vcpu *v, const struct hc_args *args)
+static const struct subop ops[] = {
+#define OP(name, flags) [EVTCHNOP_##name] = {op_##name, sizeof(struct evtchn_##name), flags}
+    OP(alloc_unbound, SUBOP_DOMAIN | SUBOP_OUT),
+    OP(bind_interdomain, SUBOP_OUT),
+    OP(bind_virq, SUBOP_OUT),
+    OP(bind_ipi, SUBOP_OUT),
+    OP(bind_vcpu, 0),
+    OP(close, 0),
+    OP(send, 0),
+    OP(status, SUBOP_DOMAIN | SUBOP_OUT),
+    OP(unmask, 0),
+    OP(reset, SUBOP_DOMAIN),
+#undef OP
+};
+
+long hc_event_channel_op(maybe_unused struct vcpu *v, const struct hc_args *args)
 {
-    uint32_t cmd = args->a[0];
-    union evtchn_arg arg;
-    long rc;
-
-    if (cmd >= ARRAY_SIZE(ops)) return -XEN_ENOSYS;
-    cmd = index_nospec(cmd, ARRAY_SIZE(ops));
-    if (!ops[cmd].fn) return -XEN_ENOSYS;
-    if (copy_from_guest(&arg, args->a[1], ops[cmd].size)) return -XEN_EFAULT;
-    rc = ops[cmd].fn(v, &arg);
-    if (!rc && ops[cmd].out && copy_to_guest(args->a[1], &arg, ops[cmd].size)) rc = -XEN_EFAULT;
-    return rc;
-}
-
-void evtchn_dump(struct domain *d)
-{
-    static const char *const names[] = {"closed", "unbound", "interdomain", "pirq", "virq", "ipi"};
-    struct evtchn_table *t = d->evtchns;
-
-    for (uint32_t port = find_bit(t->used, t->limit, 1); port < t->limit;
-         port = find_bit(t->used, t->limit, port + 1)) {
-        struct evtchn *c = channel(d, port);
-
-        spin_lock(&c->lock);
-        log_info("d%u port %u: %s v%u remote d%d:%u virq %u%s%s", d->id, port, names[c->state],
-                 c->vcpu, c->remote ? c->remote->id : -1, c->remote_port, c->virq,
-                 test_bit(port, d->shared_info->evtchn_pending) ? " pending" : "",
-                 test_bit(port, d->shared_info->evtchn_mask) ? " masked" : "");
-        spin_unlock(&c->lock);
-    }
+    return subop_call(ops, ARRAY_SIZE(ops), args->a[0], args->a[1]);
 }

@@ -23,13 +23,11 @@ void virq_raise_dom0(unsigned int virq);
 void evtchn_mark_all(struct vcpu *v);
 /* True when an event is deliverable: pending and v has a way to take it. */
 static inline bool evtchn_upcall_pending(const struct vcpu *v);
-void evtchn_dump(struct domain *d);
 
-bool evtchn_port_valid(struct domain *d, uint32_t port);
-/* SCHEDOP_poll: holds v (current) with HOLD_POLL until one of its ports, all
- * valid, is pending; n != 1: until any port of d becomes so.  False when one
- * is pending already; v is not held then. */
-bool evtchn_poll_begin(struct vcpu *v, const uint32_t *ports, unsigned int n);
+/* SCHEDOP_poll: holds v (current) with HOLD_POLL until one of its ports is
+ * pending; n != 1: until any port of d becomes so.  1 when one is pending
+ * already, -EINVAL for a port that cannot be; v is not held then. */
+int evtchn_poll_begin(struct vcpu *v, const uint32_t *ports, unsigned int n);
 void evtchn_poll_end(struct vcpu *v);
 
 #include "vm/domain.h"

@@ -2,7 +2,6 @@
 /* Grant tables: the tables themselves, the use of entries, the hypercall. */
 #include "hypercall/access.h"
 #include "hypercall/grant_table.h"
-#include "lib/print.h"
 #include "memory/frame.h"
 #include "memory/heap.h"
 #include "vm/guest.h"
@@ -15,18 +14,20 @@
 #define MAPTRACK_PER_PAGE 256u /* as the toolstack counts them */
 #define UNSTABLE_TRIES    5    /* for an entry that keeps changing */
 
-static void free_tables(struct grant_table *t)
+void grant_free(struct domain *d)
 {
+    struct grant_table *t = d->grants;
+
+    if (!t) return;
     for (uint32_t i = 0; i < t->frames; i++) {
-        core_free_pages(t->entries[i], 1);
-        core_free_pages(t->use[i], 1);
+        core_free_pages(t->frame[i].entries, 1);
+        core_free_pages(t->frame[i].use, 1);
     }
     for (uint32_t i = 0; i < t->map_count / MAPS_PER_PAGE; i++) core_free_pages(t->maps[i], 1);
-    core_free(t->entries);
-    core_free(t->use);
-    core_free(t->places);
+    core_free(t->frame);
     core_free(t->maps);
     core_free(t);
+    d->grants = NULL;
 }
 
 /* Adds one page of entries; the table is locked, or not yet seen by others. */
@@ -40,8 +41,8 @@ static bool grow(struct domain *d)
         core_free_pages(use, 1);
         return false;
     }
-    t->entries[t->frames] = entries;
-    t->use[t->frames] = use;
+    t->frame[t->frames].entries = entries;
+    t->frame[t->frames].use = use;
     __atomic_store_n(&t->frames, t->frames + 1, __ATOMIC_RELEASE);
     __atomic_fetch_add(&d->shared_frames, 1, __ATOMIC_RELAXED);
     return true;
@@ -62,20 +63,11 @@ int grant_init(struct domain *d, int32_t max_frames, int32_t max_maptrack)
     t->max_frames = max_frames;
     t->map_limit = max_maptrack * MAPTRACK_PER_PAGE;
     t->map_free = NO_HANDLE;
-    t->entries = core_alloc(max_frames * sizeof(*t->entries));
-    t->use = core_alloc(max_frames * sizeof(*t->use));
-    t->places = core_alloc(max_frames * sizeof(*t->places));
+    t->frame = core_alloc(max_frames * sizeof(*t->frame));
     d->grants = t;
-    if (t->entries && t->use && t->places && grow(d)) return 0;
-    free_tables(t);
-    d->grants = NULL;
+    if (t->frame && grow(d)) return 0;
+    grant_free(d);
     return -XEN_ENOMEM;
-}
-
-void grant_free(struct domain *d)
-{
-    if (d->grants) free_tables(d->grants);
-    d->grants = NULL;
 }
 
 uint64_t grant_table_frame(struct domain *d, uint32_t index)
@@ -88,14 +80,14 @@ uint64_t grant_table_frame(struct domain *d, uint32_t index)
     spin_lock(&t->lock);
     while (t->frames <= index && grow(d))
         ;
-    if (index < t->frames) mfn = core_to_mfn(t->entries[index]);
+    if (index < t->frames) mfn = core_to_mfn(t->frame[index].entries);
     spin_unlock(&t->lock);
     return mfn;
 }
 
 uint64_t *grant_table_place(struct domain *d, uint32_t index)
 {
-    return &d->grants->places[index_nospec(index, d->grants->max_frames)];
+    return &d->grants->frame[index_nospec(index, d->grants->max_frames)].place;
 }
 
 uint32_t grant_table_frames(struct domain *d)
@@ -130,9 +122,9 @@ static int16_t mark(union grant_entry *e, domid_t user, bool write)
 /* Takes back what no use needs any more. */
 static void unmark(union grant_entry *e, const struct grant_use *u)
 {
-    uint32_t drop = u->writers ? 0 : GTF_writing;
+    uint32_t drop = u->count[true] ? 0 : GTF_writing;
 
-    if (!u->writers && !u->readers) drop |= GTF_reading;
+    if (!u->count[true] && !u->count[false]) drop |= GTF_reading;
     if (drop) __atomic_fetch_and(&e->head, ~drop, __ATOMIC_SEQ_CST);
 }
 
@@ -146,14 +138,15 @@ int16_t grant_begin(struct domain *rd, domid_t user, uint32_t ref, bool write, u
     count = t->frames * GRANTS_PER_PAGE;
     if (ref < count) {
         uint64_t i = index_nospec(ref, count);
-        union grant_entry *e = &t->entries[i / GRANTS_PER_PAGE][i % GRANTS_PER_PAGE];
-        struct grant_use *u = &t->use[i / GRANTS_PER_PAGE][i % GRANTS_PER_PAGE];
+        struct grant_frame *f = &t->frame[i / GRANTS_PER_PAGE];
+        union grant_entry *e = &f->entries[i % GRANTS_PER_PAGE];
+        struct grant_use *u = &f->use[i % GRANTS_PER_PAGE];
 
         status = mark(e, user, write);
         if (status == GNTST_okay) {
             *mfn = p2m_get_frame(rd, READ_ONCE(e->v1.frame), write, false);
             if (*mfn != MFN_INVALID) {
-                (*(write ? &u->writers : &u->readers))++;
+                u->count[write]++;
             } else {
                 status = GNTST_bad_page;
                 unmark(e, u);
@@ -167,143 +160,111 @@ int16_t grant_begin(struct domain *rd, domid_t user, uint32_t ref, bool write, u
 void grant_end(struct domain *rd, uint32_t ref, bool write)
 {
     struct grant_table *t = rd->grants;
-    struct grant_use *u;
-    uint32_t *count;
+    struct grant_frame *f = &t->frame[ref / GRANTS_PER_PAGE];
+    struct grant_use *u = &f->use[ref % GRANTS_PER_PAGE];
 
     spin_lock(&t->lock);
-    u = &t->use[ref / GRANTS_PER_PAGE][ref % GRANTS_PER_PAGE];
-    count = write ? &u->writers : &u->readers;
-    ASSERT(*count > 0);
-    (*count)--;
-    unmark(&t->entries[ref / GRANTS_PER_PAGE][ref % GRANTS_PER_PAGE], u);
+    ASSERT(u->count[write] > 0);
+    u->count[write]--;
+    unmark(&f->entries[ref % GRANTS_PER_PAGE], u);
     spin_unlock(&t->lock);
 }
 
 /* --- the hypercall --- */
 
-typedef void batch_fn(struct domain *ld, void *ops, unsigned int n);
+/* Operations that come in arrays; each writes its own status. */
+static const struct {
+    void (*fn)(struct domain *ld, void *ops, unsigned int n);
+    size_t size;
+} batches[] = {
+    [GNTTABOP_map_grant_ref] = {grant_map_batch, sizeof(struct gnttab_map_grant_ref)},
+    [GNTTABOP_unmap_grant_ref] = {grant_unmap_batch, sizeof(struct gnttab_unmap_grant_ref)},
+    [GNTTABOP_copy] = {grant_copy_batch, sizeof(struct gnttab_copy)},
+};
 
-/* Runs an array of operations of `size` bytes, some at a time. */
-static long batches(struct vcpu *v, const struct hc_args *args, size_t size, batch_fn *fn)
+/* The domain whose table is asked for, or a status. */
+static int16_t table_of(domid_t id, struct domain **d)
 {
-    uint64_t ops[GRANT_BATCH * sizeof(struct gnttab_copy) / sizeof(uint64_t)];
-    uint64_t at = args->a[1];
-    uint32_t left = args->a[2];
+    int rc = domain_get_controlled(id, d);
 
-    while (left) {
-        unsigned int n = MIN(left, GRANT_BATCH);
-
-        if (copy_from_guest(ops, at, n * size)) return -XEN_EFAULT;
-        fn(v->domain, ops, n);
-        if (copy_to_guest(at, ops, n * size)) return -XEN_EFAULT;
-        at += n * size;
-        left -= n;
-        if (left && hypercall_preempt()) {
-            hc_set_arg(v, 1, at);
-            hc_set_arg(v, 2, left);
-            return HC_CONTINUE;
-        }
-    }
-    return 0;
+    return !rc ? GNTST_okay : rc == -XEN_EPERM ? GNTST_permission_denied : GNTST_bad_domain;
 }
 
-static int16_t domain_status(int rc)
+static long op_query_size(maybe_unused struct domain *caller, void *arg)
 {
-    return rc == -XEN_EPERM ? GNTST_permission_denied : GNTST_bad_domain;
-}
-
-static long query_size(uint64_t va)
-{
-    struct gnttab_query_size op;
+    struct gnttab_query_size *op = arg;
     struct domain *d;
-    int rc;
 
-    if (copy_from_guest(&op, va, sizeof(op))) return -XEN_EFAULT;
-    rc = domain_get_controlled(op.dom, &d);
-    op.status = rc ? domain_status(rc) : GNTST_okay;
-    if (!rc) {
-        op.nr_frames = grant_table_frames(d);
-        op.max_nr_frames = grant_table_max_frames(d);
-        domain_put(d);
-    }
-    return copy_to_guest(va, &op, sizeof(op));
+    op->status = table_of(op->dom, &d);
+    if (op->status != GNTST_okay) return 0;
+    op->nr_frames = grant_table_frames(d);
+    op->max_nr_frames = grant_table_max_frames(d);
+    domain_put(d);
+    return 0;
 }
 
 /* Grows the table.  The list of frames is filled with "not mapped": a guest
  * finds its table where it has put it by XENMEM_add_to_physmap. */
-static long setup_table(uint64_t va)
+static long op_setup_table(maybe_unused struct domain *caller, void *arg)
 {
-    struct gnttab_setup_table op;
+    struct gnttab_setup_table *op = arg;
     xen_pfn_t none = ~0ul;
     struct domain *d;
-    int rc;
 
-    if (copy_from_guest(&op, va, sizeof(op))) return -XEN_EFAULT;
-    rc = domain_get_controlled(op.dom, &d);
-    op.status = rc ? domain_status(rc) : GNTST_okay;
-    if (!rc) {
-        if (op.nr_frames > grant_table_max_frames(d) ||
-            (op.nr_frames && grant_table_frame(d, op.nr_frames - 1) == MFN_INVALID))
-            op.status = GNTST_general_error;
-        domain_put(d);
-    }
-    for (uint32_t i = 0; op.status == GNTST_okay && i < op.nr_frames; i++)
-        if (guest_write(op.frame_list, i, &none)) return -XEN_EFAULT;
-    return copy_to_guest(va, &op, sizeof(op));
-}
-
-static long get_version(uint64_t va)
-{
-    struct gnttab_get_version op;
-    struct domain *d;
-    int rc;
-
-    if (copy_from_guest(&op, va, sizeof(op))) return -XEN_EFAULT;
-    rc = domain_get_controlled(op.dom, &d);
-    if (rc) return rc;
+    op->status = table_of(op->dom, &d);
+    if (op->status != GNTST_okay) return 0;
+    if (op->nr_frames && grant_table_frame(d, op->nr_frames - 1) == MFN_INVALID)
+        op->status = GNTST_general_error;
     domain_put(d);
-    op.version = 1;
-    return copy_to_guest(va, &op, sizeof(op));
+    for (uint32_t i = 0; op->status == GNTST_okay && i < op->nr_frames; i++)
+        if (guest_write(op->frame_list, i, &none)) return -XEN_EFAULT;
+    return 0;
 }
 
-static long set_version(uint64_t va)
+static long op_get_version(maybe_unused struct domain *d, void *arg)
 {
-    struct gnttab_set_version op;
-
-    if (copy_from_guest(&op, va, sizeof(op))) return -XEN_EFAULT;
-    if (op.version == 1) return 0;
-    return op.version == 2 ? -XEN_EOPNOTSUPP : -XEN_EINVAL;
+    ((struct gnttab_get_version *)arg)->version = 1;
+    return 0;
 }
 
+static long op_set_version(maybe_unused struct domain *d, void *arg)
+{
+    uint32_t version = ((struct gnttab_set_version *)arg)->version;
+
+    return version == 1 ? 0 : version == 2 ? -XEN_EOPNOTSUPP : -XEN_EINVAL;
+}
+
+static const struct subop ops[] = {
+#define OP(name, flags) [GNTTABOP_##name] = {op_##name, sizeof(struct gnttab_##name), flags}
+    OP(setup_table, SUBOP_OUT),
+    OP(query_size, SUBOP_OUT),
+    OP(get_version, SUBOP_DOMAIN | SUBOP_OUT),
+    OP(set_version, 0),
+#undef OP
+};
+
+/* (cmd, array, count): a part of the array; what is left stands in the
+ * arguments. */
 long hc_grant_table_op(struct vcpu *v, const struct hc_args *args)
 {
-    uint64_t va = args->a[1];
+    uint32_t cmd = args->a[0], left = args->a[2];
+    uint64_t batch[GRANT_BATCH * sizeof(struct gnttab_copy) / sizeof(uint64_t)];
+    uint64_t at = args->a[1];
+    unsigned int n = MIN(left, GRANT_BATCH);
+    size_t bytes;
 
-    if ((int32_t)args->a[2] < 0) return -XEN_EINVAL;
-    switch ((uint32_t)args->a[0]) {
-    case GNTTABOP_map_grant_ref:
-        return batches(v, args, sizeof(struct gnttab_map_grant_ref), grant_map_batch);
-    case GNTTABOP_unmap_grant_ref:
-        return batches(v, args, sizeof(struct gnttab_unmap_grant_ref), grant_unmap_batch);
-    case GNTTABOP_copy: return batches(v, args, sizeof(struct gnttab_copy), grant_copy_batch);
-    case GNTTABOP_query_size: return (uint32_t)args->a[2] == 1 ? query_size(va) : -XEN_EINVAL;
-    case GNTTABOP_setup_table: return (uint32_t)args->a[2] == 1 ? setup_table(va) : -XEN_EINVAL;
-    case GNTTABOP_get_version: return get_version(va);
-    case GNTTABOP_set_version: return set_version(va);
-    default: return -XEN_ENOSYS;
+    if ((int32_t)left < 0) return -XEN_EINVAL;
+    if (cmd >= ARRAY_SIZE(batches) || !batches[index_nospec(cmd, ARRAY_SIZE(batches))].fn) {
+        if (left != 1 && (cmd == GNTTABOP_setup_table || cmd == GNTTABOP_query_size))
+            return -XEN_EINVAL;
+        return subop_call(ops, ARRAY_SIZE(ops), cmd, at);
     }
-}
-
-void grant_dump(struct domain *d)
-{
-    struct grant_table *t = d->grants;
-
-    log_info("d%u grants: %u of %u frames, maps %u of others, limit %u", d->id, t->frames,
-             t->max_frames, t->map_used, t->map_limit);
-    for (uint64_t i = 0; i < t->frames * GRANTS_PER_PAGE; i++) {
-        struct grant_use *u = &t->use[i / GRANTS_PER_PAGE][i % GRANTS_PER_PAGE];
-
-        if (u->readers || u->writers)
-            log_info("  ref %lu: %u readers %u writers", i, u->readers, u->writers);
-    }
+    cmd = index_nospec(cmd, ARRAY_SIZE(batches));
+    bytes = n * batches[cmd].size;
+    if (copy_from_guest(batch, at, bytes)) return -XEN_EFAULT;
+    batches[cmd].fn(v->domain, batch, n);
+    if (copy_to_guest(at, batch, bytes)) return -XEN_EFAULT;
+    hc_set_arg(v, 1, at + bytes);
+    hc_set_arg(v, 2, left - n);
+    return left > n ? HC_CONTINUE : 0;
 }

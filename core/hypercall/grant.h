@@ -26,6 +26,5 @@ uint64_t grant_table_frame(struct domain *d, uint32_t index);
 uint64_t *grant_table_place(struct domain *d, uint32_t index);
 uint32_t grant_table_frames(struct domain *d);     /* now */
 uint32_t grant_table_max_frames(struct domain *d); /* limit */
-void grant_dump(struct domain *d);
 
 #endif

@@ -39,7 +39,6 @@ static uint32_t take_handle(struct grant_table *t)
         handle = t->map_free;
         t->map_free = map_at(t, handle)->ref;
         map_at(t, handle)->claimed = true;
-        t->map_used++;
     }
     spin_unlock(&t->map_lock);
     return handle;
@@ -50,7 +49,6 @@ static void give_handle(struct grant_table *t, uint32_t handle)
 {
     *map_at(t, handle) = (struct grant_map){.ref = t->map_free};
     t->map_free = handle;
-    t->map_used--;
 }
 
 /* Claims a handle that stands for a mapping (at gfn, unless that is ~0), so

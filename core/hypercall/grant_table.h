@@ -20,7 +20,13 @@ union grant_entry {
 
 /* How often an entry is in use. */
 struct grant_use {
-    uint32_t readers, writers;
+    uint32_t count[2]; /* readers, writers */
+};
+
+struct grant_frame {
+    union grant_entry *entries; /* a page shared with the guest */
+    struct grant_use *use;      /* a page */
+    uint64_t place;             /* gfn, see grant.h */
 };
 
 /* One mapping that a domain made, named by its handle.  While it is there it
@@ -37,13 +43,11 @@ struct grant_table {
     struct spinlock lock; /* guards: growing, counts in use[], the flags that
                            * the core sets in entries */
     uint32_t frames, max_frames;
-    union grant_entry **entries; /* [max_frames] pages shared with the guest */
-    struct grant_use **use;      /* [max_frames] pages                       */
-    uint64_t *places;            /* [max_frames] gfns, see grant.h           */
+    struct grant_frame *frame; /* [max_frames] */
 
     struct spinlock map_lock; /* guards all below and the free maps */
     struct grant_map **maps;  /* pages; the array is made at the first map */
-    uint32_t map_count, map_limit, map_free, map_used;
+    uint32_t map_count, map_limit, map_free;
     uint32_t released; /* progress of grant_release */
 };
 

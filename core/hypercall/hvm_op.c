@@ -10,27 +10,17 @@
 
 #define FIRST_VECTOR 0x10 /* below it are exceptions */
 
-/* What a domain may do with its own parameters; others' are dom0's. */
-enum { SELF_GET = 1, SELF_SET = 2, GONE = 4 };
-
-static const uint8_t rights[HVM_NR_PARAMS] = {
-    [HVM_PARAM_CALLBACK_IRQ] = SELF_GET | SELF_SET,
-    [HVM_PARAM_STORE_PFN] = SELF_GET,
-    [HVM_PARAM_STORE_EVTCHN] = SELF_GET,
-    [HVM_PARAM_CONSOLE_PFN] = SELF_GET,
-    [HVM_PARAM_CONSOLE_EVTCHN] = SELF_GET,
-    [HVM_PARAM_ALTP2M] = SELF_GET,
-    [HVM_PARAM_PAE_ENABLED] = GONE,
-    [HVM_PARAM_DM_DOMAIN] = GONE,
-    [HVM_PARAM_MEMORY_EVENT_CR0] = GONE,
-    [HVM_PARAM_MEMORY_EVENT_CR3] = GONE,
-    [HVM_PARAM_MEMORY_EVENT_CR4] = GONE,
-    [HVM_PARAM_MEMORY_EVENT_INT3] = GONE,
-    [HVM_PARAM_NESTEDHVM] = GONE,
-    [HVM_PARAM_MEMORY_EVENT_SINGLE_STEP] = GONE,
-    [HVM_PARAM_BUFIOREQ_EVTCHN] = GONE,
-    [HVM_PARAM_MEMORY_EVENT_MSR] = GONE,
-};
+/* Sets of parameters: that a domain may read and set of its own (others' are
+ * dom0's), and that nobody has any more. */
+static const uint64_t self_set = BIT(HVM_PARAM_CALLBACK_IRQ);
+static const uint64_t self_get = BIT(HVM_PARAM_CALLBACK_IRQ) | BIT(HVM_PARAM_STORE_PFN) |
+                                 BIT(HVM_PARAM_STORE_EVTCHN) | BIT(HVM_PARAM_CONSOLE_PFN) |
+                                 BIT(HVM_PARAM_CONSOLE_EVTCHN) | BIT(HVM_PARAM_ALTP2M);
+static const uint64_t gone = BIT(HVM_PARAM_PAE_ENABLED) | BIT(HVM_PARAM_DM_DOMAIN) |
+                             BIT(HVM_PARAM_MEMORY_EVENT_CR0) | BIT(HVM_PARAM_MEMORY_EVENT_CR3) |
+                             BIT(HVM_PARAM_MEMORY_EVENT_CR4) | BIT(HVM_PARAM_MEMORY_EVENT_INT3) |
+                             BIT(HVM_PARAM_NESTEDHVM) | BIT(HVM_PARAM_MEMORY_EVENT_SINGLE_STEP) |
+                             BIT(HVM_PARAM_BUFIOREQ_EVTCHN) | BIT(HVM_PARAM_MEMORY_EVENT_MSR);
 
 /* The largest value, for those that have one. */
 static bool value_ok(uint32_t index, uint64_t value)
@@ -57,54 +47,53 @@ static void set_callback(struct domain *d, uint64_t via)
         if (evtchn_upcall_pending(v)) vcpu_notify(v);
 }
 
-static long param(uint64_t va, bool set)
+static int check_param(const struct domain *d, uint32_t index, uint64_t self)
 {
-    struct xen_hvm_param op;
-    struct domain *d;
-    uint8_t right;
-    int rc;
-
-    if (copy_from_guest(&op, va, sizeof(op))) return -XEN_EFAULT;
-    if (op.index >= HVM_NR_PARAMS) return -XEN_EINVAL;
-    op.index = index_nospec(op.index, HVM_NR_PARAMS);
-    rc = domain_get_controlled(op.domid, &d);
-    if (rc) return rc;
-    right = rights[op.index];
-    if (right & GONE || (set && !value_ok(op.index, op.value)))
-        rc = -XEN_EINVAL;
-    else if (d == current_domain() && !(right & (set ? SELF_SET : SELF_GET)))
-        rc = -XEN_EPERM;
-    else if (!set)
-        op.value = READ_ONCE(d->params[op.index]);
-    else {
-        WRITE_ONCE(d->params[op.index], op.value);
-        if (op.index == HVM_PARAM_CALLBACK_IRQ) set_callback(d, op.value);
-    }
-    domain_put(d);
-    return rc || set ? rc : copy_to_guest(va, &op, sizeof(op));
+    if (index >= HVM_NR_PARAMS || BIT(index) & gone) return -XEN_EINVAL;
+    return d == current_domain() && !(BIT(index) & self) ? -XEN_EPERM : 0;
 }
 
-/* Events of one vCPU come as an interrupt of its local APIC. */
-static long set_upcall_vector(struct domain *d, uint64_t va)
+static long op_get_param(struct domain *d, void *arg)
 {
-    struct xen_hvm_evtchn_upcall_vector op;
-    struct vcpu *v;
+    struct xen_hvm_param *op = arg;
+    int rc = check_param(d, op->index, self_get);
 
-    if (copy_from_guest(&op, va, sizeof(op))) return -XEN_EFAULT;
-    v = domain_vcpu(d, op.vcpu);
-    if (!v) return -XEN_ENOENT;
-    if (op.vector < FIRST_VECTOR) return -XEN_EINVAL;
-    WRITE_ONCE(v->upcall_vector, op.vector);
-    if (evtchn_upcall_pending(v)) vlapic_set_irq(v, op.vector, false);
+    if (!rc) op->value = READ_ONCE(d->params[index_nospec(op->index, HVM_NR_PARAMS)]);
+    return rc;
+}
+
+static long op_set_param(struct domain *d, void *arg)
+{
+    const struct xen_hvm_param *op = arg;
+    int rc = value_ok(op->index, op->value) ? check_param(d, op->index, self_set) : -XEN_EINVAL;
+
+    if (rc) return rc;
+    WRITE_ONCE(d->params[index_nospec(op->index, HVM_NR_PARAMS)], op->value);
+    if (op->index == HVM_PARAM_CALLBACK_IRQ) set_callback(d, op->value);
     return 0;
 }
 
-long hc_hvm_op(struct vcpu *v, const struct hc_args *args)
+/* Events of one vCPU come as an interrupt of its local APIC. */
+static long op_set_upcall_vector(struct domain *d, void *arg)
 {
-    switch ((uint32_t)args->a[0]) {
-    case HVMOP_set_param: return param(args->a[1], true);
-    case HVMOP_get_param: return param(args->a[1], false);
-    case HVMOP_set_evtchn_upcall_vector: return set_upcall_vector(v->domain, args->a[1]);
-    default: return -XEN_ENOSYS;
-    }
+    const struct xen_hvm_evtchn_upcall_vector *op = arg;
+    struct vcpu *v = domain_vcpu(d, op->vcpu);
+
+    if (!v) return -XEN_ENOENT;
+    if (op->vector < FIRST_VECTOR) return -XEN_EINVAL;
+    WRITE_ONCE(v->upcall_vector, op->vector);
+    if (evtchn_upcall_pending(v)) vlapic_set_irq(v, op->vector, false);
+    return 0;
+}
+
+long hc_hvm_op(maybe_unused struct vcpu *v, const struct hc_args *args)
+{
+    static const struct subop ops[] = {
+        [HVMOP_set_param] = {op_set_param, sizeof(struct xen_hvm_param), SUBOP_DOMAIN},
+        [HVMOP_get_param] = {op_get_param, sizeof(struct xen_hvm_param), SUBOP_DOMAIN | SUBOP_OUT},
+        [HVMOP_set_evtchn_upcall_vector] = {op_set_upcall_vector,
+                                            sizeof(struct xen_hvm_evtchn_upcall_vector), 0},
+    };
+
+    return subop_call(ops, ARRAY_SIZE(ops), args->a[0], args->a[1]);
 }

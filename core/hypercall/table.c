@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The table of all hypercalls, and the way to them. */
+#include "hypercall/access.h"
 #include "hypercall/hypercall.h"
 #include "lib/print.h"
 #include "vm/guest.h"
@@ -25,25 +26,27 @@ static hypercall_fn *const table[] = {
     [__HYPERVISOR_multicall] = hc_multicall,
 };
 
-/* The registers carry the arguments. */
+/* The registers that carry the arguments, by their number in struct regs. */
+static const uint8_t arg_regs[] = {7, 6, 2, 10, 8};
+
 static long call(struct vcpu *v, uint32_t n)
 {
     const struct regs *r = &v->regs;
-    struct hc_args args = {{r->rdi, r->rsi, r->rdx, r->r10, r->r8}};
     hypercall_fn *fn;
+    long rc;
 
     if (unlikely(n >= ARRAY_SIZE(table))) return -XEN_ENOSYS;
     fn = table[index_nospec(n, ARRAY_SIZE(table))];
-    return likely(fn != NULL) ? fn(v, &args) : -XEN_ENOSYS;
+    if (unlikely(!fn)) return -XEN_ENOSYS;
+    do {
+        rc = fn(v, &(struct hc_args){{r->rdi, r->rsi, r->rdx, r->r10, r->r8}});
+    } while (unlikely(rc == HC_CONTINUE) && !hypercall_preempt());
+    return rc;
 }
 
-static void set_args(struct regs *r, const uint64_t *a)
+void hc_set_arg(struct vcpu *v, unsigned int n, uint64_t value)
 {
-    r->rdi = a[0];
-    r->rsi = a[1];
-    r->rdx = a[2];
-    r->r10 = a[3];
-    r->r8 = a[4];
+    v->regs.gpr[arg_regs[n]] = value;
 }
 
 /*
@@ -55,32 +58,67 @@ static void set_args(struct regs *r, const uint64_t *a)
 long hc_multicall(struct vcpu *v, const struct hc_args *args)
 {
     uint64_t at = args->a[0], n = args->a[1];
-    struct regs *r = &v->regs;
     struct multicall_entry e;
+    bool done;
+
+    if (!n) return 0;
+    if (copy_from_guest(&e, at, sizeof(e))) return -XEN_EFAULT;
+    for (unsigned int i = 0; i < ARRAY_SIZE(arg_regs); i++) hc_set_arg(v, i, e.args[i]);
+    e.result = e.op == __HYPERVISOR_multicall ? -XEN_EINVAL : call(v, e.op);
+    done = (long)e.result != HC_CONTINUE;
+    for (unsigned int i = 0; i < ARRAY_SIZE(arg_regs); i++) {
+        if (!done) e.args[i] = v->regs.gpr[arg_regs[i]];
+        hc_set_arg(v, i, args->a[i]);
+    }
+    if (copy_to_guest(at, &e, sizeof(e))) return -XEN_EFAULT;
+    hc_set_arg(v, 0, at + done * sizeof(e));
+    hc_set_arg(v, 1, n - done);
+    return n > done ? HC_CONTINUE : 0;
+}
+
+int domain_get_locked(domid_t id, struct domain **out)
+{
+    struct domain *d;
+    int rc = domain_get_controlled(id, &d);
+
+    if (rc) return rc;
+    *out = d;
+    if (d == current_domain()) return 0;
+    spin_lock(&d->lock);
+    if (d->dying == ALIVE) return 0;
+    domain_put_locked(d);
+    return -XEN_ESRCH;
+}
+
+void domain_put_locked(struct domain *d)
+{
+    if (d != current_domain()) spin_unlock(&d->lock);
+    domain_put(d);
+}
+
+long subop_call(const struct subop *ops, unsigned int n, uint32_t cmd, uint64_t va)
+{
+    struct domain *d = current_domain();
+    uint64_t arg[SUBOP_MAX / sizeof(uint64_t)];
+    const struct subop *s;
     long rc = 0;
 
-    for (; n && !rc; at += sizeof(e), n--) {
-        if (hypercall_preempt())
-            rc = HC_CONTINUE;
-        else if (copy_from_guest(&e, at, sizeof(e)))
-            rc = -XEN_EFAULT;
-        if (rc) break;
-        set_args(r, e.args);
-        e.result = e.op == __HYPERVISOR_multicall ? -XEN_EINVAL : call(v, e.op);
-        if ((long)e.result == HC_CONTINUE) {
-            const uint64_t left[] = {r->rdi, r->rsi, r->rdx, r->r10, r->r8};
-
-            rc = copy_to_guest(at + offsetof(struct multicall_entry, args), left, sizeof(left))
-                     ? -XEN_EFAULT
-                     : HC_CONTINUE;
-            break;
-        }
-        if (copy_to_guest(at + offsetof(struct multicall_entry, result), &e.result,
-                          sizeof(e.result)))
-            rc = -XEN_EFAULT;
-    }
-    set_args(r, (uint64_t[]){at, n, args->a[2], args->a[3], args->a[4]});
-    return rc;
+    if (unlikely(cmd >= n)) return -XEN_ENOSYS;
+    s = &ops[index_nospec(cmd, n)];
+    if (unlikely(!s->fn)) return -XEN_ENOSYS;
+    if (s->flags & SUBOP_DOM0 && !d->privileged) return -XEN_EPERM;
+    if (copy_from_guest(arg, va, s->size)) return -XEN_EFAULT;
+    if (s->flags & SUBOP_LOCKED)
+        rc = domain_get_locked(*(domid_t *)arg, &d);
+    else if (s->flags & SUBOP_DOMAIN)
+        rc = domain_get_controlled(*(domid_t *)arg, &d);
+    if (rc) return rc;
+    rc = s->fn(d, arg);
+    if (s->flags & SUBOP_LOCKED)
+        domain_put_locked(d);
+    else if (s->flags & SUBOP_DOMAIN)
+        domain_put(d);
+    return rc || !(s->flags & SUBOP_OUT) ? rc : copy_to_guest(va, arg, s->size);
 }
 
 void do_hypercall(struct vcpu *v, unsigned int insn_len)
@@ -109,13 +147,4 @@ void do_hypercall(struct vcpu *v, unsigned int insn_len)
                   rc);
     v->regs.rax = rc;
     vendor->skip_insn(v, insn_len);
-}
-
-void hc_set_arg(struct vcpu *v, unsigned int n, uint64_t value)
-{
-    struct regs *r = &v->regs;
-    uint64_t *arg[] = {&r->rdi, &r->rsi, &r->rdx, &r->r10, &r->r8};
-
-    ASSERT(n < ARRAY_SIZE(arg));
-    *arg[n] = value;
 }

@@ -42,6 +42,7 @@ static unsigned char heap_used[HEAP_PAGES];
 static size_t objects;
 static __thread struct cpu this;
 static __thread unsigned int preempt_calls;
+static __thread bool preempt_due;
 
 /* --- the processor --- */
 
@@ -91,7 +92,9 @@ void cpu_kick(struct cpu *c)
 
 bool hypercall_preempt(void)
 {
-    return fake.preempt_every && ++preempt_calls % fake.preempt_every == 0;
+    /* As in the core: what is due stays so until the hypercall makes way. */
+    preempt_due |= fake.preempt_every && ++preempt_calls % fake.preempt_every == 0;
+    return preempt_due && fake.preempt_every;
 }
 
 uint64_t now(void)
@@ -137,6 +140,7 @@ long fake_call(struct vcpu *v, unsigned int nr, uint64_t a0, uint64_t a1, uint64
     fake_run(v);
     for (unsigned int i = 0; i < 100000; i++) {
         v->regs.rax = nr;
+        preempt_due = false;
         do_hypercall(v, 3);
         if (v->regs.rip != rip) return v->regs.rax;
     }
@@ -290,14 +294,16 @@ void vunmap(void *p, unsigned int count)
 
 int copy_from_guest(void *dst, uint64_t va, size_t len)
 {
-    if (va < PAGE_SIZE && len) return -XEN_EFAULT;
+    if (!len) return 0;
+    if (va < PAGE_SIZE) return -XEN_EFAULT;
     memcpy(dst, (void *)va, len);
     return 0;
 }
 
 int copy_to_guest(uint64_t va, const void *src, size_t len)
 {
-    if (va < PAGE_SIZE && len) return -XEN_EFAULT;
+    if (!len) return 0;
+    if (va < PAGE_SIZE) return -XEN_EFAULT;
     memcpy((void *)va, src, len);
     return 0;
 }

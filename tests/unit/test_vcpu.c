@@ -227,7 +227,7 @@ static void test_sched(void)
     s.reason = SHUTDOWN_poweroff;
     CHECK_EQ(call(v1, __HYPERVISOR_sched_op, SCHEDOP_shutdown_code, &s), 0);
     CHECK_EQ(d1->early_code, SHUTDOWN_poweroff + 1);
-    CHECK_EQ(call(v1, __HYPERVISOR_sched_op, SCHEDOP_watchdog, NULL), -XEN_ENOSYS);
+    CHECK_EQ(call(v1, __HYPERVISOR_sched_op, SCHEDOP_watchdog, NULL), -XEN_EFAULT);
     CHECK_EQ(call(v1, __HYPERVISOR_sched_op, 77, NULL), -XEN_ENOSYS);
     teardown();
 }
