@@ -72,8 +72,19 @@ static inline void cpu_halt(void) /* interrupts on, halt, interrupts off */
 {
     asm volatile("sti; hlt; cli" ::: "memory");
 }
+/*
+ * In a guest whose IF is off Bochs sees no interrupt of the host's until IF
+ * changes.  It does here, and the guest notices nothing: STI holds interrupts
+ * back for one instruction.  For loops that others must interrupt.
+ */
+static inline void let_host_in(void)
+{
+    asm volatile("mov %%cs, %%eax; test $3, %%al; jnz 1f; pushf; testl $0x200, (%%rsp); jnz 2f;"
+                 "sti; cli; 2: popf; 1:" ::: "eax", "cc", "memory");
+}
 static inline void cpu_relax(void)
 {
+    let_host_in();
     asm volatile("pause" ::: "memory");
 }
 static inline uint64_t rdtsc(void)

@@ -25,6 +25,7 @@ long hypercall(uint64_t nr, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint
                      : "+a"(nr), "+D"(a), "+S"(b), "+d"(c), "+r"(r10), "+r"(r8)
                      :
                      : "memory");
+    let_host_in();
     return (long)nr;
 }
 

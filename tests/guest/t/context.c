@@ -15,7 +15,7 @@ void guest_main(const char *role)
     apic_enable(true);
     wrmsr(0xc0000082, 0x123456);
     asm volatile("mov %0, %%dr2" ::"r"(0x5678ull));
-    asm volatile("1: incq %0; mov $0x7777, %%r13d; jmp 1b" : "+m"(box[8])::"r13");
+    asm volatile("1: sti; cli; incq %0; mov $0x7777, %%r13d; jmp 1b" : "+m"(box[8])::"r13");
 }
 
 /* The body of the first record of a type, or NULL. */
