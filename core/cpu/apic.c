@@ -65,13 +65,14 @@ void apic_init_cpu(void)
     base |= APIC_BASE_EN;
     write_msr(MSR_APIC_BASE, base);
     if (x2apic) write_msr(MSR_APIC_BASE, base | APIC_BASE_EXTD);
+    /* First: while it is off, every LVT entry stays masked (SDM vol. 3, 11.4.7.2). */
+    reg_write(REG_SVR, 0x100 | VECTOR_SPURIOUS);
     reg_write(REG_TPR, 0);
     reg_write(REG_LINT0, LVT_MASKED);
     reg_write(REG_LINT1, 0x400); /* NMI */
     reg_write(REG_ERROR, LVT_MASKED);
     reg_write(REG_DIVIDE, 3); /* by 16 */
     reg_write(REG_TIMER, VECTOR_TIMER | (deadline ? LVT_DEADLINE : 0));
-    reg_write(REG_SVR, 0x100 | VECTOR_SPURIOUS);
 }
 
 uint32_t apic_id(void)
