@@ -80,7 +80,8 @@ static inline void cpu_halt(void) /* interrupts on, halt, interrupts off */
 static inline void let_host_in(void)
 {
     asm volatile("mov %%cs, %%eax; test $3, %%al; jnz 1f; pushf; testl $0x200, (%%rsp); jnz 2f;"
-                 "sti; cli; 2: popf; 1:" ::: "eax", "cc", "memory");
+                 "sti; cli; 2: popf; 1:" ::
+                     : "eax", "cc", "memory");
 }
 static inline void cpu_relax(void)
 {
