@@ -13,9 +13,6 @@ struct vcpu;
  * default (dom0: its own default). */
 void cpu_policy_boot(void);
 int cpu_policy_init(struct domain *d) must_use;
-void cpu_policy_free(struct domain *d);
-/* XSAVE features (XCR0 bits) that a guest of d may turn on. */
-uint64_t cpu_policy_xcr0(const struct domain *d);
 
 /* vm/context.c: the HVM context stream (public hvm/save.h).  `save` with a
  * NULL buffer returns the size.  Domain paused by the caller. */

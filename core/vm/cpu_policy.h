@@ -7,17 +7,15 @@
 #include "lib/base.h"
 #include <xen/xen.h>
 
-#define POLICY_BASIC      14u  /* leaves 0 ... 0xd                  */
-#define POLICY_EXTD       34u  /* leaves 0x80000000 ... 0x80000021  */
-#define POLICY_CACHE      6u   /* subleaves of leaf 4               */
-#define POLICY_FEAT       3u   /* of leaf 7                         */
-#define POLICY_TOPO       2u   /* of leaf 0xb                       */
-#define POLICY_XSTATE     63u  /* of leaf 0xd                       */
-#define POLICY_LEAVES     120u /* all of them, and two for hypervisors */
-#define POLICY_MSRS       2u
-#define FEATURE_WORDS     18u /* <xen/arch-x86/cpufeatureset.h>    */
-#define MSR_PLATFORM_INFO 0xceu
-#define MSR_ARCH_CAPS     0x10au
+#define POLICY_BASIC  14u  /* leaves 0 ... 0xd                  */
+#define POLICY_EXTD   34u  /* leaves 0x80000000 ... 0x80000021  */
+#define POLICY_CACHE  6u   /* subleaves of leaf 4               */
+#define POLICY_FEAT   3u   /* of leaf 7                         */
+#define POLICY_TOPO   2u   /* of leaf 0xb                       */
+#define POLICY_XSTATE 63u  /* of leaf 0xd                       */
+#define POLICY_LEAVES 120u /* all of them, and two for hypervisors */
+#define POLICY_MSRS   2u
+#define FEATURE_WORDS 18u /* <xen/arch-x86/cpufeatureset.h>    */
 
 struct domain;
 struct vcpu;
@@ -26,8 +24,8 @@ struct cpu_policy {
     struct cpuid_regs basic[POLICY_BASIC], extd[POLICY_EXTD];
     struct cpuid_regs cache[POLICY_CACHE], feat[POLICY_FEAT];
     struct cpuid_regs topo[POLICY_TOPO], xstate[POLICY_XSTATE];
-    uint64_t platform_info, arch_caps;
-    uint64_t xcr0; /* bits that a guest may turn on, from the features */
+    struct cpuid_regs names[2]; /* 0x40000x00, in the tools' form: zeros */
+    uint64_t xcr0;              /* bits that a guest may turn on, from the features */
 };
 
 enum system_policy { POLICY_HOST, POLICY_MAX, POLICY_DEFAULT };

@@ -85,7 +85,7 @@ static void free_domain(struct domain *d)
     if (d->vendor) vendor->domain_free(d);
     grant_free(d);
     evtchn_free(d);
-    cpu_policy_free(d);
+    core_free(d->policy);
     p2m_free(d);
     core_free_pages(d->shared_info, 1);
     core_free(d->e820);

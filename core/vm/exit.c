@@ -7,6 +7,7 @@
 #include "hypercall/hypercall.h"
 #include "lib/print.h"
 #include "sched/sched.h"
+#include "vm/cpu_policy.h"
 #include "vm/domain.h"
 #include "vm/guest.h"
 #include "vm/p2m.h"
@@ -91,7 +92,7 @@ static void do_xsetbv(struct vcpu *v, const struct vm_exit *e)
     uint64_t value = (uint32_t)v->regs.rax | v->regs.rdx << 32;
 
     if ((uint32_t)v->regs.rcx != 0 || vendor->get_cpl(v) != 0 || !xcr0_valid(value) ||
-        value & ~cpu_policy_xcr0(v->domain)) {
+        value & ~v->domain->policy->xcr0) {
         inject_gp(v);
         return;
     }

@@ -22,6 +22,7 @@ enum {
     MSR_PATCH_LEVEL = 0x8b,
     MSR_SYSENTER_CS = 0x174,
     MSR_SYSENTER_EIP = 0x176,
+    MSR_PLATFORM_INFO = 0xce,
     MSR_MISC_ENABLE = 0x1a0,
     MSR_DEBUGCTL = 0x1d9,
     MSR_MTRR_VAR = 0x200,
@@ -190,9 +191,9 @@ int msr_read(struct vcpu *v, uint32_t msr, uint64_t *value)
     case MSR_PAT: *value = v->pat; return 0;
     case MSR_MTRR_CAP: *value = MTRR_CAP_VALUE; return 0;
     case MSR_MISC_ENABLE: *value = MISC_ENABLE_VALUE; return 0;
-    case MSR_PLATFORM_INFO: *value = v->domain->policy->platform_info; return 0;
     case MSR_PATCH_LEVEL:
     case MSR_PLATFORM_ID:
+    case MSR_PLATFORM_INFO:
     case MSR_HYPERCALL: *value = 0; return 0;
     default:
         mtrr = mtrr_field(v, msr);

@@ -64,7 +64,7 @@ static void teardown(void)
     struct vcpu *v;
 
     for_each_vcpu (d1, v) core_free_pages(v->fpu, 1);
-    cpu_policy_free(d1);
+    core_free(d1->policy);
     fake_domain_free(d1);
     fake_domain_free(d0);
     CHECK_EQ(fake_heap_used(), 0);

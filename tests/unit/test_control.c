@@ -50,7 +50,7 @@ static void teardown(void)
     CHECK_EQ(fake_frames_used(), 0);
     for (int i = 0; i < 2; i++) {
         for_each_vcpu (all[i], v) core_free_pages(v->fpu, 1);
-        cpu_policy_free(all[i]);
+        core_free(all[i]->policy);
         evtchn_free(all[i]);
         grant_free(all[i]);
         core_free(all[i]->e820);

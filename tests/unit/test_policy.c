@@ -36,7 +36,7 @@ static void teardown(void)
 
     for (int i = 0; i < 2; i++) {
         for_each_vcpu (all[i], v) core_free_pages(v->fpu, 1);
-        cpu_policy_free(all[i]);
+        core_free(all[i]->policy);
         while (p2m_release(all[i]))
             ;
         fake_domain_free(all[i]);
