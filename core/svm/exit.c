@@ -123,7 +123,6 @@ static void decode_npf(struct vmcb *b, struct vm_exit *e)
 {
     e->reason = EXIT_NESTED_FAULT; /* 15.25.6 */
     e->fault.gpa = b->exit_info2;
-    e->fault.present = b->exit_info1 & BIT(0);
     e->fault.write = b->exit_info1 & BIT(1);
     e->fault.fetch = b->exit_info1 & BIT(4);
     e->fault.walk = b->exit_info1 & BIT(33);
@@ -136,7 +135,6 @@ static void decode_exception(struct vcpu *v, struct vmcb *b, struct vm_exit *e)
 
     e->reason = EXIT_EXCEPTION;
     e->exception.vector = vector;
-    e->exception.error = b->exit_info1;
     if (vector != VEC_UD || b->cpl != 0 || guest_fetch_insn(v, insn) < 3) return;
     if (insn[0] == 0x0f && insn[1] == 0x01 && insn[2] == 0xc1) {
         e->reason = EXIT_HYPERCALL;
@@ -167,8 +165,6 @@ void svm_decode(struct vcpu *v, struct vm_exit *e)
     case VMEXIT_NPF: decode_npf(b, e); break;
     case VMEXIT_XSETBV: with_len(v, e, EXIT_XSETBV); break;
     case VMEXIT_PAUSE: with_len(v, e, EXIT_PAUSE); break;
-    case VMEXIT_RDTSC:
-    case VMEXIT_RDTSCP: with_len(v, e, EXIT_RDTSC); break;
     case VMEXIT_INVD:
     case VMEXIT_WBINVD: with_len(v, e, EXIT_SKIP); break;
     case VMEXIT_SHUTDOWN: e->reason = EXIT_SHUTDOWN; break;

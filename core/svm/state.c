@@ -108,7 +108,6 @@ int svm_read_msr(struct vcpu *v, uint32_t msr, uint64_t *value)
     switch (msr) {
     case 0xc0000080: *value = b->efer & ~EFER_SVME; return 0;
     case 0x1d9: *value = b->debugctl; return 0;
-    case 0x277: *value = b->g_pat; return 0;
     default: return -1;
     }
 }

@@ -16,32 +16,26 @@ static struct spinlock wall_lock = SPINLOCK(RANK_DOMAIN);
 static uint64_t wall_sec;
 static uint32_t wall_nsec;
 
-static void write_record(struct vcpu_time_info *t, const struct vcpu_time_info *from,
-                         uint32_t version)
-{
-    WRITE_ONCE(t->version, version | 1);
-    __atomic_thread_fence(__ATOMIC_SEQ_CST);
-    memcpy(&t->tsc_timestamp, &from->tsc_timestamp,
-           sizeof(*t) - offsetof(struct vcpu_time_info, tsc_timestamp));
-    __atomic_thread_fence(__ATOMIC_SEQ_CST);
-    WRITE_ONCE(t->version, (version | 1) + 1);
-}
-
 void clock_update_vcpu(struct vcpu *v)
 {
     /* The same point for all vCPUs, so that rounding is the same, too. */
     static const uint64_t base = 1ull << 20;
+    struct vcpu_time_info *to = &v->info->time;
     struct vcpu_time_info t = {
+        .version = (READ_ONCE(to->version) | 1) + 1,
         .tsc_timestamp = time_boot_tsc() + base + v->tsc_offset,
         .system_time = tsc_to_ns(base),
         .tsc_to_system_mul = tsc_scale.mul,
         .tsc_shift = tsc_scale.shift,
         .flags = XEN_PVCLOCK_TSC_STABLE_BIT,
     };
+    const size_t head = offsetof(struct vcpu_time_info, tsc_timestamp);
 
-    v->pvclock_version += 2;
-    write_record(&v->info->time, &t, v->pvclock_version);
-    t.version = v->pvclock_version;
+    WRITE_ONCE(to->version, t.version - 1); /* odd: being written */
+    smp_mb();
+    memcpy(&to->tsc_timestamp, &t.tsc_timestamp, sizeof(t) - head);
+    smp_mb();
+    WRITE_ONCE(to->version, t.version);
     if (v->time_va && v == current_vcpu() && copy_to_guest(v->time_va, &t, sizeof(t)))
         v->time_va = 0;
 }
@@ -78,16 +72,4 @@ void clock_set_wall(uint64_t sec, uint32_t nsec, uint64_t at)
         id = d->id + 1;
         domain_put(d);
     }
-}
-
-uint64_t clock_guest_tsc(const struct vcpu *v)
-{
-    return read_tsc() + v->tsc_offset;
-}
-
-void clock_set_guest_tsc(struct vcpu *v, uint64_t tsc)
-{
-    v->tsc_offset = tsc - read_tsc();
-    vendor->tsc_changed(v);
-    clock_update_vcpu(v);
 }

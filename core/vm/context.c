@@ -16,36 +16,31 @@
 #include <xen/arch-x86/cpufeatureset.h>
 #include <xen/hvm/save.h>
 
-#define FXSAVE_SIZE    512u
-#define XSAVE_HEADER   64u
-#define XSAVE_PREFIX   offsetof(struct hvm_hw_cpu_xsave, save_area)
-#define MXCSR_OFFSET   24
-#define CR0_GUEST      0xe005003full /* the bits that exist */
-#define MSR_PAT_NUMBER 0x277
-#define EVENT_VALID    BIT(31)
+#define FXSAVE_SIZE  512u
+#define XSAVE_HEADER 64u
+#define XSAVE_PREFIX offsetof(struct hvm_hw_cpu_xsave, save_area)
+#define MXCSR_OFFSET 24
+#define CR0_GUEST    0xe005003full /* the bits that exist */
+#define EVENT_VALID  BIT(31)
 
 static const uint8_t gpr_order[] = {0, 3, 1, 2, 5, 6, 7, 4, 8, 9, 10, 11, 12, 13, 14, 15};
 static const uint8_t seg_order[] = {SEG_CS, SEG_DS, SEG_ES, SEG_FS,
                                     SEG_GS, SEG_SS, SEG_TR, SEG_LDTR};
 
-#define PAIR(hw, ours)                                                     \
-    {                                                                      \
-        offsetof(struct hvm_hw_cpu, hw), offsetof(struct arch_state, ours) \
+#define RUN(hw, ours, bytes)                                                      \
+    {                                                                             \
+        offsetof(struct hvm_hw_cpu, hw), offsetof(struct arch_state, ours), bytes \
     }
-/* clang-format off */
+/* What both structures have side by side, from these fields on. */
 static const struct {
-    uint16_t hw, ours;
-} pairs[] = {
-    PAIR(cr0, cr0), PAIR(cr2, cr2), PAIR(cr3, cr3), PAIR(cr4, cr4),
-    PAIR(dr0, dr[0]), PAIR(dr1, dr[1]), PAIR(dr2, dr[2]), PAIR(dr3, dr[3]),
-    PAIR(dr6, dr6), PAIR(dr7, dr7), PAIR(idtr_base, idt_base),
-    PAIR(gdtr_base, gdt_base), PAIR(sysenter_cs, sysenter_cs),
-    PAIR(sysenter_esp, sysenter_esp), PAIR(sysenter_eip, sysenter_eip),
-    PAIR(shadow_gs, kernel_gs_base), PAIR(msr_lstar, lstar),
-    PAIR(msr_star, star), PAIR(msr_cstar, cstar),
-    PAIR(msr_syscall_mask, sfmask), PAIR(msr_efer, efer),
+    uint16_t hw, ours, bytes;
+} runs[] = {
+    RUN(cr0, cr0, 10 * 8), /* ... DR7 */
+    RUN(idtr_limit, idt_limit, 2 * 4),
+    RUN(idtr_base, idt_base, 2 * 8),
+    RUN(sysenter_cs, sysenter_cs, 4 * 8), /* ... kernel GS base */
+    RUN(msr_lstar, lstar, 5 * 8),         /* ... EFER */
 };
-/* clang-format on */
 
 /* The body of a record that is written or read. */
 struct body {
@@ -68,8 +63,8 @@ static void save_cpu(struct vcpu *v, struct body *b)
     for (unsigned int i = 0; i < ARRAY_SIZE(gpr_order); i++) gpr[i] = v->regs.gpr[gpr_order[i]];
     c->rip = v->regs.rip;
     c->rflags = v->regs.rflags;
-    for (unsigned int i = 0; i < ARRAY_SIZE(pairs); i++)
-        memcpy((char *)c + pairs[i].hw, (char *)&s + pairs[i].ours, 8);
+    for (unsigned int i = 0; i < ARRAY_SIZE(runs); i++)
+        memcpy((char *)c + runs[i].hw, (char *)&s + runs[i].ours, runs[i].bytes);
     for (unsigned int i = 0; i < SEG_COUNT; i++) {
         const struct segment *seg = &s.seg[seg_order[i]];
 
@@ -78,8 +73,6 @@ static void save_cpu(struct vcpu *v, struct body *b)
         attr[i] = seg->attr;
         base[i] = seg->base;
     }
-    c->idtr_limit = s.idt_limit;
-    c->gdtr_limit = s.gdt_limit;
     c->msr_tsc_aux = v->tsc_aux;
     c->tsc = b->tsc + v->tsc_offset;
     if (s.pending_event & EVENT_VALID) {
@@ -132,30 +125,15 @@ static bool event_valid(uint32_t e)
                                    (type == 3 && vector < 32 && vector != VEC_NMI));
 }
 
-/* MXCSR bits that XRSTOR takes without #GP (APM vol. 1, 4.2.2). */
-static bool mxcsr_valid(const uint8_t *area)
+/* MXCSR bits that XRSTOR takes without #GP (APM vol. 1, 4.2.2): all that there
+ * are in long mode, MM with misaligned SSE. */
+static bool mxcsr_valid(const struct vcpu *v, const void *area)
 {
-    static uint32_t mask;
-    uint8_t mine[FXSAVE_SIZE] __attribute__((aligned(16)));
+    bool mm = cpu_policy_has(v->domain->policy, XEN_X86_FEATURE_MISALIGNSSE);
     uint32_t mxcsr;
 
-    if (!mask) {
-        memset(mine, 0, sizeof(mine));
-        __asm__ volatile("fxsave (%0)" : : "r"(mine) : "memory");
-        memcpy(&mask, mine + MXCSR_OFFSET + 4, sizeof(mask));
-        mask = mask ? mask : 0xffbf;
-    }
-    memcpy(&mxcsr, area + MXCSR_OFFSET, sizeof(mxcsr));
-    return !(mxcsr & ~mask);
-}
-
-static void load_fpu(struct vcpu *v, const uint8_t *legacy)
-{
-    uint64_t *bv = (uint64_t *)((char *)v->fpu + FXSAVE_SIZE);
-
-    memcpy(v->fpu, legacy, FXSAVE_SIZE);
-    *bv |= fpu_host_xcr0 ? 3 : 0;
-    v->fpu_cpu = NULL;
+    memcpy(&mxcsr, (const char *)area + MXCSR_OFFSET, sizeof(mxcsr));
+    return !(mxcsr & ~(mm ? 0x2ffffu : 0xffffu));
 }
 
 static void unpack_cpu(const struct hvm_hw_cpu *c, struct arch_state *s)
@@ -165,12 +143,10 @@ static void unpack_cpu(const struct hvm_hw_cpu *c, struct arch_state *s)
     const uint64_t *base = &c->cs_base;
 
     memset(s, 0, sizeof(*s));
-    for (unsigned int i = 0; i < ARRAY_SIZE(pairs); i++)
-        memcpy((char *)s + pairs[i].ours, (char *)c + pairs[i].hw, 8);
+    for (unsigned int i = 0; i < ARRAY_SIZE(runs); i++)
+        memcpy((char *)s + runs[i].ours, (char *)c + runs[i].hw, runs[i].bytes);
     for (unsigned int i = 0; i < SEG_COUNT; i++)
         s->seg[seg_order[i]] = (struct segment){sel[i], MIN(attr[i], 0xffffu), limit[i], base[i]};
-    s->idt_limit = c->idtr_limit;
-    s->gdt_limit = c->gdtr_limit;
     s->pending_event = c->pending_event;
     s->pending_error = c->error_code;
     s->dr6 = (s->dr6 & 0xe00f) | 0xffff0ff0;
@@ -188,15 +164,14 @@ static int load_cpu(struct vcpu *v, const struct body *b)
     unpack_cpu(&c, &s);
     if (!control_valid(v->domain->policy, &s) || !addresses_valid(&s) ||
         !event_valid(s.pending_event) || c.msr_tsc_aux >> 32 ||
-        c.flags & ~XEN_X86_FPU_INITIALISED || !mxcsr_valid(c.fpu_regs))
+        c.flags & ~XEN_X86_FPU_INITIALISED || !mxcsr_valid(v, c.fpu_regs))
         return -XEN_EINVAL;
     for (unsigned int i = 0; i < ARRAY_SIZE(gpr_order); i++) v->regs.gpr[gpr_order[i]] = gpr[i];
     v->regs.rip = c.rip;
     v->regs.rflags = (c.rflags & RFLAGS_GUEST) | 2;
     vendor->set_state(v, &s);
     fpu_reset(v);
-    v->fpu_cpu = NULL;
-    if (c.flags & XEN_X86_FPU_INITIALISED) load_fpu(v, c.fpu_regs);
+    if (c.flags & XEN_X86_FPU_INITIALISED) memcpy(v->fpu, c.fpu_regs, FXSAVE_SIZE);
     v->tsc_aux = c.msr_tsc_aux;
     /* 0 comes with a new domain, whose TSCs are in step already. */
     if (c.tsc) v->tsc_offset = c.tsc - b->tsc;
@@ -213,14 +188,11 @@ static void save_xsave(struct vcpu *v, struct body *b)
 {
     const struct cpu_policy *p = v->domain->policy;
     struct hvm_hw_cpu_xsave *x = b->p;
-    uint32_t size;
 
     x->xcr0 = v->xcr0;
-    memcpy(&x->save_area, v->fpu, FXSAVE_SIZE + XSAVE_HEADER);
-    x->save_area.xsave_hdr.xstate_bv &= p->xcr0;
     x->xcr0_accum = p->xcr0;
-    size = cpu_policy_xsave_size(p, p->xcr0, false);
-    memcpy(x + 1, (char *)v->fpu + FXSAVE_SIZE + XSAVE_HEADER, size - FXSAVE_SIZE - XSAVE_HEADER);
+    memcpy(&x->save_area, v->fpu, b->len - XSAVE_PREFIX);
+    x->save_area.xsave_hdr.xstate_bv &= p->xcr0;
 }
 
 static bool zeros(const void *p, size_t n)
@@ -241,7 +213,7 @@ static int load_xsave(struct vcpu *v, const struct body *b)
 
     if (!xcr0_valid(x->xcr0) || x->xcr0_accum & ~p->xcr0 || x->xcr0 & ~x->xcr0_accum ||
         h->xstate_bv & ~x->xcr0_accum || h->xcomp_bv || !zeros(h->reserved, sizeof(h->reserved)) ||
-        !mxcsr_valid((const uint8_t *)&x->save_area))
+        !mxcsr_valid(v, &x->save_area))
         return -XEN_EINVAL;
     if (given > size) {
         if (!zeros((const char *)&x->save_area + size, given - size)) return -XEN_EOPNOTSUPP;
@@ -256,69 +228,33 @@ static int load_xsave(struct vcpu *v, const struct body *b)
 
 /* --- the rest --- */
 
-static void save_lapic(struct vcpu *v, struct body *b)
+static void save_mtrr(struct vcpu *v, struct hvm_hw_mtrr *m)
 {
-    struct hvm_hw_lapic_regs scratch;
-
-    vlapic_save(v, b->p, &scratch);
-}
-
-static void save_lapic_regs(struct vcpu *v, struct body *b)
-{
-    struct hvm_hw_lapic scratch;
-
-    vlapic_save(v, &scratch, b->p);
-}
-
-static int load_lapic(struct vcpu *v, const struct body *b)
-{
-    return vlapic_load(v, b->p);
-}
-
-static int load_lapic_regs(struct vcpu *v, const struct body *b)
-{
-    return vlapic_load_regs(v, b->p);
-}
-
-static void save_mtrr(struct vcpu *v, struct body *b)
-{
-    struct hvm_hw_mtrr *m = b->p;
-
     m->msr_pat_cr = v->pat;
-    memcpy(m->msr_mtrr_var, v->mtrr_var, sizeof(m->msr_mtrr_var));
-    memcpy(m->msr_mtrr_fixed, v->mtrr_fixed, sizeof(m->msr_mtrr_fixed));
+    memcpy(m->msr_mtrr_var, v->mtrr, sizeof(m->msr_mtrr_var));
+    memcpy(m->msr_mtrr_fixed, v->mtrr + MTRR_FIXED, sizeof(m->msr_mtrr_fixed));
     m->msr_mtrr_cap = MTRR_CAP_VALUE;
-    m->msr_mtrr_def_type = v->mtrr_def_type;
+    m->msr_mtrr_def_type = v->mtrr[MTRR_DEF_TYPE];
 }
 
-static int load_mtrr(struct vcpu *v, const struct body *b)
+static int load_mtrr(struct vcpu *v, const struct hvm_hw_mtrr *m)
 {
-    const struct hvm_hw_mtrr *m = b->p;
-    const uint64_t *values = m->msr_mtrr_var;
+    uint64_t mtrr[MTRRS];
 
-    if (!pat_valid(m->msr_pat_cr) || !mtrr_valid(v, MSR_MTRR_DEF_TYPE, m->msr_mtrr_def_type))
-        return -XEN_EINVAL;
+    memcpy(mtrr, m->msr_mtrr_var, sizeof(m->msr_mtrr_var));
+    memcpy(mtrr + MTRR_FIXED, m->msr_mtrr_fixed, sizeof(m->msr_mtrr_fixed));
+    mtrr[MTRR_DEF_TYPE] = m->msr_mtrr_def_type;
     for (unsigned int i = 0; i < MTRRS; i++)
-        if (!mtrr_valid(v, mtrr_number(i), values[i])) return -XEN_EINVAL;
-    for (unsigned int i = 0; i < MTRRS; i++) *mtrr_field(v, mtrr_number(i)) = values[i];
-    v->mtrr_def_type = m->msr_mtrr_def_type;
+        if (!mtrr_valid(v, i, mtrr[i])) return -XEN_EINVAL;
+    if (!pat_valid(m->msr_pat_cr) || vendor->write_msr(v, MSR_PAT, m->msr_pat_cr))
+        return -XEN_EINVAL;
     v->pat = m->msr_pat_cr;
-    return vendor->write_msr(v, MSR_PAT_NUMBER, v->pat) ? -XEN_EINVAL : 0;
-}
-
-static void save_tsc_adjust(struct vcpu *v, struct body *b)
-{
-    ((struct hvm_tsc_adjust *)b->p)->tsc_adjust = v->tsc_adjust;
-}
-
-static int load_tsc_adjust(struct vcpu *v, const struct body *b)
-{
-    v->tsc_adjust = ((const struct hvm_tsc_adjust *)b->p)->tsc_adjust;
+    memcpy(v->mtrr, mtrr, sizeof(mtrr));
     return 0;
 }
 
 /* No guest here has one of these MSRs: they must be 0. */
-static int load_msrs(maybe_unused struct vcpu *v, const struct body *b)
+static int load_msrs(const struct body *b)
 {
     const struct hvm_msr *m = b->p;
 
@@ -333,26 +269,24 @@ static int load_msrs(maybe_unused struct vcpu *v, const struct body *b)
 #define SIZE(x) sizeof(struct x), sizeof(struct x)
 #define ANY     0, UINT32_MAX
 
+/* What is accepted; what has one length and a case below is written, too.  Of
+ * a CPU there are two layouts and nothing in between. */
 static const struct record {
     uint16_t type;
-    bool of_domain;                                    /* not of a vCPU                   */
-    uint32_t min, max;                                 /* length of the body              */
-    void (*save)(struct vcpu *v, struct body *b);      /* NULL: none */
-    int (*load)(struct vcpu *v, const struct body *b); /* NULL: ignore */
+    uint32_t min, max; /* length of the body */
 } records[] = {
-    {HVM_SAVE_CODE(CPU), false, sizeof(struct hvm_hw_cpu_compat), sizeof(struct hvm_hw_cpu),
-     save_cpu, load_cpu},
-    {HVM_SAVE_CODE(LAPIC), false, SIZE(hvm_hw_lapic), save_lapic, load_lapic},
-    {HVM_SAVE_CODE(LAPIC_REGS), false, SIZE(hvm_hw_lapic_regs), save_lapic_regs, load_lapic_regs},
+    {HVM_SAVE_CODE(CPU), sizeof(struct hvm_hw_cpu_compat), sizeof(struct hvm_hw_cpu)},
+    {HVM_SAVE_CODE(LAPIC), SIZE(hvm_hw_lapic)},
+    {HVM_SAVE_CODE(LAPIC_REGS), SIZE(hvm_hw_lapic_regs)},
     /* Interrupt wires that Xen writes for every domain; nothing here. */
-    {HVM_SAVE_CODE(PCI_IRQ), true, ANY, NULL, NULL},
-    {HVM_SAVE_CODE(ISA_IRQ), true, ANY, NULL, NULL},
-    {HVM_SAVE_CODE(PCI_LINK), true, ANY, NULL, NULL},
-    {HVM_SAVE_CODE(MTRR), false, SIZE(hvm_hw_mtrr), save_mtrr, load_mtrr},
-    {CPU_XSAVE_CODE, false, sizeof(struct hvm_hw_cpu_xsave), UINT32_MAX, save_xsave, load_xsave},
-    {HVM_SAVE_CODE(VMCE_VCPU), false, ANY, NULL, NULL},
-    {HVM_SAVE_CODE(TSC_ADJUST), false, SIZE(hvm_tsc_adjust), save_tsc_adjust, load_tsc_adjust},
-    {CPU_MSR_CODE, false, offsetof(struct hvm_msr, msr), UINT32_MAX, NULL, load_msrs},
+    {HVM_SAVE_CODE(PCI_IRQ), ANY},
+    {HVM_SAVE_CODE(ISA_IRQ), ANY},
+    {HVM_SAVE_CODE(PCI_LINK), ANY},
+    {HVM_SAVE_CODE(MTRR), SIZE(hvm_hw_mtrr)},
+    {CPU_XSAVE_CODE, sizeof(struct hvm_hw_cpu_xsave), UINT32_MAX},
+    {HVM_SAVE_CODE(VMCE_VCPU), ANY},
+    {HVM_SAVE_CODE(TSC_ADJUST), SIZE(hvm_tsc_adjust)},
+    {CPU_MSR_CODE, offsetof(struct hvm_msr, msr), UINT32_MAX},
 };
 
 /* Bytes of v's record, 0: it has none. */
@@ -361,9 +295,40 @@ static uint32_t record_size(const struct record *r, const struct vcpu *v)
     const struct cpu_policy *p = v->domain->policy;
 
     if (r->type == HVM_SAVE_CODE(CPU) && READ_ONCE(v->holds) & HOLD_DOWN) return 0;
-    if (r->type == CPU_XSAVE_CODE)
-        return p->xcr0 ? XSAVE_PREFIX + cpu_policy_xsave_size(p, p->xcr0, false) : 0;
-    return r->save ? r->max : 0;
+    if (r->type == CPU_XSAVE_CODE && p->xcr0)
+        return XSAVE_PREFIX + cpu_policy_xsave_size(p, p->xcr0, false);
+    return r->max != UINT32_MAX ? r->max : 0;
+}
+
+static void save_record(struct vcpu *v, uint16_t type, struct body *b)
+{
+    union {
+        struct hvm_hw_lapic lapic;
+        struct hvm_hw_lapic_regs regs;
+    } other; /* the LAPIC gives both at a time */
+
+    switch (type) {
+    case HVM_SAVE_CODE(CPU): save_cpu(v, b); break;
+    case HVM_SAVE_CODE(LAPIC): vlapic_save(v, b->p, &other.regs); break;
+    case HVM_SAVE_CODE(LAPIC_REGS): vlapic_save(v, &other.lapic, b->p); break;
+    case HVM_SAVE_CODE(MTRR): save_mtrr(v, b->p); break;
+    case CPU_XSAVE_CODE: save_xsave(v, b); break;
+    case HVM_SAVE_CODE(TSC_ADJUST): memcpy(b->p, &v->tsc_adjust, b->len); break;
+    }
+}
+
+static int load_record(struct vcpu *v, uint16_t type, const struct body *b)
+{
+    switch (type) {
+    case HVM_SAVE_CODE(CPU): return load_cpu(v, b);
+    case HVM_SAVE_CODE(LAPIC): return vlapic_load(v, b->p);
+    case HVM_SAVE_CODE(LAPIC_REGS): return vlapic_load_regs(v, b->p);
+    case HVM_SAVE_CODE(MTRR): return load_mtrr(v, b->p);
+    case CPU_XSAVE_CODE: return load_xsave(v, b);
+    case HVM_SAVE_CODE(TSC_ADJUST): memcpy(&v->tsc_adjust, b->p, b->len); return 0;
+    case CPU_MSR_CODE: return load_msrs(b);
+    default: return 0; /* nothing here */
+    }
 }
 
 struct stream {
@@ -402,35 +367,27 @@ long context_save(struct domain *d, uint8_t *buf, size_t size)
         for_each_vcpu (d, v) {
             b.len = record_size(&records[i], v);
             b.p = b.len ? put(&s, records[i].type, v->id, b.len) : NULL;
-            if (b.p) records[i].save(v, &b);
+            if (b.p) save_record(v, records[i].type, &b);
         }
     put(&s, HVM_SAVE_CODE(END), 0, 0);
     return buf && s.used > size ? -XEN_ENOSPC : (long)s.used;
 }
 
-static const struct record *find_record(uint16_t type)
+/* One that is accepted, with an instance that there is. */
+static int check_and_load(struct domain *d, const struct hvm_save_descriptor *h,
+                          const struct body *b)
 {
-    for (unsigned int i = 0; i < ARRAY_SIZE(records); i++)
-        if (records[i].type == type) return &records[i];
-    return NULL;
-}
+    struct vcpu *v = domain_vcpu(d, h->instance);
 
-static bool length_valid(const struct record *r, uint32_t len)
-{
-    /* Of a CPU there are two layouts and nothing in between. */
-    return r->type == HVM_SAVE_CODE(CPU) ? len == r->min || len == r->max
-                                         : len >= r->min && len <= r->max;
-}
+    for (const struct record *r = records; v && r < records + ARRAY_SIZE(records); r++) {
+        bool two = r->type == HVM_SAVE_CODE(CPU);
 
-static int load_record(struct domain *d, const struct hvm_save_descriptor *h, const struct body *b)
-{
-    const struct record *r = find_record(h->typecode);
-    struct vcpu *v;
-
-    if (!r || !length_valid(r, h->length) || h->length % 8) return -XEN_EINVAL;
-    v = r->of_domain ? d->vcpus[0] : domain_vcpu(d, h->instance);
-    if (!v) return -XEN_EINVAL;
-    return r->load ? r->load(v, b) : 0;
+        if (r->type != h->typecode || h->length < r->min || h->length > r->max ||
+            (two && h->length != r->min && h->length != r->max) || h->length % 8)
+            continue;
+        return load_record(v, h->typecode, b);
+    }
+    return -XEN_EINVAL;
 }
 
 static bool header_valid(const uint8_t *buf, size_t size)
@@ -471,7 +428,7 @@ int context_load(struct domain *d, const uint8_t *buf, size_t size)
         if (h.length > size - at) return -XEN_ENODATA;
         b.p = (void *)(buf + at);
         b.len = h.length;
-        rc = load_record(d, &h, &b);
+        rc = check_and_load(d, &h, &b);
         restored |= h.typecode == HVM_SAVE_CODE(LAPIC);
         if (rc) {
             log_guest(LOG_WARN, "d%u: context record %u of %u, length %u: %d", d->id, h.typecode,

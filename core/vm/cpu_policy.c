@@ -2,7 +2,8 @@
 /*
  * CPUID and MSR policies: what the host has, what a guest may have at most,
  * what it gets by default, and what the toolstack chose for it.  A feature or
- * field that is not on a list here is not shown.
+ * field that is not on a list here is not shown.  CPUID as a guest sees it: its
+ * policy, and what changes while it runs.
  */
 #include "vm/cpu_policy.h"
 #include "cpu/arch.h"
@@ -11,12 +12,17 @@
 #include "lib/print.h"
 #include "lib/string.h"
 #include "memory/heap.h"
+#include "vm/exit.h"
 #include "vm/guest.h"
+#include "vm/vcpu.h"
 #include "vm/vendor.h"
 #include <xen/arch-x86/cpufeatureset.h>
+#include <xen/arch-x86/cpuid.h>
 
 #define F(name)  XEN_X86_FEATURE_##name
 #define FX(name) XEN_X86_FEATURE_3##name /* 3DNow! */
+
+#define XEN_LEAVES_MAX 5u
 
 static struct cpu_policy host, max_policy, default_policy;
 
@@ -124,12 +130,6 @@ static struct cpuid_regs *slot(const struct cpu_policy *p, uint32_t leaf, uint32
     return NULL;
 }
 
-const struct cpuid_regs *cpu_policy_leaf(const struct cpu_policy *p, uint32_t leaf, uint32_t sub)
-{
-    if (leaf > p->basic[0].a && (leaf < 0x80000000 || leaf > p->extd[0].a)) return NULL;
-    return slot(p, leaf, sub);
-}
-
 static uint32_t *word_of(const struct cpu_policy *p, unsigned int w)
 {
     return (uint32_t *)slot(p, word_at[w].leaf, word_at[w].subleaf) + word_at[w].reg;
@@ -149,17 +149,6 @@ static void put_feature(struct cpu_policy *p, unsigned int f, bool on)
 
 /* --- extended state --- */
 
-static uint64_t xcr0_of(const struct cpu_policy *p)
-{
-    uint64_t m = 3;
-
-    if (!cpu_policy_has(p, F(XSAVE))) return 0;
-    m |= cpu_policy_has(p, F(AVX)) ? BIT(2) : 0;
-    m |= cpu_policy_has(p, F(AVX512F)) ? MASK(7, 5) : 0;
-    m |= cpu_policy_has(p, F(PKU)) ? BIT(9) : 0;
-    return m & fpu_host_xcr0;
-}
-
 /* SDM vol. 1, 13.4: after 512 bytes of legacy area and 64 of header. */
 uint32_t cpu_policy_xsave_size(const struct cpu_policy *p, uint64_t xcr0, bool compacted)
 {
@@ -178,10 +167,13 @@ uint32_t cpu_policy_xsave_size(const struct cpu_policy *p, uint64_t xcr0, bool c
 
 static void set_xstate(struct cpu_policy *p)
 {
+    uint64_t avx = cpu_policy_has(p, F(AVX)) ? BIT(2) : 0;
+    uint64_t avx512 = cpu_policy_has(p, F(AVX512F)) ? MASK(7, 5) : 0;
+    uint64_t pku = cpu_policy_has(p, F(PKU)) ? BIT(9) : 0;
     uint32_t size;
 
-    p->xcr0 = xcr0_of(p);
-    if (!p->xcr0) return;
+    if (!cpu_policy_has(p, F(XSAVE))) return;
+    p->xcr0 = (3 | avx | avx512 | pku) & fpu_host_xcr0;
     for (unsigned int i = 2; i < POLICY_XSTATE; i++)
         if (p->xcr0 >> i & 1) p->xstate[i] = host.xstate[i];
     size = cpu_policy_xsave_size(p, p->xcr0, false);
@@ -300,6 +292,73 @@ int cpu_policy_init(struct domain *d)
     return 0;
 }
 
+/* --- as a guest sees them --- */
+
+/* The leaves that say "Xen" (public arch-x86/cpuid.h). */
+static void xen_leaf(struct vcpu *v, uint32_t leaf, uint32_t sub, struct cpuid_regs *r)
+{
+    const struct domain *d = v->domain;
+    uint64_t offset = time_boot_tsc() + v->tsc_offset;
+    uint32_t rdtscp = cpu_policy_has(d->policy, F(RDTSCP)) << 2;
+
+    switch (leaf) {
+    case 0:
+        *r = (struct cpuid_regs){XEN_CPUID_FIRST_LEAF + XEN_LEAVES_MAX, XEN_CPUID_SIGNATURE_EBX,
+                                 XEN_CPUID_SIGNATURE_ECX, XEN_CPUID_SIGNATURE_EDX};
+        break;
+    case 1:
+        r->a = 0x00040011; /* 4.17 */
+        break;
+    case 2:
+        *r = (struct cpuid_regs){1, 0x40000000, 0, 0}; /* hypercall pages: MSR */
+        break;
+    case 3:
+        if (sub == 0)
+            *r = (struct cpuid_regs){2 | rdtscp, d->tsc_mode, d->tsc_khz, d->tsc_incarnation};
+        else if (sub == 1)
+            *r = (struct cpuid_regs){offset, offset >> 32, tsc_scale.mul, (uint8_t)tsc_scale.shift};
+        else if (sub == 2)
+            r->a = tsc_khz;
+        break;
+    case 4:
+        if (sub == 0)
+            *r = (struct cpuid_regs){XEN_HVM_CPUID_VCPU_ID_PRESENT | XEN_HVM_CPUID_DOMID_PRESENT,
+                                     v->id, d->id, 0};
+        break;
+    }
+}
+
+void cpuid_guest(struct vcpu *v, uint32_t leaf, uint32_t sub, struct cpuid_regs *r)
+{
+    const struct cpu_policy *p = v->domain->policy;
+    uint32_t last = leaf >> 31 ? p->extd[0].a : p->basic[0].a;
+    const struct cpuid_regs *stored = leaf <= last ? slot(p, leaf, sub) : NULL;
+
+    *r = stored ? *stored : (struct cpuid_regs){0};
+    if (leaf - XEN_CPUID_FIRST_LEAF <= XEN_LEAVES_MAX)
+        xen_leaf(v, leaf - XEN_CPUID_FIRST_LEAF, sub, r);
+    if (leaf > last) return;
+    switch (leaf) {
+    case 1:
+        r->b |= v->id << 25; /* APIC id: twice the number */
+        if (vendor->get_cr(v, 4) & CR4_OSXSAVE) r->c |= BIT(27);
+        break;
+    case 7:
+        if (sub == 0 && vendor->get_cr(v, 4) & CR4_PKE) r->c |= BIT(4); /* OSPKE */
+        break;
+    case 0xb: /* goes with x2APIC, so on AMD too */
+        r->c |= sub & 0xff;
+        r->d = v->id * 2;
+        break;
+    case 0xd: /* sizes for what XCR0 enables now (SDM vol. 1, 13.2) */
+        if (!p->xcr0) break;
+        fpu_read_xcr0(v);
+        if (sub == 0 || (sub == 1 && r->a & BIT(1))) /* XSAVEC */
+            r->b = cpu_policy_xsave_size(p, v->xcr0, sub);
+        break;
+    }
+}
+
 /* --- to and from the toolstack --- */
 
 /* The MSRs of the tools' form; no guest has a bit of them set. */
@@ -339,28 +398,35 @@ int cpu_policy_write(const struct cpu_policy *p, uint64_t leaves_va, uint32_t *l
         rc = write_leaves(p, leaves_va, leaves);
     else
         *leaves = POLICY_LEAVES;
-    if (rc || !msrs_va) return rc;
-    return room < POLICY_MSRS ? -XEN_ENOBUFS
-                              : copy_to_guest(msrs_va, policy_msrs, sizeof(policy_msrs));
+    if (!rc && msrs_va && room < POLICY_MSRS) return -XEN_ENOBUFS;
+    return rc || !msrs_va ? rc : copy_to_guest(msrs_va, policy_msrs, sizeof(policy_msrs));
+}
+
+static int take_leaf(struct cpu_policy *p, const struct xen_cpuid_leaf *l)
+{
+    struct cpuid_regs *r = slot(p, l->leaf, l->subleaf);
+    bool sub = l->subleaf != XEN_CPUID_NO_SUBLEAF, limit = l->leaf == 7 && !l->subleaf;
+
+    /* A subleaf of a leaf without, or none of one that has them. */
+    if (!r || (sub && slot(p, l->leaf, XEN_CPUID_NO_SUBLEAF))) return -XEN_ERANGE;
+    /* More leaves than any guest can have: dropping them would mislead. */
+    if ((limit || !(l->leaf & ~BIT(31))) && l->a > slot(&max_policy, l->leaf, 0)->a)
+        return -XEN_EINVAL;
+    *r = (struct cpuid_regs){l->a, l->b, l->c, l->d};
+    return 0;
 }
 
 static int read_leaves(struct cpu_policy *p, uint64_t va, uint32_t n, struct policy_error *err)
 {
-    for (uint32_t i = 0; i < n; i++) {
-        struct xen_cpuid_leaf l;
-        struct cpuid_regs *r;
+    struct xen_cpuid_leaf l;
+    int rc = 0;
 
+    for (uint32_t i = 0; i < n && !rc; i++) {
         if (copy_from_guest(&l, va + i * sizeof(l), sizeof(l))) return -XEN_EFAULT;
-        r = slot(p, l.leaf, l.subleaf);
-        /* A subleaf of a leaf without, or none of one that has them. */
-        if (!r || (l.subleaf != XEN_CPUID_NO_SUBLEAF && slot(p, l.leaf, XEN_CPUID_NO_SUBLEAF))) {
-            err->leaf = l.leaf;
-            err->subleaf = l.subleaf;
-            return -XEN_ERANGE;
-        }
-        *r = (struct cpuid_regs){l.a, l.b, l.c, l.d};
+        rc = take_leaf(p, &l);
     }
-    return 0;
+    if (rc) *err = (struct policy_error){l.leaf, l.subleaf, ~0u};
+    return rc;
 }
 
 static int check_msrs(uint64_t va, uint32_t n, struct policy_error *err)
@@ -377,21 +443,6 @@ static int check_msrs(uint64_t va, uint32_t n, struct policy_error *err)
     return 0;
 }
 
-/* More leaves than any guest can have: dropping them would mislead. */
-static int check_limits(const struct cpu_policy *p, struct policy_error *err)
-{
-    static const uint32_t limits[][2] = {
-        {0, XEN_CPUID_NO_SUBLEAF}, {7, 0}, {0x80000000, XEN_CPUID_NO_SUBLEAF}};
-
-    for (unsigned int i = 0; i < ARRAY_SIZE(limits); i++) {
-        err->leaf = limits[i][0];
-        err->subleaf = limits[i][1];
-        if (slot(p, limits[i][0], 0)->a > slot(&max_policy, limits[i][0], 0)->a) return -XEN_EINVAL;
-    }
-    err->leaf = err->subleaf = ~0u;
-    return 0;
-}
-
 int cpu_policy_merge(struct domain *d, uint64_t leaves_va, uint32_t leaves, uint64_t msrs_va,
                      uint32_t msrs, struct policy_error *err)
 {
@@ -404,8 +455,7 @@ int cpu_policy_merge(struct domain *d, uint64_t leaves_va, uint32_t leaves, uint
     p = core_alloc(sizeof(*p));
     if (!p) return -XEN_ENOMEM;
     *p = *d->policy;
-    if (!(rc = read_leaves(p, leaves_va, leaves, err)) && !(rc = check_msrs(msrs_va, msrs, err)) &&
-        !(rc = check_limits(p, err))) {
+    if (!(rc = read_leaves(p, leaves_va, leaves, err)) && !(rc = check_msrs(msrs_va, msrs, err))) {
         finish(p, &max_policy);
         *d->policy = *p;
         for_each_vcpu (d, v) vendor->policy_changed(v);

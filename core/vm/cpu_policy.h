@@ -39,9 +39,6 @@ static inline bool cpu_policy_has(const struct cpu_policy *p, unsigned int f)
     return cpu_policy_word(p, f / 32) >> f % 32 & 1;
 }
 
-/* The stored answer to CPUID, NULL where it is zeros. */
-const struct cpuid_regs *cpu_policy_leaf(const struct cpu_policy *p, uint32_t leaf,
-                                         uint32_t subleaf);
 /* Bytes of an XSAVE area with these components, standard or compacted. */
 uint32_t cpu_policy_xsave_size(const struct cpu_policy *p, uint64_t xcr0, bool compacted);
 /* Bits of CR4 that a guest may set. */
@@ -66,14 +63,10 @@ int cpu_policy_merge(struct domain *d, uint64_t leaves_va, uint32_t leaves, uint
                      uint32_t msrs, struct policy_error *err) must_use;
 
 /* --- vm/msr.c, for the context records --- */
-#define MSR_MTRR_CAP      0xfeu
-#define MSR_MTRR_DEF_TYPE 0x2ffu
-#define MTRR_CAP_VALUE    0x508ull /* 8 variable, fixed, write-combining */
+#define MSR_PAT        0x277u
+#define MTRR_CAP_VALUE 0x508ull /* 8 variable, fixed, write-combining */
 bool pat_valid(uint64_t value);
-#define MTRRS 27u /* variable and fixed; their numbers: */
-uint32_t mtrr_number(unsigned int i);
-/* The field of a vCPU behind an MTRR, NULL: no such register. */
-uint64_t *mtrr_field(struct vcpu *v, uint32_t msr);
-bool mtrr_valid(const struct vcpu *v, uint32_t msr, uint64_t value);
+/* May v->mtrr[i] become this? */
+bool mtrr_valid(const struct vcpu *v, unsigned int i, uint64_t value);
 
 #endif

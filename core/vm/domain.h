@@ -31,6 +31,9 @@ struct p2m;
 struct vlapic;
 struct xen_domctl_createdomain;
 
+/* v->mtrr: 8 bases and masks, the fixed ones, the default type. */
+enum { MTRR_FIXED = 16, MTRR_DEF_TYPE = 27, MTRRS };
+
 enum dying { ALIVE, DYING, DEAD };
 
 /* Why a vCPU does not run, apart from being paused. */
@@ -50,6 +53,15 @@ struct sched_unit {   /* guarded by the run queue's lock */
     struct cpu *last_cpu;
     unsigned long hard[BITMAP_WORDS(MAX_CPUS)];
     unsigned long soft[BITMAP_WORDS(MAX_CPUS)];
+};
+
+/* Pages translated since the last exit, good for one hypercall: vm/guest.c. */
+struct translation_cache {
+    struct {
+        uint64_t va, gpa; /* of the page */
+        bool write;
+    } entry[4];
+    unsigned int next; /* entries filled, ever: the first `next` count */
 };
 
 struct vcpu {
@@ -85,18 +97,17 @@ struct vcpu {
     /* time */
     uint64_t tsc_offset; /* guest TSC = host TSC + this               */
     uint64_t tsc_aux;
-    uint32_t pvclock_version;
 
     /* areas named by guest virtual address, written in its own context  */
     uint64_t runstate_va, time_va;
 
     /* MSRs that are kept here for every vendor (vm/msr.c) */
-    uint64_t mtrr_def_type, mtrr_var[16], mtrr_fixed[11], pat;
+    uint64_t pat, mtrr[MTRRS];
     uint64_t apic_base, tsc_adjust;
 
-    uint8_t wait_sipi;                /* after INIT, before SIPI; atomic */
-    uint16_t sipi;                    /* 0x100 | page: to be started there */
-    struct translation_cache *tcache; /* vm/guest.c; lives for one exit   */
+    uint8_t wait_sipi; /* after INIT, before SIPI; atomic */
+    uint16_t sipi;     /* 0x100 | page: to be started there */
+    struct translation_cache tcache;
     uint64_t continuations;
 };
 
@@ -227,8 +238,5 @@ void clock_update_vcpu(struct vcpu *v);
 /* Wall clock: seconds and ns since 1970 at system time 0, for all domains. */
 void clock_set_wall(uint64_t sec, uint32_t nsec, uint64_t at_system_time);
 void clock_write_wall(struct domain *d);
-/* Guest TSC now. */
-uint64_t clock_guest_tsc(const struct vcpu *v);
-void clock_set_guest_tsc(struct vcpu *v, uint64_t tsc);
 
 #endif

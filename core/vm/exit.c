@@ -13,12 +13,9 @@
 #include "vm/p2m.h"
 #include "vm/vcpu.h"
 
-static void inject_gp(struct vcpu *v)
-{
-    vendor->inject_exception(v, VEC_GP, 0);
-}
+/* Those that return a bool: true, the instruction is done; false, #GP. */
 
-static void do_cpuid(struct vcpu *v, const struct vm_exit *e)
+static bool do_cpuid(struct vcpu *v)
 {
     struct cpuid_regs r;
 
@@ -27,22 +24,39 @@ static void do_cpuid(struct vcpu *v, const struct vm_exit *e)
     v->regs.rbx = r.b;
     v->regs.rcx = r.c;
     v->regs.rdx = r.d;
-    vendor->skip_insn(v, e->len);
+    return true;
 }
 
-static void do_msr(struct vcpu *v, const struct vm_exit *e)
+static bool do_msr(struct vcpu *v, const struct vm_exit *e)
 {
     uint64_t value = (uint32_t)v->regs.rax | v->regs.rdx << 32;
 
-    if (e->msr.write ? msr_write(v, e->msr.index, value) : msr_read(v, e->msr.index, &value)) {
-        inject_gp(v);
-        return;
-    }
-    if (!e->msr.write) {
-        v->regs.rax = (uint32_t)value;
-        v->regs.rdx = value >> 32;
-    }
-    vendor->skip_insn(v, e->len);
+    if (e->msr.write) return !msr_write(v, e->msr.index, value);
+    if (msr_read(v, e->msr.index, &value)) return false;
+    v->regs.rax = (uint32_t)value;
+    v->regs.rdx = value >> 32;
+    return true;
+}
+
+/* XSETBV (APM vol. 2, 11.5.2): x87 always, AVX needs SSE, no unknown bits. */
+static bool do_xsetbv(struct vcpu *v)
+{
+    uint64_t value = (uint32_t)v->regs.rax | v->regs.rdx << 32;
+
+    if ((uint32_t)v->regs.rcx != 0 || vendor->get_cpl(v) != 0 || !xcr0_valid(value) ||
+        value & ~v->domain->policy->xcr0)
+        return false;
+    v->xcr0 = value;
+    fpu_set_xcr0(value);
+    return true;
+}
+
+static void finish(struct vcpu *v, const struct vm_exit *e, bool done)
+{
+    if (done)
+        vendor->skip_insn(v, e->len);
+    else
+        vendor->inject_exception(v, VEC_GP, 0);
 }
 
 /* HLT with interrupts off never ends: the vCPU goes down. */
@@ -63,42 +77,19 @@ static void do_hlt(struct vcpu *v, const struct vm_exit *e)
 
 static void do_nested_fault(struct vcpu *v, const struct vm_exit *e)
 {
-    struct p2m_entry entry = p2m_lookup(v->domain, e->fault.gpa >> PAGE_SHIFT);
+    enum p2m_type type = p2m_lookup(v->domain, e->fault.gpa >> PAGE_SHIFT).type;
 
     guest_access_reset(v);
-    switch (entry.type) {
-    case P2M_NONE:
-    case P2M_MMIO:
+    if (type == P2M_NONE || type == P2M_MMIO) {
         if (e->fault.fetch || e->fault.walk)
             domain_crash(v->domain, "runs or has page tables in no memory");
         else
             handle_mmio(v, e->fault.gpa, e->fault.write);
-        break;
-    case P2M_RAM_RO:
-    case P2M_GRANT_RO:
-        if (e->fault.write) handle_mmio(v, e->fault.gpa, true); /* dropped */
-        break;
-    default:
-        /* Mapped in the meantime: try again; not executable: refuse. */
-        if (e->fault.fetch && entry.type != P2M_RAM)
-            domain_crash(v->domain, "executes a shared page");
-        break;
-    }
-}
-
-/* XSETBV (APM vol. 2, 11.5.2): x87 always, AVX needs SSE, no unknown bits. */
-static void do_xsetbv(struct vcpu *v, const struct vm_exit *e)
-{
-    uint64_t value = (uint32_t)v->regs.rax | v->regs.rdx << 32;
-
-    if ((uint32_t)v->regs.rcx != 0 || vendor->get_cpl(v) != 0 || !xcr0_valid(value) ||
-        value & ~v->domain->policy->xcr0) {
-        inject_gp(v);
-        return;
-    }
-    v->xcr0 = value;
-    fpu_set_xcr0(value);
-    vendor->skip_insn(v, e->len);
+    } else if (e->fault.write && (type == P2M_RAM_RO || type == P2M_GRANT_RO)) {
+        handle_mmio(v, e->fault.gpa, true); /* dropped */
+    } else if (e->fault.fetch && type != P2M_RAM && type != P2M_RAM_RO) {
+        domain_crash(v->domain, "executes a shared page");
+    } /* else mapped in the meantime: try again */
 }
 
 static void do_exception(struct vcpu *v, const struct vm_exit *e)
@@ -109,12 +100,6 @@ static void do_exception(struct vcpu *v, const struct vm_exit *e)
     vendor->inject_exception(v, vector, vector == VEC_AC ? 0 : NO_ERROR_CODE);
 }
 
-static void do_bad(struct vcpu *v, const struct vm_exit *e)
-{
-    log_guest(LOG_ERROR, "d%uv%u: exit %lx", v->domain->id, v->id, e->code);
-    domain_crash(v->domain, "state that the processor refuses");
-}
-
 void handle_exit(struct vcpu *v, struct vm_exit *e)
 {
     guest_access_reset(v);
@@ -123,20 +108,19 @@ void handle_exit(struct vcpu *v, struct vm_exit *e)
         this_cpu()->op_start = read_tsc();
         do_hypercall(v, e->len);
         break;
-    case EXIT_CPUID: do_cpuid(v, e); break;
-    case EXIT_MSR: do_msr(v, e); break;
+    case EXIT_CPUID: finish(v, e, do_cpuid(v)); break;
+    case EXIT_MSR: finish(v, e, do_msr(v, e)); break;
     case EXIT_IO: handle_io(v, e); break;
     case EXIT_HLT: do_hlt(v, e); break;
     case EXIT_NESTED_FAULT: do_nested_fault(v, e); break;
     case EXIT_WINDOW: vendor->want_window(v, false); break;
     case EXIT_EXCEPTION: do_exception(v, e); break;
-    case EXIT_XSETBV: do_xsetbv(v, e); break;
+    case EXIT_XSETBV: finish(v, e, do_xsetbv(v)); break;
     case EXIT_PAUSE:
         vendor->skip_insn(v, e->len);
         sched_yield(v);
         break;
     case EXIT_SKIP: vendor->skip_insn(v, e->len); break;
-    case EXIT_RDTSC:
     case EXIT_FORBIDDEN: vendor->inject_exception(v, VEC_UD, NO_ERROR_CODE); break;
     case EXIT_SHUTDOWN:
         log_guest(LOG_WARN, "d%uv%u: triple fault", v->domain->id, v->id);
@@ -145,6 +129,9 @@ void handle_exit(struct vcpu *v, struct vm_exit *e)
         break;
     case EXIT_NMI: log_warn("NMI while d%uv%u ran", v->domain->id, v->id); break;
     case EXIT_INTERRUPT: break;
-    case EXIT_BAD: do_bad(v, e); break;
+    case EXIT_BAD:
+        log_guest(LOG_ERROR, "d%uv%u: exit %lx", v->domain->id, v->id, e->code);
+        domain_crash(v->domain, "state that the processor refuses");
+        break;
     }
 }

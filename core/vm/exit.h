@@ -13,7 +13,7 @@ void handle_exit(struct vcpu *v, struct vm_exit *e);
 int msr_read(struct vcpu *v, uint32_t msr, uint64_t *value);
 int msr_write(struct vcpu *v, uint32_t msr, uint64_t value);
 
-/* vm/cpuid.c: fills what the guest sees. */
+/* vm/cpu_policy.c: fills what the guest sees. */
 struct cpuid_regs;
 void cpuid_guest(struct vcpu *v, uint32_t leaf, uint32_t subleaf, struct cpuid_regs *out);
 

@@ -14,20 +14,9 @@
 #define GPTE_PS BIT(7)
 #define BAD_GPA (~0ull)
 
-#define CACHE_SIZE 4
-
-/* Pages translated since the last exit: good for one hypercall. */
-struct translation_cache {
-    struct {
-        uint64_t va, gpa; /* of the page */
-        bool write;
-    } entry[CACHE_SIZE];
-    unsigned int next; /* entries filled, ever: the first `next` count */
-};
-
 void guest_access_reset(struct vcpu *v)
 {
-    v->tcache->next = 0;
+    v->tcache.next = 0;
 }
 
 /* One access within a page.  Caller holds no window that it needs above. */
@@ -47,13 +36,15 @@ static int access_gpa(struct domain *d, uint64_t gpa, void *buf, size_t len, boo
     return 0;
 }
 
-static int copy_gpa(struct domain *d, uint64_t gpa, char *buf, size_t len, bool write)
+/* By virtual addresses of v, or by physical ones of d. */
+static int copy(struct vcpu *v, struct domain *d, uint64_t at, char *buf, size_t len, bool write)
 {
     while (len) {
-        size_t n = MIN(len, PAGE_SIZE - (gpa & (PAGE_SIZE - 1)));
+        size_t n = MIN(len, PAGE_SIZE - (at & (PAGE_SIZE - 1)));
+        uint64_t gpa = v ? guest_va_to_gpa(v, at, write) : at;
 
-        if (access_gpa(d, gpa, buf, n, write)) return -XEN_EFAULT;
-        gpa += n;
+        if (gpa == BAD_GPA || access_gpa(d, gpa, buf, n, write)) return -XEN_EFAULT;
+        at += n;
         buf += n;
         len -= n;
     }
@@ -62,12 +53,22 @@ static int copy_gpa(struct domain *d, uint64_t gpa, char *buf, size_t len, bool 
 
 int copy_from_gpa(struct domain *d, void *dst, uint64_t gpa, size_t len)
 {
-    return copy_gpa(d, gpa, dst, len, false);
+    return copy(NULL, d, gpa, dst, len, false);
 }
 
 int copy_to_gpa(struct domain *d, uint64_t gpa, const void *src, size_t len)
 {
-    return copy_gpa(d, gpa, (char *)src, len, true);
+    return copy(NULL, d, gpa, (char *)src, len, true);
+}
+
+int copy_from_guest(void *dst, uint64_t va, size_t len)
+{
+    return copy(current_vcpu(), current_domain(), va, dst, len, false);
+}
+
+int copy_to_guest(uint64_t va, const void *src, size_t len)
+{
+    return copy(current_vcpu(), current_domain(), va, (char *)src, len, true);
 }
 
 static uint64_t read_entry(struct domain *d, uint64_t gpa, unsigned int size)
@@ -77,96 +78,55 @@ static uint64_t read_entry(struct domain *d, uint64_t gpa, unsigned int size)
     return access_gpa(d, gpa, &e, size, false) ? 0 : e;
 }
 
-/* Tables of 512 entries of 8 bytes: 4 levels (long mode) or 2 below the four
- * PAE pointers.  APM vol. 2, 5.2 and 5.3. */
-static uint64_t walk_64(struct domain *d, uint64_t table, uint64_t va, unsigned int level,
-                        bool write)
-{
-    for (;; level--) {
-        unsigned int shift = 12 + 9 * (level - 1);
-        uint64_t e = read_entry(d, table + (va >> shift & 511) * 8, 8);
-
-        if (!(e & GPTE_P) || (write && !(e & GPTE_RW))) return BAD_GPA;
-        if (level == 1 || (level < 4 && e & GPTE_PS))
-            return (e & MASK(51, shift)) | (va & ((1ull << shift) - 1));
-        table = e & MASK(51, 12);
-    }
-}
-
-static uint64_t walk_32(struct vcpu *v, uint64_t table, uint32_t va, bool write)
-{
-    struct domain *d = v->domain;
-    uint64_t e = read_entry(d, table + (va >> 22) * 4, 4);
-
-    if (!(e & GPTE_P) || (write && !(e & GPTE_RW))) return BAD_GPA;
-    if (e & GPTE_PS && vendor->get_cr(v, 4) & CR4_PSE)
-        return (e & 0xffc00000) | (e >> 13 & 0xff) << 32 | (va & 0x3fffff);
-    e = read_entry(d, (e & 0xfffff000) + (va >> 12 & 1023) * 4, 4);
-    if (!(e & GPTE_P) || (write && !(e & GPTE_RW))) return BAD_GPA;
-    return (e & 0xfffff000) | (va & 0xfff);
-}
-
+/*
+ * Four levels of 512 entries (long mode), two of them below the four PAE
+ * pointers, or two levels of 1,024 (APM vol. 2, 5.2 and 5.3).  Large pages
+ * end the walk at level 3 and 2.
+ */
 static uint64_t walk(struct vcpu *v, uint64_t va, bool write)
 {
-    uint64_t cr3 = vendor->get_cr(v, 3);
+    uint64_t cr0 = vendor->get_cr(v, 0), cr4 = vendor->get_cr(v, 4), e = vendor->get_cr(v, 3);
+    bool lma = vendor->get_efer(v) & EFER_LMA, wide = lma || cr4 & CR4_PAE;
+    unsigned int level = lma ? 4 : 2, bits = wide ? 9 : 10;
 
-    /* A kernel without CR0.WP writes to read-only pages. */
-    write = write && vendor->get_cr(v, 0) & CR0_WP;
-    if (!(vendor->get_cr(v, 0) & CR0_PG)) return (uint32_t)va;
-    if (vendor->get_efer(v) & EFER_LMA) {
-        if ((int64_t)(va << 16) >> 16 != (int64_t)va) return BAD_GPA;
-        return walk_64(v->domain, cr3 & MASK(51, 12), va, 4, write);
+    if (!(cr0 & CR0_PG)) return (uint32_t)va;
+    if (lma && (int64_t)(va << 16) >> 16 != (int64_t)va) return BAD_GPA;
+    if (!lma) va = (uint32_t)va;
+    if (wide && !lma) {
+        e = read_entry(v->domain, (e & 0xffffffe0) + (va >> 30) * 8, 8);
+        if (!(e & GPTE_P)) return BAD_GPA;
     }
-    if (vendor->get_cr(v, 4) & CR4_PAE) {
-        uint64_t e = read_entry(v->domain, (cr3 & 0xffffffe0) + (va >> 30 & 3) * 8, 8);
+    for (;; level--) {
+        unsigned int shift = 12 + bits * (level - 1);
+        uint64_t index = va >> shift & ((1u << bits) - 1), offset = va & ((1ull << shift) - 1);
 
-        return e & GPTE_P ? walk_64(v->domain, e & MASK(51, 12), (uint32_t)va, 2, write) : BAD_GPA;
+        e = read_entry(v->domain, (e & MASK(51, 12)) + index * (wide ? 8 : 4), wide ? 8 : 4);
+        /* A kernel without CR0.WP writes to read-only pages. */
+        if (!(e & GPTE_P) || (write && cr0 & CR0_WP && !(e & GPTE_RW))) return BAD_GPA;
+        if (level == 1) return (e & MASK(51, 12)) | offset;
+        if (level == 4 || !(e & GPTE_PS)) continue;
+        if (wide) return (e & MASK(51, 0) & -(1ull << shift)) | offset;
+        /* 4 MiB, with bits 32-39 of the address in 13-20. */
+        if (cr4 & CR4_PSE) return (e & 0xffc00000) | (e >> 13 & 0xff) << 32 | offset;
     }
-    return walk_32(v, cr3 & 0xfffff000, va, write);
 }
 
 uint64_t guest_va_to_gpa(struct vcpu *v, uint64_t va, bool write)
 {
-    struct translation_cache *t = v->tcache;
+    struct translation_cache *t = &v->tcache;
     uint64_t page = va & PAGE_MASK, gpa;
     unsigned int slot;
 
-    for (unsigned int i = 0; i < MIN(t->next, CACHE_SIZE); i++)
+    for (unsigned int i = 0; i < MIN(t->next, ARRAY_SIZE(t->entry)); i++)
         if (t->entry[i].va == page && (t->entry[i].write || !write))
             return t->entry[i].gpa | (va & (PAGE_SIZE - 1));
     gpa = walk(v, page, write);
     if (gpa == BAD_GPA) return gpa;
-    slot = t->next++ % CACHE_SIZE;
+    slot = t->next++ % ARRAY_SIZE(t->entry);
     t->entry[slot].va = page;
     t->entry[slot].gpa = gpa;
     t->entry[slot].write = write;
     return gpa | (va & (PAGE_SIZE - 1));
-}
-
-static int copy_va(uint64_t va, char *buf, size_t len, bool write)
-{
-    struct vcpu *v = current_vcpu();
-
-    while (len) {
-        size_t n = MIN(len, PAGE_SIZE - (va & (PAGE_SIZE - 1)));
-        uint64_t gpa = guest_va_to_gpa(v, va, write);
-
-        if (gpa == BAD_GPA || access_gpa(v->domain, gpa, buf, n, write)) return -XEN_EFAULT;
-        va += n;
-        buf += n;
-        len -= n;
-    }
-    return 0;
-}
-
-int copy_from_guest(void *dst, uint64_t va, size_t len)
-{
-    return copy_va(va, dst, len, false);
-}
-
-int copy_to_guest(uint64_t va, const void *src, size_t len)
-{
-    return copy_va(va, (char *)src, len, true);
 }
 
 unsigned int guest_fetch_insn(struct vcpu *v, uint8_t buf[15])
@@ -182,9 +142,4 @@ unsigned int guest_fetch_insn(struct vcpu *v, uint8_t buf[15])
     if (copy_from_guest(buf, va, first)) return 0;
     if (first < 15 && !copy_from_guest(buf + first, va + first, 15 - first)) return 15;
     return first;
-}
-
-size_t guest_access_size(void)
-{
-    return sizeof(struct translation_cache);
 }

@@ -38,7 +38,6 @@ int copy_to_gpa(struct domain *d, uint64_t gpa, const void *src, size_t len) mus
 
 /* Forgets cached translations (each exit begins with it). */
 void guest_access_reset(struct vcpu *v);
-size_t guest_access_size(void); /* of v->tcache */
 
 /* The bytes of the instruction at CS:RIP; returns how many could be read. */
 unsigned int guest_fetch_insn(struct vcpu *v, uint8_t buf[15]);

@@ -16,36 +16,37 @@
 
 enum {
     MSR_TSC = 0x10,
-    MSR_PLATFORM_ID = 0x17,
     MSR_APIC_BASE = 0x1b,
     MSR_TSC_ADJUST = 0x3b,
-    MSR_PATCH_LEVEL = 0x8b,
-    MSR_SYSENTER_CS = 0x174,
-    MSR_SYSENTER_EIP = 0x176,
-    MSR_PLATFORM_INFO = 0xce,
-    MSR_MISC_ENABLE = 0x1a0,
-    MSR_DEBUGCTL = 0x1d9,
-    MSR_MTRR_VAR = 0x200,
-    MSR_PAT = 0x277,
     MSR_TSC_DEADLINE = 0x6e0,
     MSR_X2APIC = 0x800,
     MSR_X2APIC_END = 0x8ff,
     MSR_HYPERCALL = 0x40000000,
-    MSR_EFER = 0xc0000080u,
-    MSR_SFMASK = 0xc0000084u,
-    MSR_FS_BASE = 0xc0000100u,
-    MSR_KERNEL_GS_BASE = 0xc0000102u,
     MSR_TSC_AUX = 0xc0000103u,
-    MSR_AMD_SYSCFG = 0xc0010010u,
-    MSR_AMD_HWCR = 0xc0010015u,
-    MSR_AMD_TOP_MEM = 0xc001001au,
-    MSR_AMD_TOP_MEM2 = 0xc001001du,
     MSR_AMD_DE_CFG = 0xc0011029u,
 };
 
-#define MISC_ENABLE_VALUE 0x1801ull /* fast strings; no BTS, no PEBS        */
-#define HWCR_TSC_FREQ     BIT(24)   /* the TSC runs at P0's frequency       */
-#define DE_CFG_LFENCE     BIT(1)    /* LFENCE waits for all before it       */
+#define DE_CFG_LFENCE BIT(1) /* LFENCE waits for all before it       */
+
+/* Those that read as constants. */
+static const struct constant {
+    uint32_t msr;
+    bool amd;   /* only where the processor is AMD's */
+    bool write; /* changes nothing; else: refused */
+    uint64_t value;
+} constants[] = {
+    {0x17, false, false, 0},              /* PLATFORM_ID */
+    {0x8b, false, true, 0},               /* PATCH_LEVEL: written before CPUID fills it in */
+    {0xce, false, false, 0},              /* PLATFORM_INFO */
+    {0xfe, false, false, MTRR_CAP_VALUE}, /* MTRRcap */
+    {0x1a0, false, true, 0x1801},         /* MISC_ENABLE: fast strings; no BTS, no PEBS */
+    {MSR_HYPERCALL, false, false, 0},     /* its write is not */
+    {0xc0010010, true, true, 0},          /* SYSCFG */
+    {0xc0010015, true, true, BIT(24)},    /* HWCR: the TSC runs at P0's frequency */
+    {0xc001001a, true, false, 0},         /* TOP_MEM */
+    {0xc001001d, true, false, 0},         /* TOP_MEM2 */
+    {MSR_AMD_DE_CFG, true, true, 0},      /* and the host's LFENCE bit */
+};
 
 /* --- memory types --- */
 
@@ -63,46 +64,28 @@ bool pat_valid(uint64_t value)
     return true;
 }
 
-/* Variable ones, then fixed: the order of struct vcpu and of the records. */
-uint32_t mtrr_number(unsigned int i)
+/* The number of an MTRR in v->mtrr, or -1. */
+static int mtrr_index(uint32_t msr)
 {
-    static const uint16_t fixed[] = {0x250, 0x258, 0x259, 0x268, 0x269, 0x26a,
-                                     0x26b, 0x26c, 0x26d, 0x26e, 0x26f};
+    static const uint16_t rest[] = {0x250, 0x258, 0x259, 0x268, 0x269, 0x26a,
+                                    0x26b, 0x26c, 0x26d, 0x26e, 0x26f, 0x2ff};
 
-    return i < 16 ? MSR_MTRR_VAR + i : fixed[i - 16];
+    if (msr - 0x200 < MTRR_FIXED) return msr - 0x200;
+    for (unsigned int i = 0; i < ARRAY_SIZE(rest); i++)
+        if (rest[i] == msr) return MTRR_FIXED + i;
+    return -1;
 }
 
-uint64_t *mtrr_field(struct vcpu *v, uint32_t msr)
+bool mtrr_valid(const struct vcpu *v, unsigned int i, uint64_t value)
 {
-    if (msr == MSR_MTRR_DEF_TYPE) return &v->mtrr_def_type;
-    for (unsigned int i = 0; i < MTRRS; i++)
-        if (mtrr_number(i) == msr) return i < 16 ? &v->mtrr_var[i] : &v->mtrr_fixed[i - 16];
-    return NULL;
-}
-
-bool mtrr_valid(const struct vcpu *v, uint32_t msr, uint64_t value)
-{
-    unsigned int width = v->domain->policy->extd[8].a & 0xff;
-
-    if (msr == MSR_MTRR_DEF_TYPE) return !(value & ~0xcffull) && type_valid(value & 0xff);
-    if (msr - MSR_MTRR_VAR < ARRAY_SIZE(v->mtrr_var)) {
-        if (value >> width) return false;
-        return msr & 1 ? !(value & 0x7ff) : !(value & 0xf00) && type_valid(value & 0xff);
+    if (i == MTRR_DEF_TYPE) return !(value & ~0xcffull) && type_valid(value & 0xff);
+    if (i < MTRR_FIXED) {
+        if (value >> (v->domain->policy->extd[8].a & 0xff)) return false;
+        return i & 1 ? !(value & 0x7ff) : !(value & 0xf00) && type_valid(value & 0xff);
     }
-    for (unsigned int i = 0; i < 64; i += 8)
-        if (!type_valid(value >> i & 0xff)) return false;
+    for (unsigned int shift = 0; shift < 64; shift += 8)
+        if (!type_valid(value >> shift & 0xff)) return false;
     return true;
-}
-
-static int write_mtrr(struct vcpu *v, uint32_t msr, uint64_t value)
-{
-    uint64_t *field = mtrr_field(v, msr);
-
-    if (!field || !mtrr_valid(v, msr, value)) return -1;
-    /* Nothing follows: with nested paging the type of RAM is write-back, as
-     * far as the guest's PAT does not say otherwise. */
-    *field = value;
-    return 0;
 }
 
 /* --- the rest --- */
@@ -113,13 +96,6 @@ static bool is_vlapic(uint32_t msr)
            msr == MSR_TSC_DEADLINE;
 }
 
-static bool is_vendor(uint32_t msr)
-{
-    return (msr >= MSR_EFER && msr <= MSR_SFMASK) ||
-           (msr >= MSR_FS_BASE && msr <= MSR_KERNEL_GS_BASE) ||
-           (msr >= MSR_SYSENTER_CS && msr <= MSR_SYSENTER_EIP) || msr == MSR_DEBUGCTL;
-}
-
 static bool has_tsc_aux(const struct vcpu *v)
 {
     const struct cpu_policy *p = v->domain->policy;
@@ -127,9 +103,11 @@ static bool has_tsc_aux(const struct vcpu *v)
     return cpu_policy_has(p, XEN_X86_FEATURE_RDTSCP) || cpu_policy_has(p, XEN_X86_FEATURE_RDPID);
 }
 
-static bool is_amd(const struct vcpu *v)
+static const struct constant *find_constant(const struct vcpu *v, uint32_t msr)
 {
-    return v->domain->policy->extd[0].b != 0;
+    for (const struct constant *c = constants; c < constants + ARRAY_SIZE(constants); c++)
+        if (c->msr == msr && (!c->amd || v->domain->policy->extd[0].b)) return c;
+    return NULL;
 }
 
 /*
@@ -160,47 +138,29 @@ static int refuse(const struct vcpu *v, const char *what, uint32_t msr)
     return -1;
 }
 
-static int read_amd(const struct vcpu *v, uint32_t msr, uint64_t *value)
-{
-    uint64_t de_cfg = 0;
-
-    if (!is_amd(v)) return -1;
-    switch (msr) {
-    case MSR_AMD_SYSCFG:
-    case MSR_AMD_TOP_MEM:
-    case MSR_AMD_TOP_MEM2: *value = 0; return 0;
-    case MSR_AMD_HWCR: *value = HWCR_TSC_FREQ; return 0;
-    case MSR_AMD_DE_CFG:
-        if (!read_msr_safe(msr, &de_cfg)) de_cfg = 0;
-        *value = de_cfg & DE_CFG_LFENCE;
-        return 0;
-    default: return -1;
-    }
-}
-
 int msr_read(struct vcpu *v, uint32_t msr, uint64_t *value)
 {
-    uint64_t *mtrr;
+    const struct constant *c = find_constant(v, msr);
+    int i = mtrr_index(msr);
+    uint64_t host;
 
     if (is_vlapic(msr)) return vlapic_read_msr(v, msr, value);
-    if (is_vendor(msr)) return vendor->read_msr(v, msr, value);
-    switch (msr) {
-    case MSR_TSC: *value = clock_guest_tsc(v); return 0;
-    case MSR_TSC_ADJUST: *value = v->tsc_adjust; return 0;
-    case MSR_TSC_AUX: *value = v->tsc_aux; return has_tsc_aux(v) ? 0 : refuse(v, "read", msr);
-    case MSR_PAT: *value = v->pat; return 0;
-    case MSR_MTRR_CAP: *value = MTRR_CAP_VALUE; return 0;
-    case MSR_MISC_ENABLE: *value = MISC_ENABLE_VALUE; return 0;
-    case MSR_PATCH_LEVEL:
-    case MSR_PLATFORM_ID:
-    case MSR_PLATFORM_INFO:
-    case MSR_HYPERCALL: *value = 0; return 0;
-    default:
-        mtrr = mtrr_field(v, msr);
-        if (!mtrr) return read_amd(v, msr, value) ? refuse(v, "read", msr) : 0;
-        *value = *mtrr;
-        return 0;
-    }
+    if (msr == MSR_TSC)
+        *value = read_tsc() + v->tsc_offset;
+    else if (msr == MSR_TSC_ADJUST)
+        *value = v->tsc_adjust;
+    else if (msr == MSR_TSC_AUX && has_tsc_aux(v))
+        *value = v->tsc_aux;
+    else if (msr == MSR_PAT)
+        *value = v->pat;
+    else if (i >= 0)
+        *value = v->mtrr[i];
+    else if (c)
+        *value = c->value;
+    else if (vendor->read_msr(v, msr, value))
+        return refuse(v, "read", msr);
+    if (c && msr == MSR_AMD_DE_CFG && read_msr_safe(msr, &host)) *value = host & DE_CFG_LFENCE;
+    return 0;
 }
 
 static void adjust_tsc(struct vcpu *v, uint64_t by)
@@ -213,8 +173,11 @@ static void adjust_tsc(struct vcpu *v, uint64_t by)
 
 static int do_write(struct vcpu *v, uint32_t msr, uint64_t value)
 {
+    const struct constant *c = find_constant(v, msr);
+    int i = mtrr_index(msr);
+
     switch (msr) {
-    case MSR_TSC: adjust_tsc(v, value - clock_guest_tsc(v)); return 0;
+    case MSR_TSC: adjust_tsc(v, value - read_tsc() - v->tsc_offset); return 0;
     case MSR_TSC_ADJUST: adjust_tsc(v, value - v->tsc_adjust); return 0;
     case MSR_TSC_AUX:
         if (value >> 32 || !has_tsc_aux(v)) return -1;
@@ -225,20 +188,18 @@ static int do_write(struct vcpu *v, uint32_t msr, uint64_t value)
         v->pat = value;
         return 0;
     case MSR_HYPERCALL: return write_hypercall_page(v, value);
-    case MSR_PATCH_LEVEL: /* as before CPUID, to have it filled in */
-    case MSR_MISC_ENABLE: /* nothing in it can be changed          */ return 0;
-    case MSR_AMD_SYSCFG:
-    case MSR_AMD_HWCR:
-    case MSR_AMD_DE_CFG: /* the host's business */ return is_amd(v) ? 0 : -1;
-    default: return write_mtrr(v, msr, value);
     }
+    if (c) return c->write ? 0 : -1;
+    if (i < 0) return vendor->write_msr(v, msr, value);
+    if (!mtrr_valid(v, i, value)) return -1;
+    /* Nothing follows: with nested paging the type of RAM is write-back, as
+     * far as the guest's PAT does not say otherwise. */
+    v->mtrr[i] = value;
+    return 0;
 }
 
 int msr_write(struct vcpu *v, uint32_t msr, uint64_t value)
 {
-    int rc;
-
     if (is_vlapic(msr)) return vlapic_write_msr(v, msr, value);
-    rc = is_vendor(msr) ? vendor->write_msr(v, msr, value) : do_write(v, msr, value);
-    return rc ? refuse(v, "write", msr) : 0;
+    return do_write(v, msr, value) ? refuse(v, "write", msr) : 0;
 }

@@ -29,15 +29,15 @@ struct segment {
 
 enum segment_name { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_LDTR, SEG_TR, SEG_COUNT };
 
-/* All that a switch does not keep in struct regs or struct vcpu. */
+/* All that a switch does not keep in struct regs or struct vcpu; in the order
+ * of HVM_SAVE's struct hvm_hw_cpu (vm/context.c copies runs of it). */
 struct arch_state {
-    uint64_t cr0, cr2, cr3, cr4, efer, dr6, dr7;
-    uint64_t dr[4];
+    uint64_t cr0, cr2, cr3, cr4, dr[4], dr6, dr7;
     struct segment seg[SEG_COUNT];
-    uint64_t gdt_base, idt_base;
-    uint32_t gdt_limit, idt_limit;
-    uint64_t star, lstar, cstar, sfmask, kernel_gs_base;
-    uint64_t sysenter_cs, sysenter_esp, sysenter_eip;
+    uint32_t idt_limit, gdt_limit;
+    uint64_t idt_base, gdt_base;
+    uint64_t sysenter_cs, sysenter_esp, sysenter_eip, kernel_gs_base;
+    uint64_t lstar, star, cstar, sfmask, efer;
     uint32_t pending_event; /* as EVENTINJ: vector 0-7, type 8-10, error code
                              * valid 11, valid 31; interrupted delivery      */
     uint32_t pending_error;
@@ -45,7 +45,6 @@ struct arch_state {
 };
 
 #define CR0_PE      BIT(0)
-#define CR0_MP      BIT(1)
 #define CR0_TS      BIT(3)
 #define CR0_ET      BIT(4)
 #define CR0_NE      BIT(5)
@@ -69,8 +68,6 @@ struct arch_state {
 #define EFER_SVME   BIT(12)
 #define RFLAGS_IF   BIT(9)
 #define RFLAGS_TF   BIT(8)
-#define RFLAGS_VM   BIT(17)
-#define RFLAGS_RF   BIT(16)
 /* The bits that exist, but for bit 1, which is always set. */
 #define RFLAGS_GUEST 0x3f7fd5ull
 
@@ -79,8 +76,6 @@ struct arch_state {
 #define VEC_NMI       2
 #define VEC_UD        6
 #define VEC_DF        8
-#define VEC_NP        11
-#define VEC_SS        12
 #define VEC_GP        13
 #define VEC_PF        14
 #define VEC_AC        17

@@ -63,6 +63,7 @@ static void idle(struct cpu *c)
 /* What the guest is to find when it runs: the most urgent event. */
 static void deliver(struct vcpu *v)
 {
+    bool upcall;
     int vector;
 
     if (unlikely(v->sipi)) vlapic_start(v);
@@ -71,18 +72,15 @@ static void deliver(struct vcpu *v)
         vendor->inject_nmi(v);
         return;
     }
-    if (v->domain->upcall_via_vector && evtchn_upcall_pending(v))
-        vector = v->domain->upcall_vector;
-    else if ((vector = vlapic_pending(v)) < 0)
-        return;
+    upcall = v->domain->upcall_via_vector && evtchn_upcall_pending(v);
+    vector = upcall ? v->domain->upcall_vector : vlapic_pending(v);
+    if (vector < 0) return;
     if (!vendor->can_inject(v, false)) {
         vendor->want_window(v, true);
         return;
     }
     vendor->inject_interrupt(v, vector);
-    if (!(v->domain->upcall_via_vector && evtchn_upcall_pending(v) &&
-          vector == v->domain->upcall_vector))
-        vlapic_accept(v, vector);
+    if (!upcall) vlapic_accept(v, vector);
 }
 
 static void run_vcpu(struct cpu *c, struct vcpu *v)

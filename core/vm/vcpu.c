@@ -11,7 +11,6 @@
 #include "memory/heap.h"
 #include "sched/sched.h"
 #include "vm/domain.h"
-#include "vm/guest.h"
 #include "vm/vendor.h"
 
 #define PAT_DEFAULT 0x0007040600070406ull
@@ -37,7 +36,6 @@ struct vcpu *vcpu_create_idle(void)
 
     if (!v) panic("no memory for an idle vCPU");
     v->domain = &idle_domain;
-    v->tcache = core_alloc(guest_access_size());
     return v;
 }
 
@@ -57,13 +55,12 @@ int vcpu_create(struct domain *d, unsigned int id)
     v->info = id < XEN_LEGACY_MAX_VCPUS ? (struct vcpu_info *)&d->shared_info->vcpu_info[id]
                                         : core_alloc(sizeof(struct vcpu_info));
     v->pat = PAT_DEFAULT;
-    v->mtrr_def_type = 0xc06; /* enabled, fixed enabled, write-back */
+    v->mtrr[MTRR_DEF_TYPE] = 0xc06; /* enabled, fixed enabled, write-back */
     v->tsc_offset = -d->tsc_epoch;
     timer_init(&v->oneshot, oneshot_fired, v);
     timer_init(&v->poll_timer, poll_fired, v);
     v->fpu = core_alloc_pages(DIV_UP(fpu_area_size, PAGE_SIZE));
-    v->tcache = core_alloc(guest_access_size());
-    if (!v->fpu || !v->tcache || !v->info || (rc = vendor->vcpu_init(v)) || (rc = vlapic_init(v))) {
+    if (!v->fpu || !v->info || (rc = vendor->vcpu_init(v)) || (rc = vlapic_init(v))) {
         vcpu_free(v);
         return rc;
     }
@@ -91,7 +88,6 @@ void vcpu_free(struct vcpu *v)
     if (v->vendor) vendor->vcpu_free(v);
     if (v->id >= XEN_LEGACY_MAX_VCPUS && v->info_mfn == MFN_INVALID) core_free(v->info);
     core_free_pages(v->fpu, DIV_UP(fpu_area_size, PAGE_SIZE));
-    core_free(v->tcache);
     core_free(v);
 }
 

@@ -26,7 +26,6 @@ enum exit_reason {
     EXIT_NESTED_FAULT,
     EXIT_EXCEPTION, /* one that the core asked to see              */
     EXIT_XSETBV,
-    EXIT_RDTSC,     /* only when emulated TSC is on                */
     EXIT_PAUSE,     /* spinning                                    */
     EXIT_SKIP,      /* has no effect for a guest: WBINVD, INVD ... */
     EXIT_FORBIDDEN, /* instruction that does not exist for a guest */
@@ -49,12 +48,11 @@ struct vm_exit {
         } io;
         struct {
             uint64_t gpa;
-            bool write, fetch, present;
+            bool write, fetch;
             bool walk; /* by the walker of the guest's own tables */
         } fault;
         struct {
             uint8_t vector;
-            uint32_t error;
         } exception;
         uint64_t code; /* EXIT_BAD: the vendor's own number */
     };
@@ -99,7 +97,8 @@ struct vendor_ops {
     void (*policy_changed)(struct vcpu *v); /* d->policy     */
     void (*switch_in)(struct vcpu *v);      /* on its new CPU */
     void (*switch_out)(struct vcpu *v);
-    /* MSRs that live in the vendor's state: 0, or -1 for #GP. */
+    /* MSRs that live in the vendor's state (PAT: written only): 0, or -1 for
+     * #GP, as for all others. */
     int (*read_msr)(struct vcpu *v, uint32_t msr, uint64_t *value);
     int (*write_msr)(struct vcpu *v, uint32_t msr, uint64_t value);
 

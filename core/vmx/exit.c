@@ -104,7 +104,6 @@ static void decode_exception(struct vcpu *v, struct vm_exit *e)
     if (vector == VEC_DB) complete_db(v->vendor, event);
     e->reason = EXIT_EXCEPTION;
     e->exception.vector = vector;
-    e->exception.error = event & EVENT_ERROR ? vmread(EXIT_ERROR) : 0;
     if (vector == VEC_UD && is_vmmcall(v)) {
         e->reason = EXIT_HYPERCALL;
         e->len = 3;
@@ -168,7 +167,6 @@ static void decode_ept(struct vcpu *v, struct vm_exit *e)
     e->fault.gpa = vmread(GUEST_PHYSICAL);
     e->fault.write = qual & BIT(1);
     e->fault.fetch = qual & BIT(2);
-    e->fault.present = qual & 0x38;
     e->fault.walk = (qual & (BIT(7) | BIT(8))) == BIT(7);
 }
 
@@ -177,10 +175,10 @@ static bool decode_insn(struct vcpu *v, uint32_t reason, struct vm_exit *e)
 {
     static const uint8_t simple[] = {
         [REASON_CPUID] = EXIT_CPUID,      [REASON_HLT] = EXIT_HLT,
-        [REASON_INVD] = EXIT_SKIP,        [REASON_RDTSC] = EXIT_RDTSC,
+        [REASON_INVD] = EXIT_SKIP,        [REASON_RDTSC] = EXIT_FORBIDDEN,
         [REASON_VMCALL] = EXIT_HYPERCALL, [REASON_IO] = EXIT_IO,
         [REASON_RDMSR] = EXIT_MSR,        [REASON_WRMSR] = EXIT_MSR,
-        [REASON_PAUSE] = EXIT_PAUSE,      [REASON_RDTSCP] = EXIT_RDTSC,
+        [REASON_PAUSE] = EXIT_PAUSE,      [REASON_RDTSCP] = EXIT_FORBIDDEN,
         [REASON_WBINVD] = EXIT_SKIP,      [REASON_XSETBV] = EXIT_XSETBV,
     };
 

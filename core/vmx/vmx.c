@@ -24,7 +24,6 @@
 #define FEATURE_LOCKED      BIT(0)
 #define FEATURE_VMX         BIT(2)
 #define MSR_CR0_FIXED0      0x486 /* and FIXED1, CR4's two */
-#define MSR_PAT             0x277
 #define MSR_EFER            0xc0000080
 #define MSR_TSC_AUX         0xc0000103
 #define LAST_VPID           0xffff

@@ -46,7 +46,7 @@ static void changed(struct vcpu *v)
 static int vendor_read(struct vcpu *v, uint32_t msr, uint64_t *value)
 {
     (void)v;
-    (void)msr;
+    if (msr != 0xc0000080) return -1; /* EFER */
     *value = control.msr_value;
     return 0;
 }
@@ -54,7 +54,7 @@ static int vendor_read(struct vcpu *v, uint32_t msr, uint64_t *value)
 static int vendor_write(struct vcpu *v, uint32_t msr, uint64_t value)
 {
     (void)v;
-    (void)msr;
+    if (msr != 0xc0000080 && msr != 0x277) return -1; /* EFER, PAT */
     control.msr_value = value;
     return 0;
 }
@@ -85,7 +85,7 @@ void fake_control_init(struct domain *d)
     for_each_vcpu (d, v) {
         v->fpu = core_alloc_pages(1);
         v->pat = 0x0007040600070406;
-        v->mtrr_def_type = 0xc06;
+        v->mtrr[MTRR_DEF_TYPE] = 0xc06;
         v->tsc_offset = -1000ull;
         v->holds = HOLD_DOWN;
         v->xcr0 = 1;
@@ -149,11 +149,6 @@ uint64_t tsc_to_ns(uint64_t tsc)
 uint64_t time_boot_tsc(void)
 {
     return 0;
-}
-
-uint64_t clock_guest_tsc(const struct vcpu *v)
-{
-    return read_tsc() + v->tsc_offset;
 }
 
 void clock_write_wall(struct domain *d)

@@ -128,7 +128,7 @@ static void test_round_trip(void)
     memset(&control, 0, sizeof(control));
     memset(v->fpu, 0, 1024);
     memset(&v->regs, 0, sizeof(v->regs));
-    v->tsc_aux = v->mtrr_def_type = v->pat = 0;
+    v->tsc_aux = v->mtrr[MTRR_DEF_TYPE] = v->pat = 0;
     d1->vcpus[1]->holds = 0;
     CHECK_EQ(context_load(d1, buf, size), 0);
     CHECK(!memcmp(&before, &control.state[0], sizeof(before)));
@@ -136,7 +136,7 @@ static void test_round_trip(void)
     CHECK_EQ(v->regs.rip, 0xffffffff81234567);
     CHECK_EQ(v->regs.rflags, 0x246);
     CHECK_EQ(v->tsc_aux, 77);
-    CHECK_EQ(v->mtrr_def_type, 0xc06);
+    CHECK_EQ(v->mtrr[MTRR_DEF_TYPE], 0xc06);
     CHECK_EQ(v->pat, 0x0007040600070406);
     CHECK_EQ(((uint8_t *)v->fpu)[32], 0x5a);
     CHECK_EQ(control.lapic[1][17], 3);
@@ -241,8 +241,8 @@ static void test_mtrr(void)
     CHECK_EQ(context_load(d1, buf, size), -XEN_EINVAL);
     m->msr_mtrr_var[15] = 0x800;
     CHECK_EQ(context_load(d1, buf, size), 0);
-    CHECK_EQ(d1->vcpus[0]->mtrr_fixed[10], 0x0606060606060606);
-    CHECK_EQ(d1->vcpus[0]->mtrr_var[15], 0x800);
+    CHECK_EQ(d1->vcpus[0]->mtrr[MTRR_FIXED + 10], 0x0606060606060606);
+    CHECK_EQ(d1->vcpus[0]->mtrr[15], 0x800);
     CHECK_EQ(d1->vcpus[0]->pat, 0x0606060606060606);
     CHECK_EQ(control.msr_value, d1->vcpus[1]->pat); /* the vendor knows */
     teardown();

@@ -10,8 +10,7 @@ static uint8_t ram[FRAMES][PAGE_SIZE] __attribute__((aligned(4096)));
 static unsigned int held, windows;
 static uint64_t read_only; /* gfn that may not be written */
 static struct domain d = {.id = 1};
-static struct translation_cache cache;
-static struct vcpu v = {.domain = &d, .tcache = &cache};
+static struct vcpu v = {.domain = &d};
 static struct cpu this = {.self = &this, .current = &v};
 static uint64_t cr0, cr3, cr4, efer;
 static struct segment cs;
@@ -82,7 +81,7 @@ static void put32(unsigned int page, unsigned int i, uint32_t e)
 static void fresh(void)
 {
     memset(ram, 0, sizeof(ram));
-    memset(&cache, 0, sizeof(cache));
+    memset(&v.tcache, 0, sizeof(v.tcache));
     read_only = ~0ull;
     cr0 = CR0_PE | CR0_PG | CR0_WP;
     cr4 = CR4_PAE;
