@@ -7,7 +7,7 @@
 #include "device/hwdev_parts.h"
 #include "lib/print.h"
 #include "vm/domain.h"
-#include "vm/exit.h"
+#include "vm/vcpu.h"
 
 static struct hwdev hwdev;
 

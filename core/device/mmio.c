@@ -10,7 +10,7 @@
 #include "lib/print.h"
 #include "lib/string.h"
 #include "vm/domain.h"
-#include "vm/exit.h"
+#include "vm/vcpu.h"
 #include "vm/guest.h"
 
 #define FLAGS_LOGIC (BIT(0) | BIT(2) | BIT(6) | BIT(7) | BIT(11))

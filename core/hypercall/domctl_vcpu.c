@@ -302,15 +302,6 @@ int domctl_get_policy(struct domain *d, struct xen_domctl *op)
 
 int domctl_set_policy(struct domain *d, struct xen_domctl *op)
 {
-    struct xen_domctl_cpu_policy *p = &op->u.cpu_policy;
-    struct policy_error err;
-    int rc;
-
     if (d == current_domain()) return -XEN_EINVAL;
-    if (d->started) return -XEN_EEXIST;
-    rc = cpu_policy_merge(d, HANDLE(p->leaves), p->nr_leaves, HANDLE(p->msrs), p->nr_msrs, &err);
-    p->err_leaf = err.leaf;
-    p->err_subleaf = err.subleaf;
-    p->err_msr = err.msr;
-    return rc;
+    return d->started ? -XEN_EEXIST : cpu_policy_merge(d, &op->u.cpu_policy);
 }

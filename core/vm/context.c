@@ -82,11 +82,6 @@ static void save_cpu(struct vcpu *v, struct body *b)
     c->flags = XEN_X86_FPU_INITIALISED;
 }
 
-static bool canonical(uint64_t a)
-{
-    return (uint64_t)((int64_t)(a << 16) >> 16) == a;
-}
-
 /* Control registers fit each other and the policy (APM vol. 2, 15.5.1). */
 static bool control_valid(const struct cpu_policy *p, const struct arch_state *s)
 {
@@ -109,10 +104,11 @@ static bool control_valid(const struct cpu_policy *p, const struct arch_state *s
 static bool addresses_valid(const struct arch_state *s)
 {
     for (unsigned int i = 0; i < SEG_COUNT; i++)
-        if (s->seg[i].attr & ~0xfff || !canonical(s->seg[i].base)) return false;
-    return canonical(s->gdt_base) && canonical(s->idt_base) && s->gdt_limit <= 0xffff &&
-           s->idt_limit <= 0xffff && canonical(s->lstar) && canonical(s->cstar) &&
-           canonical(s->kernel_gs_base) && canonical(s->sysenter_esp) && canonical(s->sysenter_eip);
+        if (s->seg[i].attr & ~0xfff || !is_canonical(s->seg[i].base)) return false;
+    return is_canonical(s->gdt_base) && is_canonical(s->idt_base) && s->gdt_limit <= 0xffff &&
+           s->idt_limit <= 0xffff && is_canonical(s->lstar) && is_canonical(s->cstar) &&
+           is_canonical(s->kernel_gs_base) && is_canonical(s->sysenter_esp) &&
+           is_canonical(s->sysenter_eip);
 }
 
 /* An event to be injected (APM vol. 2, 15.20). */
@@ -269,13 +265,13 @@ static int load_msrs(const struct body *b)
 #define SIZE(x) sizeof(struct x), sizeof(struct x)
 #define ANY     0, UINT32_MAX
 
-/* What is accepted; what has one length and a case below is written, too.  Of
- * a CPU there are two layouts and nothing in between. */
+/* What is accepted; what has one length is written, too. */
 static const struct record {
     uint16_t type;
     uint32_t min, max; /* length of the body */
 } records[] = {
-    {HVM_SAVE_CODE(CPU), sizeof(struct hvm_hw_cpu_compat), sizeof(struct hvm_hw_cpu)},
+    {HVM_SAVE_CODE(CPU), SIZE(hvm_hw_cpu)},
+    {HVM_SAVE_CODE(CPU), SIZE(hvm_hw_cpu_compat)}, /* only read */
     {HVM_SAVE_CODE(LAPIC), SIZE(hvm_hw_lapic)},
     {HVM_SAVE_CODE(LAPIC_REGS), SIZE(hvm_hw_lapic_regs)},
     /* Interrupt wires that Xen writes for every domain; nothing here. */
@@ -294,6 +290,7 @@ static uint32_t record_size(const struct record *r, const struct vcpu *v)
 {
     const struct cpu_policy *p = v->domain->policy;
 
+    if (r->max == sizeof(struct hvm_hw_cpu_compat)) return 0;
     if (r->type == HVM_SAVE_CODE(CPU) && READ_ONCE(v->holds) & HOLD_DOWN) return 0;
     if (r->type == CPU_XSAVE_CODE && p->xcr0)
         return XSAVE_PREFIX + cpu_policy_xsave_size(p, p->xcr0, false);
@@ -379,45 +376,39 @@ static int check_and_load(struct domain *d, const struct hvm_save_descriptor *h,
 {
     struct vcpu *v = domain_vcpu(d, h->instance);
 
-    for (const struct record *r = records; v && r < records + ARRAY_SIZE(records); r++) {
-        bool two = r->type == HVM_SAVE_CODE(CPU);
-
-        if (r->type != h->typecode || h->length < r->min || h->length > r->max ||
-            (two && h->length != r->min && h->length != r->max) || h->length % 8)
-            continue;
-        return load_record(v, h->typecode, b);
-    }
+    for (const struct record *r = records; v && r < records + ARRAY_SIZE(records); r++)
+        if (r->type == h->typecode && h->length >= r->min && h->length <= r->max &&
+            h->length % 8 == 0)
+            return load_record(v, h->typecode, b);
     return -XEN_EINVAL;
 }
 
-static bool header_valid(const uint8_t *buf, size_t size)
+static bool header_valid(const struct hvm_save_descriptor *h, const struct hvm_save_header *header)
 {
-    struct hvm_save_descriptor h;
-    struct hvm_save_header header;
-
-    if (size < sizeof(h) + sizeof(header)) return false;
-    memcpy(&h, buf, sizeof(h));
-    memcpy(&header, buf + sizeof(h), sizeof(header));
-    return h.typecode == HVM_SAVE_CODE(HEADER) && h.length == sizeof(header) &&
-           header.magic == HVM_FILE_MAGIC && header.version == HVM_FILE_VERSION;
+    return h->typecode == HVM_SAVE_CODE(HEADER) && h->length == sizeof(*header) &&
+           header->magic == HVM_FILE_MAGIC && header->version == HVM_FILE_VERSION;
 }
 
 int context_load(struct domain *d, const uint8_t *buf, size_t size)
 {
-    size_t at = sizeof(struct hvm_save_descriptor) + sizeof(struct hvm_save_header);
     struct body b = {.tsc = read_tsc()};
+    struct hvm_save_descriptor h;
     bool restored = false;
     struct vcpu *v;
+    int rc = 0;
 
-    if (!header_valid(buf, size)) return -XEN_EINVAL;
-    for_each_vcpu (d, v) vcpu_set_down(v, true);
-    for (;;) {
-        struct hvm_save_descriptor h;
-        int rc;
-
+    for (size_t at = 0; !rc; at += h.length) {
         if (size - at < sizeof(h)) return -XEN_ENODATA;
         memcpy(&h, buf + at, sizeof(h));
         at += sizeof(h);
+        if (h.length > size - at) return at == sizeof(h) ? -XEN_EINVAL : -XEN_ENODATA;
+        b.p = (void *)(buf + at);
+        b.len = h.length;
+        if (at == sizeof(h)) { /* the first */
+            if (!header_valid(&h, b.p)) return -XEN_EINVAL;
+            for_each_vcpu (d, v) vcpu_set_down(v, true);
+            continue;
+        }
         if (h.typecode == HVM_SAVE_CODE(END) && !h.length) {
             /* Who ran before expects its new event channels to be masked, as
              * they are where it comes from: Linux unmasks what it uses. */
@@ -425,16 +416,10 @@ int context_load(struct domain *d, const uint8_t *buf, size_t size)
                 memset(d->shared_info->evtchn_mask, 0xff, sizeof(d->shared_info->evtchn_mask));
             return 0;
         }
-        if (h.length > size - at) return -XEN_ENODATA;
-        b.p = (void *)(buf + at);
-        b.len = h.length;
         rc = check_and_load(d, &h, &b);
         restored |= h.typecode == HVM_SAVE_CODE(LAPIC);
-        if (rc) {
-            log_guest(LOG_WARN, "d%u: context record %u of %u, length %u: %d", d->id, h.typecode,
-                      h.instance, h.length, rc);
-            return rc;
-        }
-        at += h.length;
     }
+    log_guest(LOG_WARN, "d%u: context record %u of %u, length %u: %d", d->id, h.typecode,
+              h.instance, h.length, rc);
+    return rc;
 }

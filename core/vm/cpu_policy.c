@@ -12,12 +12,12 @@
 #include "lib/print.h"
 #include "lib/string.h"
 #include "memory/heap.h"
-#include "vm/exit.h"
 #include "vm/guest.h"
 #include "vm/vcpu.h"
 #include "vm/vendor.h"
 #include <xen/arch-x86/cpufeatureset.h>
 #include <xen/arch-x86/cpuid.h>
+#include <xen/domctl.h>
 
 #define F(name)  XEN_X86_FEATURE_##name
 #define FX(name) XEN_X86_FEATURE_3##name /* 3DNow! */
@@ -40,25 +40,20 @@ static const struct {
 /* Features for every guest, where the host has them. */
 /* clang-format off */
 static const uint16_t allowed[] = {
-    F(FPU), F(VME), F(DE), F(PSE), F(TSC), F(MSR), F(PAE), F(CX8), F(APIC),
-    F(SEP), F(MTRR), F(PGE), F(CMOV), F(PAT), F(PSE36), F(CLFLUSH), F(MMX),
-    F(FXSR), F(SSE), F(SSE2), F(SS), F(HTT), F(SSE3), F(PCLMULQDQ),
-    F(SSSE3), F(FMA), F(CX16), F(PCID), F(SSE4_1), F(SSE4_2), F(X2APIC),
-    F(MOVBE), F(POPCNT), F(TSC_DEADLINE), F(AESNI), F(XSAVE), F(AVX),
-    F(F16C), F(RDRAND), F(HYPERVISOR), F(SYSCALL), F(NX), F(MMXEXT),
-    F(FFXSR), F(PAGE1GB), F(RDTSCP), F(LM), FX(DNOWEXT), FX(DNOW),
-    F(LAHF_LM), F(CMP_LEGACY), F(ABM), F(SSE4A), F(MISALIGNSSE),
-    FX(DNOWPREFETCH), F(XOP), F(FMA4), F(TBM), F(XSAVEOPT), F(XSAVEC),
-    F(XGETBV1), F(FSGSBASE), F(TSC_ADJUST), F(BMI1), F(AVX2),
-    F(FDP_EXCP_ONLY), F(SMEP), F(BMI2), F(ERMS), F(INVPCID), F(NO_FPU_SEL),
-    F(AVX512F), F(AVX512DQ), F(RDSEED), F(ADX), F(SMAP), F(AVX512_IFMA),
-    F(CLFLUSHOPT), F(CLWB), F(AVX512CD), F(SHA), F(AVX512BW), F(AVX512VL),
-    F(PREFETCHWT1), F(AVX512_VBMI), F(UMIP), F(PKU), F(AVX512_VBMI2),
-    F(GFNI), F(VAES), F(VPCLMULQDQ), F(AVX512_VNNI), F(AVX512_BITALG),
-    F(AVX512_VPOPCNTDQ), F(RDPID), F(CLDEMOTE), F(CLZERO),
-    F(RSTR_FP_ERR_PTRS), F(NO_LMSL), F(SSB_NO), F(BTC_NO), F(FSRM),
-    F(MD_CLEAR), F(SERIALIZE), F(AVX_VNNI), F(AVX512_BF16), F(FZRM),
-    F(FSRS), F(FSRCS), F(LFENCE_DISPATCH), F(NSCB), F(SRSO_NO),
+    F(FPU), F(VME), F(DE), F(PSE), F(TSC), F(MSR), F(PAE), F(CX8), F(APIC), F(SEP), F(MTRR), F(PGE),
+    F(CMOV), F(PAT), F(PSE36), F(CLFLUSH), F(MMX), F(FXSR), F(SSE), F(SSE2), F(SS), F(HTT), F(SSE3),
+    F(PCLMULQDQ), F(SSSE3), F(FMA), F(CX16), F(PCID), F(SSE4_1), F(SSE4_2), F(X2APIC), F(MOVBE),
+    F(POPCNT), F(TSC_DEADLINE), F(AESNI), F(XSAVE), F(AVX), F(F16C), F(RDRAND), F(HYPERVISOR),
+    F(SYSCALL), F(NX), F(MMXEXT), F(FFXSR), F(PAGE1GB), F(RDTSCP), F(LM), FX(DNOWEXT), FX(DNOW),
+    F(LAHF_LM), F(CMP_LEGACY), F(ABM), F(SSE4A), F(MISALIGNSSE), FX(DNOWPREFETCH), F(XOP), F(FMA4),
+    F(TBM), F(XSAVEOPT), F(XSAVEC), F(XGETBV1), F(FSGSBASE), F(TSC_ADJUST), F(BMI1), F(AVX2),
+    F(FDP_EXCP_ONLY), F(SMEP), F(BMI2), F(ERMS), F(INVPCID), F(NO_FPU_SEL), F(AVX512F), F(AVX512DQ),
+    F(RDSEED), F(ADX), F(SMAP), F(AVX512_IFMA), F(CLFLUSHOPT), F(CLWB), F(AVX512CD), F(SHA),
+    F(AVX512BW), F(AVX512VL), F(PREFETCHWT1), F(AVX512_VBMI), F(UMIP), F(PKU), F(AVX512_VBMI2),
+    F(GFNI), F(VAES), F(VPCLMULQDQ), F(AVX512_VNNI), F(AVX512_BITALG), F(AVX512_VPOPCNTDQ),
+    F(RDPID), F(CLDEMOTE), F(CLZERO), F(RSTR_FP_ERR_PTRS), F(NO_LMSL), F(SSB_NO), F(BTC_NO),
+    F(FSRM), F(MD_CLEAR), F(SERIALIZE), F(AVX_VNNI), F(AVX512_BF16), F(FZRM), F(FSRS), F(FSRCS),
+    F(LFENCE_DISPATCH), F(NSCB), F(SRSO_NO),
 };
 /* clang-format on */
 
@@ -416,46 +411,50 @@ static int take_leaf(struct cpu_policy *p, const struct xen_cpuid_leaf *l)
     return 0;
 }
 
-static int read_leaves(struct cpu_policy *p, uint64_t va, uint32_t n, struct policy_error *err)
+static int read_leaves(struct cpu_policy *p, struct xen_domctl_cpu_policy *op)
 {
     struct xen_cpuid_leaf l;
     int rc = 0;
 
-    for (uint32_t i = 0; i < n && !rc; i++) {
-        if (copy_from_guest(&l, va + i * sizeof(l), sizeof(l))) return -XEN_EFAULT;
+    for (uint32_t i = 0; i < op->nr_leaves && !rc; i++) {
+        if (guest_read(&l, op->leaves, i)) return -XEN_EFAULT;
         rc = take_leaf(p, &l);
     }
-    if (rc) *err = (struct policy_error){l.leaf, l.subleaf, ~0u};
+    if (rc) {
+        op->err_leaf = l.leaf;
+        op->err_subleaf = l.subleaf;
+    }
     return rc;
 }
 
-static int check_msrs(uint64_t va, uint32_t n, struct policy_error *err)
+static int check_msrs(struct xen_domctl_cpu_policy *op)
 {
     struct xen_msr_entry m;
 
-    for (uint32_t i = 0; i < n; i++) {
-        if (copy_from_guest(&m, va + i * sizeof(m), sizeof(m))) return -XEN_EFAULT;
-        err->msr = m.idx;
+    for (uint32_t i = 0; i < op->nr_msrs; i++) {
+        if (guest_read(&m, op->msrs, i)) return -XEN_EFAULT;
+        op->err_msr = m.idx;
         if (m.idx != policy_msrs[0].idx && m.idx != policy_msrs[1].idx) return -XEN_ERANGE;
         if (m.flags || m.val) return -XEN_EINVAL;
     }
-    err->msr = ~0u;
+    op->err_msr = ~0u;
     return 0;
 }
 
-int cpu_policy_merge(struct domain *d, uint64_t leaves_va, uint32_t leaves, uint64_t msrs_va,
-                     uint32_t msrs, struct policy_error *err)
+int cpu_policy_merge(struct domain *d, struct xen_domctl_cpu_policy *op)
 {
     struct cpu_policy *p;
     struct vcpu *v;
     int rc;
 
-    *err = (struct policy_error){~0u, ~0u, ~0u};
-    if (leaves > POLICY_LEAVES || msrs > POLICY_MSRS) return -XEN_E2BIG;
+    op->err_leaf = op->err_subleaf = op->err_msr = ~0u;
+    if (op->nr_leaves > POLICY_LEAVES || op->nr_msrs > POLICY_MSRS) return -XEN_E2BIG;
     p = core_alloc(sizeof(*p));
     if (!p) return -XEN_ENOMEM;
     *p = *d->policy;
-    if (!(rc = read_leaves(p, leaves_va, leaves, err)) && !(rc = check_msrs(msrs_va, msrs, err))) {
+    rc = read_leaves(p, op);
+    if (!rc) rc = check_msrs(op);
+    if (!rc) {
         finish(p, &max_policy);
         *d->policy = *p;
         for_each_vcpu (d, v) vendor->policy_changed(v);

@@ -19,6 +19,7 @@
 
 struct domain;
 struct vcpu;
+struct xen_domctl_cpu_policy;
 
 struct cpu_policy {
     struct cpuid_regs basic[POLICY_BASIC], extd[POLICY_EXTD];
@@ -51,16 +52,13 @@ uint64_t cpu_policy_cr4(const struct cpu_policy *p);
  */
 int cpu_policy_write(const struct cpu_policy *p, uint64_t leaves_va, uint32_t *leaves,
                      uint64_t msrs_va, uint32_t *msrs) must_use;
-struct policy_error {
-    uint32_t leaf, subleaf, msr; /* what was refused, or ~0 */
-};
 /*
- * Merges arrays into d's policy; features that no guest can have are dropped.
- * d does not run and has not run yet.  -E2BIG, -ERANGE (unknown entry),
- * -EINVAL (more than the maximum), -EFAULT.
+ * Merges op's arrays into d's policy; features that no guest can have are
+ * dropped.  op->err_* say what was refused, or ~0.  d does not run and has not
+ * run yet.  -E2BIG, -ERANGE (unknown entry), -EINVAL (more than the maximum),
+ * -EFAULT.
  */
-int cpu_policy_merge(struct domain *d, uint64_t leaves_va, uint32_t leaves, uint64_t msrs_va,
-                     uint32_t msrs, struct policy_error *err) must_use;
+int cpu_policy_merge(struct domain *d, struct xen_domctl_cpu_policy *op) must_use;
 
 /* --- vm/msr.c, for the context records --- */
 #define MSR_PAT        0x277u

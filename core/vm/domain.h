@@ -23,12 +23,6 @@
 #define MAX_VCPUS     128 /* per domain */
 #define MAX_WATCHDOGS 2
 
-struct cpu_policy;
-struct evtchn_table;
-struct grant_table;
-struct hwdev;
-struct p2m;
-struct vlapic;
 struct xen_domctl_createdomain;
 
 /* v->mtrr: 8 bases and masks, the fixed ones, the default type. */

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* From an exit to its handler. */
-#include "vm/exit.h"
 #include "cpu/arch.h"
 #include "cpu/cpu.h"
 #include "hypercall/control.h"

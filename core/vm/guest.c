@@ -90,7 +90,7 @@ static uint64_t walk(struct vcpu *v, uint64_t va, bool write)
     unsigned int level = lma ? 4 : 2, bits = wide ? 9 : 10;
 
     if (!(cr0 & CR0_PG)) return (uint32_t)va;
-    if (lma && (int64_t)(va << 16) >> 16 != (int64_t)va) return BAD_GPA;
+    if (lma && !is_canonical(va)) return BAD_GPA;
     if (!lma) va = (uint32_t)va;
     if (wide && !lma) {
         e = read_entry(v->domain, (e & 0xffffffe0) + (va >> 30) * 8, 8);

@@ -9,7 +9,7 @@
 #include "lib/string.h"
 #include "vm/cpu_policy.h"
 #include "vm/domain.h"
-#include "vm/exit.h"
+#include "vm/vcpu.h"
 #include "vm/guest.h"
 #include "vm/vendor.h"
 #include <xen/arch-x86/cpufeatureset.h>

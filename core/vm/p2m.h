@@ -15,7 +15,6 @@
 #include "lib/base.h"
 
 struct domain;
-struct vcpu;
 
 enum p2m_type {
     P2M_NONE,

@@ -44,6 +44,11 @@ struct arch_state {
     bool interrupt_shadow;
 };
 
+static inline bool is_canonical(uint64_t a) /* with four levels */
+{
+    return (uint64_t)((int64_t)(a << 16) >> 16) == a;
+}
+
 #define CR0_PE      BIT(0)
 #define CR0_TS      BIT(3)
 #define CR0_ET      BIT(4)

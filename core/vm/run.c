@@ -16,7 +16,6 @@
 #include "hypercall/hypercall.h"
 #include "lib/print.h"
 #include "sched/sched.h"
-#include "vm/exit.h"
 #include "vm/guest.h"
 #include "vm/vcpu.h"
 

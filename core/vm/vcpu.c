@@ -28,7 +28,7 @@ static void poll_fired(void *data)
     sched_wake(v);
 }
 
-static struct domain idle_domain = {.id = DOMID_IDLE, .privileged = false};
+static struct domain idle_domain = {.id = DOMID_IDLE};
 
 struct vcpu *vcpu_create_idle(void)
 {
@@ -95,23 +95,14 @@ void vcpu_free(struct vcpu *v)
 void vcpu_reset(struct vcpu *v)
 {
     struct arch_state s = {
-        .cr0 = CR0_ET,
-        .dr6 = 0xffff0ff0,
-        .dr7 = 0x400,
-        .gdt_limit = 0xffff,
-        .idt_limit = 0xffff,
-    };
+        .cr0 = CR0_ET, .dr6 = 0xffff0ff0, .dr7 = 0x400, .gdt_limit = 0xffff, .idt_limit = 0xffff};
 
-    for (unsigned int i = 0; i < SEG_COUNT; i++)
-        s.seg[i] = (struct segment){.attr = 0x93, .limit = 0xffff};
-    s.seg[SEG_CS] =
-        (struct segment){.selector = 0xf000, .attr = 0x9b, .limit = 0xffff, .base = 0xffff0000};
+    for (unsigned int i = 0; i < SEG_COUNT; i++) s.seg[i] = (struct segment){0, 0x93, 0xffff, 0};
+    s.seg[SEG_CS] = (struct segment){0xf000, 0x9b, 0xffff, 0xffff0000};
     s.seg[SEG_LDTR].attr = 0x82;
     s.seg[SEG_TR].attr = 0x8b;
     vendor->set_state(v, &s);
-    memset(&v->regs, 0, sizeof(v->regs));
-    v->regs.rip = 0xfff0;
-    v->regs.rflags = 2;
+    v->regs = (struct regs){.rip = 0xfff0, .rflags = 2};
 }
 
 void vcpu_pause_sync(struct vcpu *v)

@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* vCPUs, for those that make and run them. */
+/* vCPUs, for those that make and run them; what an exit leads to. */
 #ifndef VM_VCPU_H
 #define VM_VCPU_H
 
-#include "lib/base.h"
-
-struct domain;
-struct vcpu;
+#include "cpu/cpu.h"
+#include "vm/vendor.h"
 
 /* The vCPU that stands for "nothing to run" on a CPU; never in a domain of
  * its own that anyone can name. */
@@ -22,5 +20,21 @@ void dom0_shutdown(uint8_t reason);      /* returns only for SHUTDOWN_suspend */
 void sched_init_domain(struct domain *d);
 void show_guest_registers(struct vcpu *v);
 uint64_t time_boot_tsc(void);
+
+/* --- from an exit to its handler --- */
+void handle_exit(struct vcpu *v, struct vm_exit *e);
+
+/* vm/msr.c: 0, or -1 for #GP.  v is current. */
+int msr_read(struct vcpu *v, uint32_t msr, uint64_t *value);
+int msr_write(struct vcpu *v, uint32_t msr, uint64_t value);
+
+/* vm/cpu_policy.c: fills what the guest sees. */
+void cpuid_guest(struct vcpu *v, uint32_t leaf, uint32_t subleaf, struct cpuid_regs *out);
+
+/* device/io.c: one port access; value in and out through v->regs.rax. */
+void handle_io(struct vcpu *v, const struct vm_exit *e);
+/* device/mmio.c: an access to a gpa where no RAM is mapped.  Decodes and
+ * carries out the instruction. */
+void handle_mmio(struct vcpu *v, uint64_t gpa, bool write);
 
 #endif

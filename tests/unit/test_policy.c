@@ -7,10 +7,11 @@
 #include "hypercall/grant.h"
 #include "memory/heap.h"
 #include "vm/cpu_policy.h"
-#include "vm/exit.h"
+#include "vm/vcpu.h"
 #include <stdlib.h>
 #include <string.h>
 #include <xen/arch-x86/cpufeatureset.h>
+#include <xen/domctl.h>
 
 static struct domain *d0, *d1;
 static struct vcpu *v0, *v1;
@@ -144,12 +145,22 @@ static void test_xen(void)
     teardown();
 }
 
+/* Merges arrays at these addresses. */
+static int merge(uint64_t leaves, uint32_t nl, uint64_t msrs, uint32_t nm,
+                 struct xen_domctl_cpu_policy *op)
+{
+    *op = (struct xen_domctl_cpu_policy){.nr_leaves = nl, .nr_msrs = nm};
+    op->leaves.p = (void *)leaves;
+    op->msrs.p = (void *)msrs;
+    return cpu_policy_merge(d1, op);
+}
+
 static void test_round_trip(void)
 {
     xen_cpuid_leaf_t leaves[POLICY_LEAVES];
     xen_msr_entry_t msrs[POLICY_MSRS];
     uint32_t nl = 0, nm = 0;
-    struct policy_error err;
+    struct xen_domctl_cpu_policy err;
     struct cpu_policy before;
 
     setup();
@@ -159,24 +170,25 @@ static void test_round_trip(void)
     CHECK_EQ(cpu_policy_write(d1->policy, (uintptr_t)leaves, &nl, (uintptr_t)msrs, &nm), 0);
     CHECK(nl > 20 && nl < 120);
     before = *d1->policy;
-    CHECK_EQ(cpu_policy_merge(d1, (uintptr_t)leaves, nl, (uintptr_t)msrs, nm, &err), 0);
+    CHECK_EQ(merge((uintptr_t)leaves, nl, (uintptr_t)msrs, nm, &err), 0);
     CHECK(!memcmp(&before, d1->policy, sizeof(before)));
-    CHECK_EQ(err.leaf, ~0u);
+    CHECK_EQ(err.err_leaf, ~0u);
     nl = 3;
     CHECK_EQ(cpu_policy_write(d1->policy, (uintptr_t)leaves, &nl, 0, &nm), -XEN_ENOBUFS);
     teardown();
 }
 
-static int merge1(uint32_t leaf, uint32_t sub, struct cpuid_regs r, struct policy_error *err)
+static int merge1(uint32_t leaf, uint32_t sub, struct cpuid_regs r,
+                  struct xen_domctl_cpu_policy *err)
 {
     xen_cpuid_leaf_t l = {leaf, sub, r.a, r.b, r.c, r.d};
 
-    return cpu_policy_merge(d1, (uintptr_t)&l, 1, 0, 0, err);
+    return merge((uintptr_t)&l, 1, 0, 0, err);
 }
 
 static void test_merge(void)
 {
-    struct policy_error err;
+    struct xen_domctl_cpu_policy err;
     struct cpuid_regs r;
     xen_msr_entry_t m = {.idx = 0xce, .val = BIT(31)};
 
@@ -201,21 +213,21 @@ static void test_merge(void)
     /* Errors say where. */
     r.a = 0x20;
     CHECK_EQ(merge1(0, ~0u, r, &err), -XEN_EINVAL);
-    CHECK_EQ(err.leaf, 0);
+    CHECK_EQ(err.err_leaf, 0);
     CHECK_EQ(merge1(0x20, ~0u, r, &err), -XEN_ERANGE);
-    CHECK_EQ(err.leaf, 0x20);
+    CHECK_EQ(err.err_leaf, 0x20);
     CHECK_EQ(merge1(1, 0, r, &err), -XEN_ERANGE);
     CHECK_EQ(merge1(7, ~0u, r, &err), -XEN_ERANGE);
     CHECK_EQ(merge1(0xd, 63, r, &err), -XEN_ERANGE);
-    CHECK_EQ(err.subleaf, 63);
-    CHECK_EQ(cpu_policy_merge(d1, 0, 0, (uintptr_t)&m, 1, &err), -XEN_EINVAL);
-    CHECK_EQ(err.msr, 0xce);
+    CHECK_EQ(err.err_subleaf, 63);
+    CHECK_EQ(merge(0, 0, (uintptr_t)&m, 1, &err), -XEN_EINVAL);
+    CHECK_EQ(err.err_msr, 0xce);
     m.idx = 0x10;
-    CHECK_EQ(cpu_policy_merge(d1, 0, 0, (uintptr_t)&m, 1, &err), -XEN_ERANGE);
-    CHECK_EQ(cpu_policy_merge(d1, 0, 121, 0, 0, &err), -XEN_E2BIG);
-    CHECK_EQ(cpu_policy_merge(d1, 1, 1, 0, 0, &err), -XEN_EFAULT);
+    CHECK_EQ(merge(0, 0, (uintptr_t)&m, 1, &err), -XEN_ERANGE);
+    CHECK_EQ(merge(0, 121, 0, 0, &err), -XEN_E2BIG);
+    CHECK_EQ(merge(1, 1, 0, 0, &err), -XEN_EFAULT);
     fake.no_memory = true;
-    CHECK_EQ(cpu_policy_merge(d1, 0, 0, 0, 0, &err), -XEN_ENOMEM);
+    CHECK_EQ(merge(0, 0, 0, 0, &err), -XEN_ENOMEM);
     teardown();
 }
 
