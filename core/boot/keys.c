@@ -30,7 +30,7 @@ static void show_domain(struct domain *d)
     log_info("d%u: %lu of %lu pages, refs %u, pauses %d%s%s", d->id, d->tot_pages, d->max_pages,
              d->refs, d->pause_count, dying[d->dying], d->is_shut_down ? ", shut down" : "");
     for_each_vcpu (d, v)
-        log_info("  v%u: holds %x, pauses %d, %s%u, upcall %u", v->id, v->holds, v->pause_count,
+        log_info("  v%u: holds %x, %s%u, upcall %u", v->id, v->holds,
                  v->running_on ? "on CPU" : "last ", v->sched.last_cpu->id,
                  v->info->evtchn_upcall_pending);
 }

@@ -180,7 +180,7 @@ static int vcpu_context(struct domain *d, struct xen_domctl *op, bool set)
     if (!v->initialised) return -XEN_ENODATA;
     c = core_alloc(sizeof(*c));
     if (!c) return -XEN_ENOMEM;
-    vcpu_pause_sync(v);
+    domain_pause_sync(d);
     if (set) {
         rc = copy_from_guest(c, va, sizeof(*c));
         if (!rc) take_context(v, c);
@@ -188,7 +188,7 @@ static int vcpu_context(struct domain *d, struct xen_domctl *op, bool set)
         fill_context(v, c);
         rc = copy_to_guest(va, c, sizeof(*c));
     }
-    vcpu_unpause(v);
+    domain_unpause(d);
     core_free(c);
     return rc;
 }

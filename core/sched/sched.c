@@ -58,7 +58,7 @@ static struct runq *lock_runq(struct vcpu *v)
 
 bool vcpu_runnable(const struct vcpu *v)
 {
-    return !READ_ONCE(v->holds) && !READ_ONCE(v->pause_count) && !READ_ONCE(v->domain->pause_count);
+    return !READ_ONCE(v->holds) && !READ_ONCE(v->domain->pause_count);
 }
 
 static bool is_idle(const struct vcpu *v)
@@ -77,8 +77,7 @@ static int runstate_for(const struct vcpu *v, bool running)
 {
     if (running) return RUNSTATE_running;
     if (vcpu_runnable(v)) return RUNSTATE_runnable;
-    return READ_ONCE(v->holds) & (HOLD_BLOCKED | HOLD_POLL) && !v->pause_count &&
-                   !v->domain->pause_count
+    return READ_ONCE(v->holds) & (HOLD_BLOCKED | HOLD_POLL) && !v->domain->pause_count
                ? RUNSTATE_blocked
                : RUNSTATE_offline;
 }

@@ -42,7 +42,6 @@ struct sched_unit {   /* guarded by the run queue's lock */
     bool queued;
     uint64_t vtime;       /* weighted ns                       */
     uint64_t slice_start; /* ns                                */
-    uint64_t cap_used;    /* ns in the current cap period      */
     bool parked;          /* its domain's cap is used up       */
     struct cpu *last_cpu;
     unsigned long hard[BITMAP_WORDS(MAX_CPUS)];
@@ -69,7 +68,6 @@ struct vcpu {
 
     /* scheduling */
     unsigned int holds;     /* bits of enum vcpu_hold, atomic            */
-    int pause_count;        /* atomic; with domain->pause_count          */
     struct cpu *running_on; /* NULL when on no CPU; run queue lock       */
     struct sched_unit sched;
     struct vcpu_runstate_info runstate; /* written by its scheduler CPU   */
@@ -216,8 +214,6 @@ void domain_resume(struct domain *d);
  * caller holds no lock and is not of d. */
 void domain_pause_sync(struct domain *d);
 void domain_unpause(struct domain *d);
-void vcpu_pause_sync(struct vcpu *v);
-void vcpu_unpause(struct vcpu *v);
 
 /* Architectural reset to the state of INIT; down stays as it is. */
 void vcpu_reset(struct vcpu *v);

@@ -67,7 +67,6 @@ static void do_hlt(struct vcpu *v, const struct vm_exit *e)
         return;
     }
     __atomic_fetch_or(&v->holds, HOLD_BLOCKED, __ATOMIC_SEQ_CST);
-    smp_mb();
     if (vcpu_event_pending(v))
         __atomic_fetch_and(&v->holds, ~HOLD_BLOCKED, __ATOMIC_SEQ_CST);
     else

@@ -105,22 +105,6 @@ void vcpu_reset(struct vcpu *v)
     v->regs = (struct regs){.rip = 0xfff0, .rflags = 2};
 }
 
-void vcpu_pause_sync(struct vcpu *v)
-{
-    ASSERT(current_vcpu() != v);
-    __atomic_fetch_add(&v->pause_count, 1, __ATOMIC_SEQ_CST);
-    sched_stop(v);
-    sched_wait_off_cpu(v);
-}
-
-void vcpu_unpause(struct vcpu *v)
-{
-    int left = __atomic_sub_fetch(&v->pause_count, 1, __ATOMIC_SEQ_CST);
-
-    ASSERT(left >= 0);
-    sched_wake(v);
-}
-
 void vcpu_set_down(struct vcpu *v, bool down)
 {
     struct vcpu *other;

@@ -203,16 +203,6 @@ void domain_resume(struct domain *d)
     d->shutdown_code = 0;
 }
 
-void vcpu_pause_sync(struct vcpu *v)
-{
-    v->pause_count++;
-}
-
-void vcpu_unpause(struct vcpu *v)
-{
-    v->pause_count--;
-}
-
 void vcpu_reset(struct vcpu *v)
 {
     memset(&v->regs, 0, sizeof(v->regs));

@@ -587,7 +587,7 @@ static void test_vcpu_context(void)
     CHECK_EQ(v1->regs.rax, 1);
     CHECK_EQ(v1->regs.r15, 65);
     CHECK_EQ(v1->regs.rflags, 0x3f7fd7);
-    CHECK_EQ(v1->pause_count, 0);
+    CHECK_EQ(control.pauses, 0);
     op.u.vcpucontext.ctxt.p = (void *)8;
     CHECK_EQ(domctl(v0, XEN_DOMCTL_getvcpucontext, 1, &op), -XEN_EFAULT);
     CHECK_EQ(domctl(v0, XEN_DOMCTL_setvcpucontext, 1, &op), -XEN_EFAULT);
