@@ -77,7 +77,6 @@ static void do_nested_fault(struct vcpu *v, const struct vm_exit *e)
 {
     enum p2m_type type = p2m_lookup(v->domain, e->fault.gpa >> PAGE_SHIFT).type;
 
-    guest_access_reset(v);
     if (type == P2M_NONE || type == P2M_MMIO) {
         if (e->fault.fetch || e->fault.walk)
             domain_crash(v->domain, "runs or has page tables in no memory");

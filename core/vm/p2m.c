@@ -73,7 +73,6 @@ void p2m_free(struct domain *d)
 {
     if (d->p2m && d->p2m->root) free_tables(d->p2m->root, 4);
     core_free(d->p2m);
-    d->p2m = NULL;
 }
 
 /* The entry that decides about gfn, and its level. */
