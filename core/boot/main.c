@@ -183,6 +183,8 @@ _Noreturn void core_main(uint32_t magic, uint32_t info)
     apic_calibrate();
     clock_set_wall(read_rtc_seconds(), 0, now());
     fpu_boot();
+    mitigate_boot();
+    mitigate_init_cpu();
     vendor = cpuid(1, 0).c & BIT(5) ? &vmx_ops : &svm_ops;
     rc = vendor->cpu_init(&cpu0);
     if (rc == -XEN_ENODEV)

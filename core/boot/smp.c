@@ -31,6 +31,7 @@ _Noreturn void smp_cpu_main(struct cpu *c)
     descriptors_init(c);
     apic_init_cpu();
     fpu_init_cpu();
+    mitigate_init_cpu();
     if (vendor->cpu_init(c)) panic("CPU%u: %s does not start", c->id, vendor->name);
     __atomic_store_n(&c->online, true, __ATOMIC_SEQ_CST);
     while (!READ_ONCE(c->current)) /* the boot CPU adds it to the scheduler */

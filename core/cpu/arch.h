@@ -54,6 +54,16 @@ bool xcr0_valid(uint64_t v);        /* as XSETBV checks it        */
 void fpu_set_xcr0(uint64_t v);      /* of the current vCPU        */
 void fpu_read_xcr0(struct vcpu *v); /* v is current: refreshes v->xcr0 */
 
+/* cpu/mitigate.c: against speculation that leaks */
+#define ENTRY_FLUSH_L1D     1u
+#define ENTRY_CLEAR_BUFFERS 2u
+extern unsigned int mitigate_on_entry; /* not 0: mitigate_entry just before one */
+void mitigate_boot(void);
+void mitigate_init_cpu(void); /* on each CPU */
+void mitigate_entry(void);
+struct domain;
+void mitigate_switch(const struct domain *d); /* d runs next on this CPU */
+
 /* cpu/time.c */
 void time_boot(void);
 void timers_init(struct cpu *c);

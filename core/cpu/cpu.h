@@ -35,6 +35,7 @@ struct cpu {
     struct vcpu *idle;
     uint64_t xcr0;          /* what the register holds                   */
     struct vcpu *fpu_owner; /* whose FPU state is in the registers       */
+    uint16_t predicted_by;  /* domain that trained the branch predictors */
     uint64_t passes;        /* odd: in the core; even: in a guest, idle  */
     uint64_t op_start;      /* TSC when the current hypercall began      */
     uint64_t idle_ns;       /* time spent idle                           */

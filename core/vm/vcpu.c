@@ -153,6 +153,7 @@ void vcpu_switch_in(struct vcpu *v)
         v->fpu_cpu = c;
     }
     fpu_set_xcr0(v->xcr0);
+    mitigate_switch(v->domain);
     vendor->switch_in(v);
 }
 
