@@ -19,7 +19,7 @@ struct regs {
     uint64_t rip, rflags;
 };
 
-/* Attributes as in an SVM VMCB (APM vol. 2, 15.5): type 0-3, S 4, DPL 5-6,
+/* Attributes as AMD has them (APM vol. 2, 15.5): type 0-3, S 4, DPL 5-6,
  * P 7, AVL 8, L 9, D/B 10, G 11; this is also HVM_SAVE's packed form. */
 struct segment {
     uint16_t selector, attr;

@@ -77,6 +77,7 @@ uint64_t now(void)
     uint64_t delta, base;
 
     do {
+        let_host_in(); /* should the page be gone, this goes on for ever */
         version = t->version;
         asm volatile("lfence" ::: "memory");
         delta = rdtsc() - t->tsc_timestamp;

@@ -48,7 +48,7 @@ void guest_main(const char *role)
         shutdown(SHUTDOWN_poweroff);
     }
     __asm__ volatile("cli");
-    for (;;) __asm__ volatile("pause");
+    for (;;) cpu_relax();
 }
 
 void test_main(void)

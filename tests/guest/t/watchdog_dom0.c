@@ -8,7 +8,7 @@ static void hang(void *arg)
 {
     (void)arg;
     __asm__ volatile("cli");
-    for (;;) __asm__ volatile("pause");
+    for (;;) cpu_relax();
 }
 
 void test_main(void)
