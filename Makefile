@@ -59,7 +59,7 @@ clean:
 # --- tests: the fastest first ---
 
 SUITES ?= lint test-unit test-loader test-install test-image test-guest \
-	test-demo
+	test-demo test-bochs
 
 test:
 	@scripts/setup

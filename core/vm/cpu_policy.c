@@ -374,8 +374,9 @@ static int write_leaves(const struct cpu_policy *p, uint64_t va, uint32_t *n)
                 l.leaf += i;
                 l.subleaf = XEN_CPUID_NO_SUBLEAF;
             }
-            /* Elsewhere, or a component of extended state that is not there. */
-            if (slot(p, l.leaf, i) != c || (l.leaf == 0xd && i > 1 && !c->a)) continue;
+            /* Elsewhere, or above all components of extended state: the tools
+             * write those below it back, whether they are there or not. */
+            if (slot(p, l.leaf, i) != c || (l.leaf == 0xd && i > 1 && !(p->xcr0 >> i))) continue;
             if (*n >= room) return -XEN_ENOBUFS;
             if (copy_to_guest(va + (*n)++ * sizeof(l), &l, sizeof(l))) return -XEN_EFAULT;
         }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* PCI configuration by ports and MMCFG: dom0 sees q35, a guest nothing. */
-/* run: as=both */
+/* run: as=both bochs=no */
 #include "test.h"
 
 #define MMCFG 0xb0000000ull /* QEMU's q35 */
