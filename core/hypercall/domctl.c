@@ -256,6 +256,35 @@ static int not_supported(maybe_unused struct domain *d, maybe_unused struct xen_
     return -XEN_EOPNOTSUPP;
 }
 
+/* Log-dirty, all that is left of shadow paging. */
+static int shadow_op(struct domain *d, struct xen_domctl *op)
+{
+    struct xen_domctl_shadow_op *s = &op->u.shadow_op;
+    bool clean = s->op == XEN_DOMCTL_SHADOW_OP_CLEAN;
+    int rc;
+
+    if (d == current_domain()) return -XEN_EINVAL;
+    domain_pause_sync(d);
+    switch (s->op) {
+    case XEN_DOMCTL_SHADOW_OP_ENABLE_LOGDIRTY: rc = logdirty_on(d); break;
+    case XEN_DOMCTL_SHADOW_OP_OFF: rc = logdirty_off(d); break;
+    case XEN_DOMCTL_SHADOW_OP_CLEAN:
+    case XEN_DOMCTL_SHADOW_OP_PEEK:
+        /* What others may write at any time. */
+        if (s->mode & XEN_DOMCTL_SHADOW_LOGDIRTY_FINAL) {
+            grant_mark_dirty(d);
+            vcpu_info_mark_dirty(d);
+        }
+        s->stats.fault_count = d->p2m->log.faults;
+        s->stats.dirty_count = d->p2m->log.dirty;
+        rc = logdirty_copy(d, HANDLE(s->dirty_bitmap), s->pages, clean);
+        break;
+    default: rc = -XEN_EOPNOTSUPP;
+    }
+    domain_unpause(d);
+    return rc;
+}
+
 /* --- dispatch --- */
 
 enum { BACK = 1 }; /* *op is copied back, on errors too */
@@ -270,7 +299,7 @@ static const struct domctl_entry {
     [XEN_DOMCTL_unpausedomain] = {unpause, 0},
     [XEN_DOMCTL_getdomaininfo] = {get_info, BACK},
     [XEN_DOMCTL_setvcpuaffinity] = {domctl_set_affinity, 0},
-    [XEN_DOMCTL_shadow_op] = {not_supported, 0},
+    [XEN_DOMCTL_shadow_op] = {shadow_op, BACK},
     [XEN_DOMCTL_max_mem] = {max_mem, 0},
     [XEN_DOMCTL_setvcpucontext] = {domctl_set_vcpu_context, 0},
     [XEN_DOMCTL_getvcpucontext] = {domctl_get_vcpu_context, 0},

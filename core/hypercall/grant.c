@@ -161,13 +161,27 @@ void grant_end(struct domain *rd, uint32_t ref, bool write)
 {
     struct grant_table *t = rd->grants;
     struct grant_frame *f = &t->frame[ref / GRANTS_PER_PAGE];
+    union grant_entry *e = &f->entries[ref % GRANTS_PER_PAGE];
     struct grant_use *u = &f->use[ref % GRANTS_PER_PAGE];
 
+    /* An entry in use stays as it is, or its granter spoils its own log. */
+    if (write) logdirty_mark(rd, READ_ONCE(e->v1.frame));
     spin_lock(&t->lock);
     ASSERT(u->count[write] > 0);
     u->count[write]--;
-    unmark(&f->entries[ref % GRANTS_PER_PAGE], u);
+    unmark(e, u);
     spin_unlock(&t->lock);
+}
+
+void grant_mark_dirty(struct domain *d)
+{
+    for (uint32_t i = 0; i < d->grants->frames; i++) {
+        struct grant_frame *f = &d->grants->frame[i];
+
+        for (uint32_t n = 0; n < GRANTS_PER_PAGE; n++)
+            if (READ_ONCE(f->use[n].count[true]))
+                logdirty_mark(d, READ_ONCE(f->entries[n].v1.frame));
+    }
 }
 
 /* --- the hypercall --- */

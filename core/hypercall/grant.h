@@ -26,5 +26,7 @@ uint64_t grant_table_frame(struct domain *d, uint32_t index);
 uint64_t *grant_table_place(struct domain *d, uint32_t index);
 uint32_t grant_table_frames(struct domain *d);     /* now */
 uint32_t grant_table_max_frames(struct domain *d); /* limit */
+/* Logs as dirty what others have mapped and may write (vm/logdirty.h). */
+void grant_mark_dirty(struct domain *d);
 
 #endif

@@ -25,6 +25,8 @@ static void side_close(struct side *s)
     if (s->granted) {
         grant_end(s->granter, s->page, s->write);
         domain_put(s->granter);
+    } else if (s->write) {
+        logdirty_mark(current_domain(), s->page);
     }
     s->open = false;
 }

@@ -12,7 +12,7 @@
 #include "vm/vcpu.h"
 
 /* Moves v's vcpu_info into a page of the guest's own RAM, for good. */
-static long set_info(struct vcpu *v, uint64_t mfn, uint32_t offset)
+static long set_info(struct vcpu *v, uint64_t gfn, uint64_t mfn, uint32_t offset)
 {
     struct vcpu_info *info;
     char *page;
@@ -23,6 +23,7 @@ static long set_info(struct vcpu *v, uint64_t mfn, uint32_t offset)
     info = (struct vcpu_info *)(page + offset);
     memcpy(info, v->info, sizeof(*info));
     v->first_info = v->info;
+    v->info_gfn = gfn;
     v->info_mfn = mfn;
     __atomic_store_n(&v->info, info, __ATOMIC_SEQ_CST);
     clock_update_vcpu(v);
@@ -44,7 +45,7 @@ static long register_info(struct vcpu *v, uint64_t va)
     mfn = p2m_get_frame(d, op.mfn, true, false);
     if (mfn == MFN_INVALID) return -XEN_EINVAL;
     spin_lock(&d->lock);
-    rc = set_info(v, mfn, op.offset);
+    rc = set_info(v, op.mfn, mfn, op.offset);
     spin_unlock(&d->lock);
     if (rc) frame_put(mfn);
     return rc;
@@ -60,6 +61,14 @@ void vcpu_info_unmap(struct vcpu *v)
     v->info_mfn = MFN_INVALID;
     vunmap(info, 1);
     frame_put(mfn);
+}
+
+void vcpu_info_mark_dirty(struct domain *d)
+{
+    struct vcpu *v;
+
+    for_each_vcpu (d, v)
+        if (v->info_mfn != MFN_INVALID) logdirty_mark(d, v->info_gfn);
 }
 
 static long register_runstate(struct vcpu *v, uint64_t va)

@@ -76,6 +76,7 @@ struct vcpu {
     /* events and interrupts */
     struct vcpu_info *info;       /* in shared_info or the registered page; the
                                    * core's mapping; dummy until registered    */
+    uint64_t info_gfn;            /* its place when it is registered           */
     uint64_t info_mfn;            /* MFN_INVALID while in shared_info          */
     struct vcpu_info *first_info; /* where info pointed until then */
     bool nmi_pending;

@@ -75,8 +75,10 @@ static void do_hlt(struct vcpu *v, const struct vm_exit *e)
 
 static void do_nested_fault(struct vcpu *v, const struct vm_exit *e)
 {
-    enum p2m_type type = p2m_lookup(v->domain, e->fault.gpa >> PAGE_SHIFT).type;
+    enum p2m_type type;
 
+    if (e->fault.write && logdirty_fault(v->domain, e->fault.gpa >> PAGE_SHIFT)) return;
+    type = p2m_lookup(v->domain, e->fault.gpa >> PAGE_SHIFT).type;
     if (type == P2M_NONE || type == P2M_MMIO) {
         if (e->fault.fetch || e->fault.walk)
             domain_crash(v->domain, "runs or has page tables in no memory");

@@ -33,6 +33,7 @@ static int access_gpa(struct domain *d, uint64_t gpa, void *buf, size_t len, boo
         memcpy(buf, p + (gpa & (PAGE_SIZE - 1)), len);
     window_close(p);
     frame_put(mfn);
+    if (write) logdirty_mark(d, gpa >> PAGE_SHIFT);
     return 0;
 }
 

@@ -1,26 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * The guest-physical map.  Both vendors' nested tables have four levels of 512
- * entries, "7" in the low bits of a pointer to a table, bit 7 for a large
- * leaf; the type of a leaf is kept in bits 52-55, which both ignore (APM vol.
- * 2, 15.25; SDM vol. 3, 29.3.2).
- *
- * Readers take no lock: tables are never freed before the domain is.
- */
+/* The guest-physical map. */
 #include "vm/p2m.h"
 #include "hypercall/hypercall.h"
 #include "memory/frame.h"
-#include "memory/heap.h"
 #include "vm/domain.h"
+#include "vm/p2m_tables.h"
 #include "vm/vendor.h"
-
-#define ENTRY_TABLE    7ull
-#define ENTRY_PS       BIT(7)
-#define ENTRY_ADDR     MASK(51, 12)
-#define TYPE_SHIFT     52
-#define LEVEL_SHIFT(l) (9 * ((l)-1)) /* of a gfn */
-#define LEAF_PAGES(l)  (1ull << LEVEL_SHIFT(l))
-#define GFN_LIMIT      (1ull << 36) /* four levels */
 
 /* Sets of types: the domain's own, those that may be written and read as
  * memory, those that hold a reference to their frames. */
@@ -28,21 +13,6 @@
 #define WRITABLE (BIT(P2M_RAM) | BIT(P2M_SHARED) | BIT(P2M_GRANT_RW) | BIT(P2M_FOREIGN))
 #define READABLE (WRITABLE | BIT(P2M_RAM_RO) | BIT(P2M_GRANT_RO))
 #define COUNTED  (READABLE & ~BIT(P2M_SHARED))
-
-static inline bool is_table(uint64_t e, unsigned int level)
-{
-    return level > 1 && e & ENTRY_TABLE && !(e & ENTRY_PS);
-}
-
-static inline uint64_t *table_at(uint64_t e)
-{
-    return core_from_mfn((e & ENTRY_ADDR) >> PAGE_SHIFT);
-}
-
-static inline unsigned int index_at(uint64_t gfn, unsigned int level)
-{
-    return gfn >> LEVEL_SHIFT(level) & 511;
-}
 
 static uint64_t make_leaf(uint64_t mfn, enum p2m_type type, unsigned int level)
 {
@@ -71,12 +41,14 @@ static void free_tables(uint64_t *table, unsigned int level)
 
 void p2m_free(struct domain *d)
 {
-    if (d->p2m && d->p2m->root) free_tables(d->p2m->root, 4);
+    if (d->p2m && d->p2m->root) {
+        logdirty_free(d);
+        free_tables(d->p2m->root, 4);
+    }
     core_free(d->p2m);
 }
 
-/* The entry that decides about gfn, and its level. */
-static uint64_t *find(struct p2m *p, uint64_t gfn, unsigned int *level)
+uint64_t *p2m_find(struct p2m *p, uint64_t gfn, unsigned int *level)
 {
     uint64_t *e = &p->root[index_at(gfn, 4)];
 
@@ -91,7 +63,7 @@ static struct p2m_entry decode(uint64_t e, uint64_t gfn, unsigned int level)
 
     if (e & ENTRY_TABLE) {
         r.mfn = ((e & ENTRY_ADDR) >> PAGE_SHIFT) + (gfn & (LEAF_PAGES(level) - 1));
-        r.type = e >> TYPE_SHIFT & 15;
+        r.type = entry_type(e);
     }
     return r;
 }
@@ -102,7 +74,7 @@ struct p2m_entry p2m_lookup(struct domain *d, uint64_t gfn)
     uint64_t *e;
 
     if (gfn >= GFN_LIMIT) return (struct p2m_entry){MFN_INVALID, P2M_NONE, 0};
-    e = find(d->p2m, gfn, &level);
+    e = p2m_find(d->p2m, gfn, &level);
     return decode(READ_ONCE(*e), gfn, level);
 }
 
@@ -128,11 +100,7 @@ uint64_t p2m_get_frame(struct domain *d, uint64_t gfn, bool write, bool any)
 
 /* --- changes; the lock is held in those that take a struct p2m --- */
 
-/*
- * Puts a table below an entry of `level`; what a large leaf maps is mapped by
- * 512 smaller ones.  False: no memory.
- */
-static bool split(struct p2m *p, uint64_t *e, unsigned int level)
+bool p2m_split(struct p2m *p, uint64_t *e, unsigned int level)
 {
     uint64_t *t = p->tables < p->domain->pool_pages ? core_alloc_pages(1) : NULL;
     uint64_t first = level == 2 ? *e & ~ENTRY_PS : *e;
@@ -141,7 +109,8 @@ static bool split(struct p2m *p, uint64_t *e, unsigned int level)
     p->tables++;
     for (uint64_t i = 0; *e & ENTRY_TABLE && i < 512; i++)
         t[i] = first + (i << LEVEL_SHIFT(level - 1) << PAGE_SHIFT);
-    __atomic_store_n(e, core_to_phys(t) | ENTRY_TABLE, __ATOMIC_RELEASE);
+    __atomic_store_n(e, core_to_phys(t) | ENTRY_TABLE | (p->log.on ? ENTRY_LOG : 0),
+                     __ATOMIC_RELEASE);
     return true;
 }
 
@@ -151,7 +120,7 @@ static uint64_t *reach(struct p2m *p, uint64_t gfn, unsigned int level)
     uint64_t *e = &p->root[index_at(gfn, 4)];
 
     for (unsigned int l = 4; l > level; l--) {
-        if (!is_table(*e, l) && !split(p, e, l)) return NULL;
+        if (!is_table(*e, l) && !p2m_split(p, e, l)) return NULL;
         e = &table_at(*e)[index_at(gfn, l - 1)];
     }
     return e;
@@ -162,7 +131,7 @@ static uint64_t *reach(struct p2m *p, uint64_t gfn, unsigned int level)
 static uint64_t *next_leaf(struct p2m *p, uint64_t *gfn, uint64_t end, unsigned int *level)
 {
     while (*gfn < end) {
-        uint64_t *e = find(p, *gfn, level);
+        uint64_t *e = p2m_find(p, *gfn, level);
 
         if (*e & ENTRY_TABLE) return e;
         *gfn = (*gfn | (LEAF_PAGES(*level) - 1)) + 1;
@@ -206,6 +175,7 @@ int p2m_add(struct domain *d, uint64_t gfn, uint64_t mfn, unsigned int order, en
         rc = set_range(p, gfn, mfn, order, type);
         for (at = gfn; rc && (e = next_leaf(p, &at, end, &level));) WRITE_ONCE(*e, 0);
         if (!rc && type != P2M_MMIO) p->max_gfn = MAX(p->max_gfn, end - 1);
+        logdirty_mark_locked(d, gfn, order);
     }
     spin_unlock(&p->lock);
     return rc;
@@ -221,13 +191,14 @@ int p2m_remove_noflush(struct domain *d, uint64_t gfn, unsigned int order, uint6
 
     if (!gfn_ok(gfn, order)) return rc;
     spin_lock(&p->lock);
-    e = find(p, gfn, &level);
+    e = p2m_find(p, gfn, &level);
     *old = decode(*e, gfn, level);
     if (old->type != P2M_NONE && old->order >= order && (mfn == MFN_INVALID || mfn == old->mfn) &&
         (type == P2M_NONE || type == old->type)) {
         old->order = order;
         e = reach(p, gfn, order / 9 + 1);
         if (e) WRITE_ONCE(*e, 0);
+        logdirty_mark_locked(d, gfn, order);
         rc = e ? 0 : -XEN_ENOMEM;
     }
     spin_unlock(&p->lock);
@@ -256,6 +227,7 @@ int p2m_replace(struct domain *d, uint64_t gfn, uint64_t mfn, enum p2m_type type
         *old = decode(*e, gfn, 1);
         __atomic_store_n(e, make_leaf(mfn, type, 1), __ATOMIC_RELEASE);
         p->max_gfn = MAX(p->max_gfn, gfn);
+        logdirty_mark_locked(d, gfn, 0);
     }
     spin_unlock(&p->lock);
     if (!e) return -XEN_ENOMEM;
@@ -298,7 +270,7 @@ int p2m_release(struct domain *d)
         spin_lock(&p->lock);
         e = next_leaf(p, &p->kill_next, p->max_gfn + 1, &level);
         /* A 1 GiB leaf would take too long in one go. */
-        if (e && level == 3 && split(p, e, 3)) e = find(p, p->kill_next, &level);
+        if (e && level == 3 && p2m_split(p, e, 3)) e = p2m_find(p, p->kill_next, &level);
         if (e) {
             old = decode(*e, p->kill_next, level);
             WRITE_ONCE(*e, 0);

@@ -13,6 +13,7 @@
 
 #include "cpu/lock.h"
 #include "lib/base.h"
+#include "vm/logdirty.h"
 
 struct domain;
 
@@ -41,6 +42,7 @@ struct p2m {
     uint64_t max_gfn;    /* highest gfn ever mapped                   */
     uint64_t generation; /* grows with each change that needs a flush */
     uint64_t kill_next;  /* progress of p2m_release                   */
+    struct logdirty log;
 };
 
 int p2m_init(struct domain *d) must_use;

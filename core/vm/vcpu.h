@@ -12,7 +12,9 @@ struct vcpu *vcpu_create_idle(void);
 void vcpu_free(struct vcpu *v);        /* it never ran or is off its CPU  */
 void vcpu_stop_timers(struct vcpu *v); /* one may still run elsewhere */
 void vcpu_info_unmap(struct vcpu *v);  /* hypercall/vcpu_op.c             */
-void vcpu_switch_in(struct vcpu *v);   /* on the CPU that will run it     */
+/* Logs the registered pages as dirty (vm/logdirty.h). */
+void vcpu_info_mark_dirty(struct domain *d);
+void vcpu_switch_in(struct vcpu *v); /* on the CPU that will run it     */
 void vcpu_switch_out(struct vcpu *v);
 bool vcpu_event_pending(struct vcpu *v); /* reason to end HLT               */
 void domains_reclaim(void);              /* WORK_RECLAIM                    */

@@ -379,7 +379,10 @@ static void test_domctl_entry(void)
     CHECK_EQ(domctl(v0, 87, 1, &op), -XEN_ENOSYS);
     CHECK_EQ(domctl(v0, ~0u, 1, &op), -XEN_ENOSYS);
     CHECK_EQ(domctl(v0, XEN_DOMCTL_max_mem, 6, &op), -XEN_ESRCH);
+    op.u.shadow_op.op = XEN_DOMCTL_SHADOW_OP_ENABLE_TEST;
     CHECK_EQ(domctl(v0, XEN_DOMCTL_shadow_op, 1, &op), -XEN_EOPNOTSUPP);
+    op.u.shadow_op.op = XEN_DOMCTL_SHADOW_OP_CLEAN;
+    CHECK_EQ(domctl(v0, XEN_DOMCTL_shadow_op, 1, &op), -XEN_EINVAL); /* it is off */
     teardown();
 }
 

@@ -24,6 +24,14 @@ uint64_t p2m_get_frame(struct domain *dom, uint64_t gfn, bool write, bool any)
     return gfn;
 }
 
+static uint64_t logged; /* a bit for each gfn */
+
+void logdirty_mark(struct domain *dom, uint64_t gfn)
+{
+    (void)dom;
+    logged |= 1ul << gfn;
+}
+
 void frame_put(uint64_t mfn)
 {
     (void)mfn;
@@ -185,6 +193,9 @@ static void copies(void)
     CHECK(copy_from_guest(back, ~0ull - 7, 16) == -XEN_EFAULT);
     read_only = 8;
     CHECK(copy_to_guest(0x5ff8, text, 16) == -XEN_EFAULT);
+    logged = 0;
+    CHECK(!copy_to_gpa(&d, 0xaff8, text, 16));
+    CHECK(logged == (1ul << 10 | 1ul << 11)); /* what is written is logged */
     CHECK(!copy_to_gpa(&d, 0xaff0, text, 16));
     CHECK(!copy_from_gpa(&d, back, 0xaff0, 16) && !memcmp(back, text, 16));
     CHECK(copy_to_gpa(&d, (FRAMES << 12) - 8, text, 16) == -XEN_EFAULT);
