@@ -7,7 +7,6 @@
 #include "boot/boot.h"
 #include "cpu/cpu.h"
 #include "device/console.h"
-#include "device/hwdev.h"
 #include "lib/print.h"
 #include "lib/string.h"
 #include "memory/frame.h"
@@ -116,38 +115,6 @@ static void give_memory(struct domain *d)
         got += take_range(d, start, end, limit - got);
     }
     ASSERT(block_done);
-}
-
-static void map_identity(struct domain *d, uint64_t from, uint64_t to)
-{
-    for (uint64_t gfn = from >> PAGE_SHIFT; gfn < to >> PAGE_SHIFT;) {
-        bool large = !(gfn & 511) && gfn + 512 <= to >> PAGE_SHIFT;
-        uint64_t gpa = gfn << PAGE_SHIFT;
-
-        if (vioapic_covers(d, gpa) || gpa == 0xfee00000 || vpci_mmcfg_covers(d, gpa)) {
-            gfn++;
-            continue;
-        }
-        /* What is RAM already (-EEXIST) stays. */
-        if (large && !p2m_add(d, gfn, gfn, ORDER_2M, P2M_MMIO)) {
-            gfn += 512;
-            continue;
-        }
-        (void)!p2m_add(d, gfn, gfn, ORDER_4K, P2M_MMIO);
-        gfn++;
-    }
-}
-
-/* Firmware's memory below 4 GiB that is not RAM, one to one (abi.md 1.5). */
-static void map_firmware(struct domain *d)
-{
-    map_identity(d, 0, LOW_MEMORY);
-    for (unsigned int i = 0; i < boot.map.count; i++) {
-        struct e820_entry *e = &boot.map.entry[i];
-
-        if (e->type == E820_RAM || e->type == E820_UNUSABLE || e->addr >= 1ull << 32) continue;
-        map_identity(d, e->addr & PAGE_MASK, ROUND_UP(e->addr + e->size, PAGE_SIZE));
-    }
 }
 
 static void add_entry(struct e820_map *m, uint64_t start, uint64_t end, uint32_t type)
@@ -285,7 +252,6 @@ void dom0_build(void)
     give_memory(dom0);
     if (options.dom0_mem_max)
         dom0->max_pages = MAX(options.dom0_mem_max >> PAGE_SHIFT, dom0->tot_pages);
-    map_firmware(dom0);
     make_map(dom0);
     write_acpi(dom0);
     put(dom0, loader, loader_image, loader_image_end - loader_image);

@@ -8,31 +8,34 @@
 
 #include "lib/base.h"
 
-struct vcpu;
 struct domain;
-struct vm_exit;
 
-/* Builds dom0's platform after ACPI is parsed and dom0's p2m exists. */
+/* Builds the platform of dom0, the first domain, after ACPI is parsed. */
 int hwdev_init(struct domain *d) must_use;
+/* True when d may use these ports directly. */
+bool port_allowed(const struct domain *d, uint16_t port, unsigned int size);
+/* By port, a set bit for one that d may not use; three pages, ending in ones
+ * (APM vol. 2, 15.10.1; SDM vol. 3, 24.6.4). */
+#define PORT_BITMAP_PAGES 3
+const void *port_bitmap(const struct domain *d);
 
 /* device/vioapic.c */
-bool vioapic_covers(struct domain *d, uint64_t gpa);
-uint32_t vioapic_mmio_read(struct domain *d, uint64_t gpa);
-void vioapic_mmio_write(struct domain *d, uint64_t gpa, uint32_t value);
-/* A level interrupt of this vector was ended by a guest's EOI. */
-void vioapic_eoi(struct domain *d, uint8_t vector);
+int vioapic_init(void) must_use;
+/* dom0's access at gpa; false when no IO-APIC is there. */
+bool vioapic_access(uint64_t gpa, bool write, uint64_t *value);
+/* A level interrupt of this vector was ended by dom0's EOI. */
+void vioapic_eoi(uint8_t vector);
+/* The APIC id of the CPU for interrupts to that destination of dom0's. */
+uint32_t hwdev_apic_id(unsigned int dest, bool logical);
+void irqs_dump(void);
 
 /* device/vpci.c */
-uint32_t vpci_port_access(struct vcpu *v, uint16_t port, unsigned int size, bool in,
-                          uint32_t value); /* 0xcf8-0xcff */
-bool vpci_mmcfg_covers(struct domain *d, uint64_t gpa);
-uint64_t vpci_mmcfg_access(struct vcpu *v, uint64_t gpa, unsigned int size, bool write,
-                           uint64_t value);
-/* False when no MSI-X table's page is at gpa. */
-bool vpci_msix_access(struct vcpu *v, uint64_t gpa, unsigned int size, bool write, uint64_t *value);
-
-/* True when dom0 may use these ports directly (device/hwdev.c). */
-bool port_allowed(struct domain *d, uint16_t port, unsigned int size);
-void irqs_dump(void);
+uint32_t vpci_port_access(uint16_t port, unsigned int size, bool in, uint32_t value); /* 0xcf8-f */
+/* dom0's access at gpa; false when neither PCI configuration nor an MSI-X
+ * table's page is there. */
+bool vpci_access(uint64_t gpa, unsigned int size, bool write, uint64_t *value);
+/* dom0 touched gpa, where it has nothing: maps the device memory that may be
+ * there.  False when it is not to have it.  Takes the p2m's lock. */
+bool vpci_map(uint64_t gpa);
 
 #endif

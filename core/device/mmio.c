@@ -227,30 +227,15 @@ static uint64_t alu(struct vcpu *v, const struct insn *i, uint64_t a, uint64_t b
 
 /* --- devices --- */
 
-static uint64_t access_lapic(struct vcpu *v, uint64_t gpa, unsigned int size, bool write,
-                             uint64_t value)
-{
-    unsigned int offset = gpa & 0xfff, shift = (offset & 3) * 8;
-
-    if (!write) return vlapic_mmio_read(v, offset & ~3u) >> shift & size_mask(size);
-    if (size == 4 && !shift) vlapic_mmio_write(v, offset, value);
-    return 0;
-}
-
 static uint64_t access(struct vcpu *v, uint64_t gpa, unsigned int size, bool write, uint64_t value)
 {
     struct domain *d = v->domain;
 
     if ((gpa & PAGE_MASK) == 0xfee00000 && (v->apic_base & (BIT(11) | BIT(10))) == BIT(11))
-        return access_lapic(v, gpa, size, write, value);
-    if (d->hwdev) {
-        if (vioapic_covers(d, gpa)) {
-            if (write) vioapic_mmio_write(d, gpa, value);
-            return write ? 0 : vioapic_mmio_read(d, gpa);
-        }
-        if (vpci_mmcfg_covers(d, gpa)) return vpci_mmcfg_access(v, gpa, size, write, value);
-        if (vpci_msix_access(v, gpa, size, write, &value)) return value;
-    }
+        return vlapic_access(v, gpa & 0xfff, size, write, value);
+    if (d->privileged &&
+        (vioapic_access(gpa, write, &value) || vpci_access(gpa, size, write, &value)))
+        return value;
     log_guest(LOG_DEBUG, "d%uv%u: %s of nothing at %lx, rip %lx", d->id, v->id,
               write ? "write" : "read", gpa, v->regs.rip);
     return ~0ull;
@@ -311,6 +296,7 @@ void handle_mmio(struct vcpu *v, uint64_t gpa, bool write)
     struct insn i;
     bool again = false;
 
+    if (v->domain->privileged && vpci_map(gpa)) return;
     if (!decode(v, &i)) {
         log_guest(LOG_INFO, "d%uv%u: cannot decode the access to %lx, rip %lx", v->domain->id,
                   v->id, gpa, v->regs.rip);

@@ -6,7 +6,6 @@
  */
 #include "cpu/irq.h"
 #include "device/hwdev.h"
-#include "device/hwdev_parts.h"
 #include "device/vlapic.h"
 #include "lib/print.h"
 #include "memory/heap.h"
@@ -20,6 +19,12 @@
 #define RTE_MASKED  BIT(16)
 #define RTE_DEST    MASK(63, 56)
 #define RTE_WRITE   (RTE_DEST | 0x1afff)
+
+struct pin {
+    uint64_t rte, routed; /* as dom0 wrote it, as the host's pin has it */
+    uint32_t gsi;
+    uint8_t vector; /* the host's, 0: not bound */
+};
 
 static struct pin *pins;
 static uint32_t pin_count;
@@ -41,25 +46,6 @@ int vioapic_init(void)
     return 0;
 }
 
-static int find(uint64_t gpa)
-{
-    for (unsigned int i = 0; i < ioapic_count; i++)
-        if (gpa >> PAGE_SHIFT == ioapics[i].address >> PAGE_SHIFT) return i;
-    return -1;
-}
-
-bool vioapic_covers(struct domain *d, uint64_t gpa)
-{
-    (void)d;
-    return find(gpa) >= 0;
-}
-
-static void deliver(struct pin *p)
-{
-    vlapic_deliver(dom0, p->rte >> 56, p->rte & RTE_LOGICAL, p->rte >> 8 & 7, p->rte,
-                   p->rte & RTE_LEVEL);
-}
-
 static void interrupt(void *data)
 {
     struct pin *p = data;
@@ -70,7 +56,7 @@ static void interrupt(void *data)
      * still stands comes again when the pin is unmasked. */
     if (!(p->rte & RTE_MASKED)) {
         if (p->rte & RTE_LEVEL) p->rte |= RTE_IRR;
-        deliver(p);
+        vlapic_deliver(dom0, p->rte >> 56, p->rte);
     }
     spin_unlock(&vioapic_lock);
 }
@@ -85,39 +71,28 @@ uint32_t hwdev_apic_id(unsigned int dest, bool logical)
     return v ? v->sched.last_cpu->apic_id : cpus[0]->apic_id;
 }
 
-/* Makes the host's pin as dom0's, masked, unless it is already. */
-static void route(struct pin *p)
-{
-    uint64_t wanted = p->rte & (RTE_LEVEL | RTE_LOW | RTE_DEST);
-
-    if (p->routed == wanted) return;
-    if (ioapic_route(p->gsi, p->vector, hwdev_apic_id(p->rte >> 56, p->rte & RTE_LOGICAL),
-                     p->rte & RTE_LEVEL, p->rte & RTE_LOW))
-        log_guest(LOG_WARN, "d0: no interrupt %u", p->gsi);
-    p->routed = wanted;
-}
-
 static void write_rte(struct pin *p, uint64_t value)
 {
-    uint64_t old = p->rte;
+    uint64_t wanted = value & (RTE_LEVEL | RTE_LOW | RTE_DEST);
+    int vector = p->vector;
 
-    p->rte = (value & RTE_WRITE) | (old & RTE_IRR);
     /* Edge has no remote IRR; the change from level acts as an EOI. */
-    if (!(value & RTE_LEVEL)) p->rte &= ~RTE_IRR;
+    p->rte = (value & RTE_WRITE) | (value & RTE_LEVEL ? p->rte & RTE_IRR : 0);
     if (p->rte & RTE_MASKED) {
         if (p->vector) ioapic_mask(p->gsi, true);
         return;
     }
-    if (!p->vector) {
-        int vector = irq_alloc_vector(interrupt, p);
-
-        if (vector < 0) {
-            log_guest(LOG_WARN, "d0: no vector left for interrupt %u", p->gsi);
-            return;
-        }
-        p->vector = vector;
+    if (!vector) vector = irq_alloc_vector(interrupt, p);
+    if (vector < 0) {
+        log_guest(LOG_WARN, "d0: no vector left for interrupt %u", p->gsi);
+        return;
     }
-    route(p);
+    p->vector = vector;
+    if (p->routed != wanted &&
+        ioapic_route(p->gsi, p->vector, hwdev_apic_id(p->rte >> 56, p->rte & RTE_LOGICAL),
+                     p->rte & RTE_LEVEL, p->rte & RTE_LOW))
+        log_guest(LOG_WARN, "d0: no interrupt %u", p->gsi);
+    p->routed = wanted;
     ioapic_mask(p->gsi, p->rte & RTE_IRR);
 }
 
@@ -130,49 +105,44 @@ static struct pin *pin_at(unsigned int i, uint8_t reg)
     return &pins[index_nospec(ioapics[i].gsi_base + pin, pin_count)];
 }
 
-uint32_t vioapic_mmio_read(struct domain *d, uint64_t gpa)
+static uint32_t read(unsigned int i)
 {
-    int i = find(gpa);
-    struct pin *p;
-    uint32_t v = 0;
+    struct pin *p = pin_at(i, selected[i]);
 
-    (void)d;
-    spin_lock(&vioapic_lock);
-    if ((gpa & 0xff) == 0) {
-        v = selected[i];
-    } else if ((gpa & 0xff) == 0x10) {
-        if (selected[i] == 0)
-            v = ioapics[i].id << 24;
-        else if (selected[i] == 1)
-            v = 0x11 | (ioapics[i].pins - 1) << 16;
-        else if ((p = pin_at(i, selected[i])) != NULL)
-            v = selected[i] & 1 ? p->rte >> 32 : p->rte;
-    }
-    spin_unlock(&vioapic_lock);
-    return v;
+    if (p) return selected[i] & 1 ? p->rte >> 32 : p->rte;
+    if (selected[i] == 0) return ioapics[i].id << 24;
+    return selected[i] == 1 ? 0x11 | (ioapics[i].pins - 1) << 16 : 0;
 }
 
-void vioapic_mmio_write(struct domain *d, uint64_t gpa, uint32_t value)
+static void write(unsigned int i, uint32_t value)
 {
-    int i = find(gpa);
-    struct pin *p;
+    struct pin *p = pin_at(i, selected[i]);
 
-    (void)d;
-    spin_lock(&vioapic_lock);
-    if ((gpa & 0xff) == 0) {
-        selected[i] = value;
-    } else if ((gpa & 0xff) == 0x10 && (p = pin_at(i, selected[i])) != NULL) {
-        if (selected[i] & 1)
-            write_rte(p, (uint32_t)p->rte | (uint64_t)value << 32);
-        else
-            write_rte(p, (p->rte & ~0xffffffffull) | value);
-    }
-    spin_unlock(&vioapic_lock);
+    if (p && selected[i] & 1)
+        write_rte(p, (uint32_t)p->rte | (uint64_t)value << 32);
+    else if (p)
+        write_rte(p, (p->rte & ~0xffffffffull) | value);
 }
 
-void vioapic_eoi(struct domain *d, uint8_t vector)
+bool vioapic_access(uint64_t gpa, bool is_write, uint64_t *value)
 {
-    (void)d;
+    unsigned int i = 0, reg = gpa & 0xff;
+
+    while (i < ioapic_count && gpa >> PAGE_SHIFT != ioapics[i].address >> PAGE_SHIFT) i++;
+    if (i == ioapic_count) return false;
+    spin_lock(&vioapic_lock);
+    if (reg == 0 && is_write)
+        selected[i] = *value;
+    else if (reg == 0x10 && is_write)
+        write(i, *value);
+    else
+        *value = reg == 0 ? selected[i] : reg == 0x10 ? read(i) : 0;
+    spin_unlock(&vioapic_lock);
+    return true;
+}
+
+void vioapic_eoi(uint8_t vector)
+{
     spin_lock(&vioapic_lock);
     for (uint32_t i = 0; i < pin_count; i++) {
         struct pin *p = &pins[i];

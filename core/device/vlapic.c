@@ -29,7 +29,6 @@
 #define APIC_TMR     0x180
 #define APIC_IRR     0x200
 #define APIC_ESR     0x280
-#define APIC_CMCI    0x2f0
 #define APIC_ICR     0x300
 #define APIC_ICR_HI  0x310
 #define APIC_LVTT    0x320
@@ -52,6 +51,7 @@
 #define MIN_PERIOD_NS 20000ul
 
 enum { MODE_FIXED = 0, MODE_LOWEST = 1, MODE_NMI = 4, MODE_INIT, MODE_SIPI };
+#define MODE(message) ((message) >> 8 & 7)
 
 struct vlapic {
     uint32_t reg[256];  /* by offset / 4 */
@@ -154,11 +154,6 @@ void vlapic_accept(struct vcpu *v, uint8_t vector)
     set_vector(v->lapic, APIC_ISR, vector);
 }
 
-uint8_t vlapic_tpr(struct vcpu *v)
-{
-    return REG(v->lapic, APIC_TPR);
-}
-
 static void eoi(struct vcpu *v)
 {
     struct vlapic *l = v->lapic;
@@ -166,7 +161,7 @@ static void eoi(struct vcpu *v)
 
     if (vector < 0) return;
     clear_vector(l, APIC_ISR, vector);
-    if (test_vector(l, APIC_TMR, vector) && v->domain->hwdev) vioapic_eoi(v->domain, vector);
+    if (test_vector(l, APIC_TMR, vector) && v->domain->privileged) vioapic_eoi(vector);
 }
 
 /* --- messages --- */
@@ -189,11 +184,11 @@ static bool match(struct vcpu *v, uint32_t dest, bool logical)
 }
 
 /* INIT only stops a vCPU; its state is reset when it starts, by itself. */
-static void accept(struct vcpu *v, uint8_t mode, uint8_t vector, bool level)
+static void accept(struct vcpu *v, uint32_t message)
 {
-    switch (mode) {
+    switch (MODE(message)) {
     case MODE_FIXED:
-    case MODE_LOWEST: vlapic_set_irq(v, vector, level); break;
+    case MODE_LOWEST: vlapic_set_irq(v, message, message & MESSAGE_LEVEL); break;
     case MODE_NMI:
         v->nmi_pending = true;
         vcpu_notify(v);
@@ -205,43 +200,38 @@ static void accept(struct vcpu *v, uint8_t mode, uint8_t vector, bool level)
         break;
     case MODE_SIPI:
         if (!__atomic_exchange_n(&v->wait_sipi, 0, __ATOMIC_SEQ_CST)) break;
-        v->sipi = 0x100 | vector;
+        v->sipi = 0x100 | (uint8_t)message;
         v->initialised = true;
         vcpu_set_down(v, false);
         break;
     }
 }
 
-unsigned int vlapic_deliver(struct domain *d, uint32_t dest, bool logical, uint8_t mode,
-                            uint8_t vector, bool level)
+void vlapic_deliver(struct domain *d, uint32_t dest, uint32_t message)
 {
     struct vcpu *v;
-    unsigned int taken = 0;
 
     for_each_vcpu (d, v) {
-        if (!match(v, dest, logical)) continue;
-        accept(v, mode, vector, level);
-        taken++;
-        if (mode == MODE_LOWEST) break;
+        if (!match(v, dest, message & MESSAGE_LOGICAL)) continue;
+        accept(v, message);
+        if (MODE(message) == MODE_LOWEST) break;
     }
-    return taken;
 }
 
 static void send(struct vcpu *v, uint32_t icr, uint32_t dest)
 {
-    struct domain *d = v->domain;
-    uint8_t mode = icr >> 8 & 7, vector = icr;
-    unsigned int shorthand = icr >> 18 & 3;
+    enum { TO_DEST, TO_SELF, TO_ALL, TO_OTHERS } to = icr >> 18 & 3;
     struct vcpu *t;
 
-    if (mode == MODE_INIT && !(icr & BIT(14))) return; /* INIT de-assert */
-    if (shorthand == 0) {
-        vlapic_deliver(d, dest, icr & BIT(11), mode, vector, false);
+    if (MODE(icr) == MODE_INIT && !(icr & BIT(14))) return; /* INIT de-assert */
+    if (to == TO_SELF && MODE(icr) != MODE_FIXED) return;
+    icr &= ~MESSAGE_LEVEL;
+    if (to == TO_DEST) {
+        vlapic_deliver(v->domain, dest, icr);
         return;
     }
-    if (shorthand == 1 && mode != MODE_FIXED) return;
-    for_each_vcpu (d, t)
-        if (shorthand == 1 ? t == v : shorthand == 2 || t != v) accept(t, mode, vector, false);
+    for_each_vcpu (v->domain, t)
+        if (to == TO_ALL || (t == v) == (to == TO_SELF)) accept(t, icr);
 }
 
 void vlapic_start(struct vcpu *v)
@@ -294,25 +284,24 @@ static void timer_fired(void *data)
     spin_unlock(&l->lock);
 }
 
-static void start_count(struct vcpu *v)
+/* Starts it anew; `expires` 0: stops it. */
+static void arm(struct vlapic *l, uint64_t period, uint64_t deadline, uint64_t expires)
 {
-    struct vlapic *l = v->lapic;
-
-    if ((REG(l, APIC_LVTT) & LVT_MODE) == LVT_DEADLINE) return;
     spin_lock(&l->lock);
     timer_stop(&l->timer);
-    l->period = REG(l, APIC_TMICT) * tick_ns(l);
+    l->period = period;
+    l->deadline = deadline;
     l->timer_start = now();
-    if (l->period) timer_set(&l->timer, l->timer_start + l->period);
+    if (expires) timer_set(&l->timer, expires);
     spin_unlock(&l->lock);
 }
 
-static void stop_count(struct vlapic *l)
+static void start_count(struct vlapic *l)
 {
-    spin_lock(&l->lock);
-    timer_stop(&l->timer);
-    l->period = l->deadline = 0;
-    spin_unlock(&l->lock);
+    uint64_t period = REG(l, APIC_TMICT) * tick_ns(l);
+
+    if ((REG(l, APIC_LVTT) & LVT_MODE) != LVT_DEADLINE)
+        arm(l, period, 0, period ? now() + period : 0);
 }
 
 static uint32_t current_count(struct vlapic *l)
@@ -326,15 +315,10 @@ static uint32_t current_count(struct vlapic *l)
 
 static void set_deadline(struct vcpu *v, uint64_t tsc)
 {
-    struct vlapic *l = v->lapic;
-    uint64_t host = tsc - v->tsc_offset;
+    uint64_t host = tsc - v->tsc_offset, boot = time_boot_tsc();
 
-    if ((REG(l, APIC_LVTT) & LVT_MODE) != LVT_DEADLINE) return;
-    spin_lock(&l->lock);
-    timer_stop(&l->timer);
-    l->deadline = tsc;
-    if (tsc) timer_set(&l->timer, host > time_boot_tsc() ? tsc_to_ns(host - time_boot_tsc()) : 0);
-    spin_unlock(&l->lock);
+    if ((REG(v->lapic, APIC_LVTT) & LVT_MODE) == LVT_DEADLINE)
+        arm(v->lapic, 0, tsc, !tsc ? 0 : host > boot ? tsc_to_ns(host - boot) : 1);
 }
 
 /* --- registers --- */
@@ -350,71 +334,69 @@ static uint32_t read_reg(struct vcpu *v, unsigned int offset)
     }
 }
 
+/* The bits of each register that can be set. */
+static const uint32_t writable[64] = {
+    [APIC_TPR / 16] = 0xff,         [APIC_LDR / 16] = 0xff000000,   [APIC_DFR / 16] = 0xf0000000,
+    [APIC_SVR / 16] = 0x1ff,        [APIC_ICR / 16] = 0xcdfff,      [APIC_ICR_HI / 16] = 0xff000000,
+    [APIC_LVTT / 16] = 0x710ff,     [APIC_LVTT / 16 + 1] = 0x117ff, [APIC_LVTT / 16 + 2] = 0x117ff,
+    [APIC_LVTT / 16 + 3] = 0x1f7ff, [APIC_LVTT / 16 + 4] = 0x1f7ff, [APIC_LVTERR / 16] = 0x110ff,
+    [APIC_TMICT / 16] = 0xffffffff, [APIC_TDCR / 16] = 0xb,         [APIC_SELF / 16] = 0xff,
+};
+
 static void write_svr(struct vlapic *l, uint32_t value)
 {
-    REG(l, APIC_SVR) = value & 0x1ff;
+    REG(l, APIC_SVR) = value;
     if (value & SVR_ENABLED) return;
     for (unsigned int i = APIC_LVTT; i <= APIC_LVTERR; i += 16) REG(l, i) |= LVT_MASKED;
 }
 
-static void write_lvt(struct vcpu *v, unsigned int offset, uint32_t value)
-{
-    static const uint32_t masks[] = {0x710ff, 0x117ff, 0x117ff, 0x1f7ff, 0x1f7ff, 0x110ff};
-    struct vlapic *l = v->lapic;
-    uint32_t old = REG(l, offset);
-
-    value &= masks[(offset - APIC_LVTT) / 16];
-    if (!(REG(l, APIC_SVR) & SVR_ENABLED)) value |= LVT_MASKED;
-    REG(l, offset) = value;
-    if (offset == APIC_LVTT && (old ^ value) & LVT_MODE) stop_count(l);
-}
-
-/* Registers of both modes; ICR is handled by the callers. */
+/* Registers of both modes. */
 static void write_reg(struct vcpu *v, unsigned int offset, uint32_t value)
 {
     struct vlapic *l = v->lapic;
+    uint32_t old = REG(l, offset);
 
+    value &= writable[offset / 16];
+    if (writable[offset / 16]) REG(l, offset) = value;
     switch (offset) {
-    case APIC_TPR:
-        REG(l, offset) = value & 0xff;
-        l->maybe_pending = true;
-        break;
+    case APIC_TPR: l->maybe_pending = true; break;
     case APIC_EOI: eoi(v); break;
-    case APIC_LDR: REG(l, offset) = value & 0xff000000; break;
-    case APIC_DFR: REG(l, offset) = value | 0x0fffffff; break;
+    case APIC_DFR: REG(l, offset) |= 0x0fffffff; break;
     case APIC_SVR: write_svr(l, value); break;
-    case APIC_LVTT ... APIC_LVTERR: write_lvt(v, offset & ~15u, value); break;
-    case APIC_TMICT:
-        REG(l, offset) = value;
-        start_count(v);
+    case APIC_LVTT ... APIC_LVTERR:
+        if (!(REG(l, APIC_SVR) & SVR_ENABLED)) REG(l, offset) |= LVT_MASKED;
+        if (offset == APIC_LVTT && (old ^ value) & LVT_MODE) arm(l, 0, 0, 0);
         break;
-    case APIC_TDCR: REG(l, offset) = value & 0xb; break;
-    case APIC_ICR_HI: REG(l, offset) = value & 0xff000000; break;
+    case APIC_TMICT: start_count(l); break;
     case APIC_ICR:
-        REG(l, offset) = value & 0xcdfff;
-        send(v, value, REG(l, APIC_ICR_HI) >> 24);
+        send(v, value, x2apic(v) ? REG(l, APIC_ICR_HI) : REG(l, APIC_ICR_HI) >> 24);
         break;
-    default: break; /* read-only or absent */
+    case APIC_SELF:
+        if (x2apic(v)) vlapic_set_irq(v, value, false);
+        break;
     }
 }
 
-uint32_t vlapic_mmio_read(struct vcpu *v, unsigned int offset)
+uint64_t vlapic_access(struct vcpu *v, unsigned int offset, unsigned int size, bool write,
+                       uint64_t value)
 {
-    return offset & 15 || offset >= 0x400 ? 0 : read_reg(v, offset);
+    if (offset >= 0x400) return 0;
+    if (!write) return offset & 12 ? 0 : read_reg(v, offset & ~3u) >> (offset & 3) * 8;
+    if (size == 4 && !(offset & 15)) write_reg(v, offset, value);
+    return 0;
 }
 
-void vlapic_mmio_write(struct vcpu *v, unsigned int offset, uint32_t value)
+static bool base_valid(uint64_t base)
 {
-    if (!(offset & 15) && offset < 0x400) write_reg(v, offset, value);
+    return (base & ~(BASE_BSP | BASE_EXTD | BASE_EN)) == BASE_DEFAULT &&
+           (base & BASE_EN || !(base & BASE_EXTD));
 }
 
 static int write_base(struct vcpu *v, uint64_t value)
 {
     uint64_t old = v->apic_base;
 
-    if (value & ~(uint64_t)(BASE_DEFAULT | BASE_BSP | BASE_EXTD | BASE_EN) ||
-        (value & PAGE_MASK) != BASE_DEFAULT || (value & BASE_EXTD && !(value & BASE_EN)))
-        return -1;
+    if (!base_valid(value)) return -1;
     /* x2APIC goes back to xAPIC only through off (APM vol. 2, 16.9). */
     if (old & BASE_EXTD && value & BASE_EN && !(value & BASE_EXTD)) return -1;
     if (!(old & BASE_EN) && value & BASE_EXTD) return -1;
@@ -447,20 +429,6 @@ int vlapic_read_msr(struct vcpu *v, uint32_t msr, uint64_t *value)
     return 0;
 }
 
-static bool x2_write_valid(unsigned int n, uint64_t value)
-{
-    switch (n * 16) {
-    case APIC_EOI:
-    case APIC_ESR: return value == 0;
-    case APIC_TPR:
-    case APIC_SELF: return value <= 0xff;
-    case APIC_SVR: return value <= 0x1fff;
-    case APIC_ICR: return !(value & ~0xffffffff000cdfffull);
-    case APIC_TDCR: return !(value & ~0xbull);
-    default: return value <= 0xffffffff;
-    }
-}
-
 int vlapic_write_msr(struct vcpu *v, uint32_t msr, uint64_t value)
 {
     unsigned int n = msr - 0x800;
@@ -470,16 +438,14 @@ int vlapic_write_msr(struct vcpu *v, uint32_t msr, uint64_t value)
         set_deadline(v, value);
         return 0;
     }
-    if (!x2apic(v) || n >= 64 || !(X2_WRITE >> n & 1) || !x2_write_valid(n, value)) return -1;
-    if (n * 16 == APIC_ICR) {
-        REG(v->lapic, APIC_ICR) = value;
+    if (!x2apic(v) || n >= 64 || !(X2_WRITE >> n & 1)) return -1;
+    if (n == APIC_ICR / 16) {
+        if ((uint32_t)value & ~writable[n]) return -1;
         REG(v->lapic, APIC_ICR_HI) = value >> 32;
-        send(v, value, value >> 32);
-    } else if (n * 16 == APIC_SELF) {
-        vlapic_set_irq(v, value, false);
-    } else {
-        write_reg(v, n * 16, value);
+    } else if (value & ~(uint64_t)writable[n]) {
+        return -1;
     }
+    write_reg(v, n * 16, value);
     return 0;
 }
 
@@ -489,12 +455,11 @@ void vlapic_reset(struct vcpu *v)
 {
     struct vlapic *l = v->lapic;
 
-    stop_count(l);
+    arm(l, 0, 0, 0);
     memset(l->reg, 0, sizeof(l->reg));
     REG(l, APIC_VERSION) = 0x50014;
     REG(l, APIC_DFR) = 0xffffffff;
-    REG(l, APIC_SVR) = 0xff;
-    for (unsigned int i = APIC_LVTT; i <= APIC_LVTERR; i += 16) REG(l, i) = LVT_MASKED;
+    write_svr(l, 0xff);
 }
 
 int vlapic_init(struct vcpu *v)
@@ -538,9 +503,8 @@ int vlapic_load(struct vcpu *v, const struct hvm_hw_lapic *hw)
 {
     uint64_t base = hw->apic_base_msr;
 
-    if ((base & PAGE_MASK) != BASE_DEFAULT || (base & BASE_EXTD && !(base & BASE_EN)))
-        return -XEN_EINVAL;
-    v->apic_base = base & (BASE_DEFAULT | BASE_EN | BASE_EXTD | BASE_BSP);
+    if (!base_valid(base)) return -XEN_EINVAL;
+    v->apic_base = base;
     v->lapic->deadline = hw->tdt_msr; /* armed with the registers */
     return 0;
 }
@@ -555,7 +519,7 @@ int vlapic_load_regs(struct vcpu *v, const struct hvm_hw_lapic_regs *regs)
     REG(l, APIC_SVR) &= 0x1ff;
     REG(l, APIC_TDCR) &= 0xb;
     l->maybe_pending = true;
-    start_count(v);
+    start_count(l);
     set_deadline(v, l->deadline);
     return 0;
 }

@@ -18,20 +18,20 @@ void vlapic_start(struct vcpu *v);
 /* Sets a vector's IRR bit (level: and TMR) and notifies v.  Any CPU; lock-free
  * on the way of edge interrupts. */
 void vlapic_set_irq(struct vcpu *v, uint8_t vector, bool level);
-/* A message (MSI or IO-APIC): finds the destination vCPUs of d.  Returns the
- * number that took it. */
-unsigned int vlapic_deliver(struct domain *d, uint32_t dest, bool logical, uint8_t mode,
-                            uint8_t vector, bool level);
+/* A message: finds the destination vCPUs of d.  Its format is that of the ICR
+ * and of an IO-APIC's pin. */
+#define MESSAGE_LOGICAL BIT(11)
+#define MESSAGE_LEVEL   BIT(15)
+void vlapic_deliver(struct domain *d, uint32_t dest, uint32_t message);
 
 /* Highest pending vector above the processor priority, or -1. */
 int vlapic_pending(struct vcpu *v);
 /* Moves it from IRR to ISR: it is being injected. */
 void vlapic_accept(struct vcpu *v, uint8_t vector);
-uint8_t vlapic_tpr(struct vcpu *v);
 
-/* xAPIC page: offset in 0..0xfff, aligned 32-bit accesses. */
-uint32_t vlapic_mmio_read(struct vcpu *v, unsigned int offset);
-void vlapic_mmio_write(struct vcpu *v, unsigned int offset, uint32_t value);
+/* xAPIC page: offset in 0..0xfff. */
+uint64_t vlapic_access(struct vcpu *v, unsigned int offset, unsigned int size, bool write,
+                       uint64_t value);
 /* MSRs 0x1b, 0x6e0 (deadline), 0x800-0x8ff: 0 or -1 for #GP. */
 int vlapic_read_msr(struct vcpu *v, uint32_t msr, uint64_t *value);
 int vlapic_write_msr(struct vcpu *v, uint32_t msr, uint64_t value);

@@ -1,109 +1,90 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* SVM's exit codes, decoded into struct vm_exit. */
+#include "lib/string.h"
 #include "svm/vmcb.h"
 #include "vm/domain.h"
 #include "vm/guest.h"
 #include "vm/vendor.h"
 
+#define FIRST VMEXIT_INTR
+
 /*
- * Length of the intercepted instruction where the hardware does not tell (no
- * nRIP save): fetch it, step over prefixes, compare the opcode.
+ * What needs no more than its code, from FIRST on; where an instruction is
+ * skipped after it was carried out, also its opcode.
  */
-struct opcode {
-    uint16_t code;
-    uint8_t len, bytes[3];
+static const struct kind {
+    uint8_t reason, len, opcode[3];
+} kinds[] = {
+    [VMEXIT_INTR - FIRST] = {EXIT_INTERRUPT, 0, {0}},
+    [VMEXIT_NMI - FIRST] = {EXIT_NMI, 0, {0}},
+    [VMEXIT_INIT - FIRST] = {EXIT_INTERRUPT, 0, {0}},
+    [VMEXIT_VINTR - FIRST] = {EXIT_WINDOW, 0, {0}},
+    [VMEXIT_RDPMC - FIRST] = {EXIT_FORBIDDEN, 0, {0}},
+    [VMEXIT_CPUID - FIRST] = {EXIT_CPUID, 2, {0x0f, 0xa2}},
+    [VMEXIT_INVD - FIRST] = {EXIT_SKIP, 2, {0x0f, 0x08}},
+    [VMEXIT_HLT - FIRST] = {EXIT_HLT, 1, {0xf4}},
+    [VMEXIT_INVLPGA - FIRST] = {EXIT_FORBIDDEN, 0, {0}},
+    [VMEXIT_TASK - FIRST... VMEXIT_FERR - FIRST] = {EXIT_BAD, 0, {0}},
+    [VMEXIT_SHUTDOWN - FIRST] = {EXIT_SHUTDOWN, 0, {0}},
+    [VMEXIT_VMRUN - FIRST] = {EXIT_FORBIDDEN, 0, {0}},
+    [VMEXIT_VMMCALL - FIRST] = {EXIT_HYPERCALL, 3, {0x0f, 0x01, 0xd9}},
+    [VMEXIT_VMLOAD - FIRST... VMEXIT_SKINIT - FIRST] = {EXIT_FORBIDDEN, 0, {0}},
+    [VMEXIT_WBINVD - FIRST] = {EXIT_SKIP, 2, {0x0f, 0x09}},
+    [VMEXIT_MONITOR - FIRST... VMEXIT_MWAIT - FIRST] = {EXIT_FORBIDDEN, 0, {0}},
+    [VMEXIT_XSETBV - FIRST] = {EXIT_XSETBV, 3, {0x0f, 0x01, 0xd1}},
 };
+static const struct kind rdmsr = {EXIT_MSR, 2, {0x0f, 0x32}}, wrmsr = {EXIT_MSR, 2, {0x0f, 0x30}};
 
-static const struct opcode opcodes[] = {
-    {VMEXIT_CPUID, 2, {0x0f, 0xa2}},
-    {VMEXIT_HLT, 1, {0xf4}},
-    {VMEXIT_VMMCALL, 3, {0x0f, 0x01, 0xd9}},
-    {VMEXIT_XSETBV, 3, {0x0f, 0x01, 0xd1}},
-    {VMEXIT_INVD, 2, {0x0f, 0x08}},
-    {VMEXIT_WBINVD, 2, {0x0f, 0x09}},
-    {VMEXIT_PAUSE, 1, {0x90}}, /* F3 is stepped over as a prefix */
-    {VMEXIT_RDTSC, 2, {0x0f, 0x31}},
-    {VMEXIT_RDTSCP, 3, {0x0f, 0x01, 0xf9}},
-};
-
-static bool is_prefix(uint8_t b, bool long_mode)
-{
-    switch (b) {
-    case 0x26:
-    case 0x2e:
-    case 0x36:
-    case 0x3e:
-    case 0x64:
-    case 0x65:
-    case 0x66:
-    case 0x67:
-    case 0xf0:
-    case 0xf2:
-    case 0xf3: return true;
-    default: return long_mode && (b & 0xf0) == 0x40;
-    }
-}
-
-static unsigned int decode_len(struct vcpu *v, const struct opcode *o)
+/* Where the hardware does not tell (no nRIP save): fetches the instruction,
+ * steps over prefixes, compares the opcode.  0: it is another. */
+static unsigned int fetch_len(struct vcpu *v, const struct kind *k)
 {
     uint8_t insn[15];
     unsigned int n = guest_fetch_insn(v, insn), at = 0;
-    struct vmcb *b = ((struct svm_vcpu *)v->vendor)->vmcb;
+    struct vmcb *b = vmcb_of(v);
     bool long_mode = b->efer & EFER_LMA && b->cs.attr & 0x200;
 
-    while (at < n && insn[at] != o->bytes[0] && is_prefix(insn[at], long_mode)) at++;
-    for (unsigned int i = 0; i < o->len; i++)
-        if (at + i >= n || insn[at + i] != o->bytes[i]) return 0;
-    return at + o->len;
-}
-
-static const struct opcode *find_opcode(struct vmcb *b)
-{
-    static const struct opcode rdmsr = {VMEXIT_MSR, 2, {0x0f, 0x32}},
-                               wrmsr = {VMEXIT_MSR, 2, {0x0f, 0x30}};
-
-    if (b->exit_code == VMEXIT_MSR) return b->exit_info1 & 1 ? &wrmsr : &rdmsr;
-    for (unsigned int i = 0; i < ARRAY_SIZE(opcodes); i++)
-        if (opcodes[i].code == b->exit_code) return &opcodes[i];
-    return NULL;
+    while (at < n && insn_prefix(insn[at], long_mode)) at++;
+    return at + k->len <= n && !memcmp(insn + at, k->opcode, k->len) ? at + k->len : 0;
 }
 
 /*
- * 0: the bytes are not that instruction.  What was decoded at an address is
- * remembered; should the guest change its code there, only it is misled.
+ * What was fetched at an address is remembered; should the guest change its
+ * code there, only it is misled.
  */
-unsigned int svm_insn_len(struct vcpu *v, uint64_t code)
+static unsigned int insn_len(struct vcpu *v, const struct kind *k)
 {
     struct svm_vcpu *s = v->vendor;
     struct vmcb *b = s->vmcb;
-    const struct opcode *o;
-    unsigned int i, len;
+    struct known_insn *known = &s->known[(b->rip ^ b->rip >> 4 ^ b->rip >> 12) % KNOWN_INSNS];
+    unsigned int len;
 
     if (svm_has_nrip && b->next_rip) return (b->next_rip - b->rip) & 15;
-    code |= code == VMEXIT_MSR ? b->exit_info1 << 32 : 0;
-    i = (b->rip ^ b->rip >> 4 ^ b->rip >> 12) % ARRAY_SIZE(s->known);
-    if (s->known[i].rip == b->rip && s->known[i].cr3 == b->cr3 && s->known[i].code == code)
-        return s->known[i].len;
-    o = find_opcode(b);
-    len = o ? decode_len(v, o) : 0;
-    if (len) {
-        s->known[i].rip = b->rip;
-        s->known[i].cr3 = b->cr3;
-        s->known[i].code = code;
-        s->known[i].len = len;
-    }
+    if (known->rip == b->rip && known->cr3 == b->cr3 && known->kind == k) return known->len;
+    len = fetch_len(v, k);
+    if (len) *known = (struct known_insn){b->rip, b->cr3, k, len};
     return len;
 }
 
-/* An instruction that is skipped after it was carried out. */
-static void with_len(struct vcpu *v, struct vm_exit *e, enum exit_reason r)
+/* A kind of exit that the table tells. */
+static void decode_kind(struct vcpu *v, const struct kind *k, struct vm_exit *e)
 {
-    e->len = svm_insn_len(v, ((struct svm_vcpu *)v->vendor)->vmcb->exit_code);
-    e->reason = r;
-    if (!e->len) { /* changed under our feet */
-        e->reason = EXIT_EXCEPTION;
-        e->exception.vector = VEC_UD;
-    }
+    e->reason = k->reason;
+    if (!k->len) return;
+    e->len = insn_len(v, k);
+    if (e->len) return;
+    e->reason = EXIT_EXCEPTION; /* changed under our feet */
+    e->exception.vector = VEC_UD;
+}
+
+static void decode_msr(struct vcpu *v, struct vmcb *b, struct vm_exit *e)
+{
+    bool write = b->exit_info1 & 1;
+
+    decode_kind(v, write ? &wrmsr : &rdmsr, e);
+    if (e->reason != EXIT_MSR) return;
+    e->msr.index = v->regs.rcx;
+    e->msr.write = write;
 }
 
 static void decode_io(struct vmcb *b, struct vm_exit *e)
@@ -136,7 +117,7 @@ static void decode_exception(struct vcpu *v, struct vmcb *b, struct vm_exit *e)
     e->reason = EXIT_EXCEPTION;
     e->exception.vector = vector;
     if (vector != VEC_UD || b->cpl != 0 || guest_fetch_insn(v, insn) < 3) return;
-    if (insn[0] == 0x0f && insn[1] == 0x01 && insn[2] == 0xc1) {
+    if (!memcmp(insn, "\x0f\x01\xc1", 3)) {
         e->reason = EXIT_HYPERCALL;
         e->len = 3;
     }
@@ -144,41 +125,21 @@ static void decode_exception(struct vcpu *v, struct vmcb *b, struct vm_exit *e)
 
 void svm_decode(struct vcpu *v, struct vm_exit *e)
 {
-    struct vmcb *b = ((struct svm_vcpu *)v->vendor)->vmcb;
+    struct vmcb *b = vmcb_of(v);
     uint64_t code = b->exit_code;
 
     e->len = 0;
-    switch (code) {
-    case VMEXIT_INTR: e->reason = EXIT_INTERRUPT; break;
-    case VMEXIT_NMI: e->reason = EXIT_NMI; break;
-    case VMEXIT_VINTR: e->reason = EXIT_WINDOW; break;
-    case VMEXIT_VMMCALL: with_len(v, e, EXIT_HYPERCALL); break;
-    case VMEXIT_CPUID: with_len(v, e, EXIT_CPUID); break;
-    case VMEXIT_HLT: with_len(v, e, EXIT_HLT); break;
-    case VMEXIT_MSR:
-        with_len(v, e, EXIT_MSR);
-        if (e->reason != EXIT_MSR) break;
-        e->msr.index = v->regs.rcx;
-        e->msr.write = b->exit_info1 & 1;
-        break;
-    case VMEXIT_IO: decode_io(b, e); break;
-    case VMEXIT_NPF: decode_npf(b, e); break;
-    case VMEXIT_XSETBV: with_len(v, e, EXIT_XSETBV); break;
-    case VMEXIT_PAUSE: with_len(v, e, EXIT_PAUSE); break;
-    case VMEXIT_INVD:
-    case VMEXIT_WBINVD: with_len(v, e, EXIT_SKIP); break;
-    case VMEXIT_SHUTDOWN: e->reason = EXIT_SHUTDOWN; break;
-    case VMEXIT_RDPMC:
-    case VMEXIT_INVLPGA:
-    case VMEXIT_VMRUN:
-    case VMEXIT_VMMCALL + 1 ... VMEXIT_SKINIT:
-    case VMEXIT_MONITOR ... VMEXIT_MWAIT: e->reason = EXIT_FORBIDDEN; break;
-    case VMEXIT_EXCEPTION ... VMEXIT_EXCEPTION + 31: decode_exception(v, b, e); break;
-    case VMEXIT_INIT:
-    case VMEXIT_SMI: e->reason = EXIT_INTERRUPT; break;
-    default:
+    if (code == VMEXIT_MSR)
+        decode_msr(v, b, e);
+    else if (code == VMEXIT_IO)
+        decode_io(b, e);
+    else if (code == VMEXIT_NPF)
+        decode_npf(b, e);
+    else if (code - VMEXIT_EXCEPTION < 32)
+        decode_exception(v, b, e);
+    else if (code - FIRST < ARRAY_SIZE(kinds))
+        decode_kind(v, &kinds[code - FIRST], e);
+    else
         e->reason = EXIT_BAD;
-        e->code = code;
-        break;
-    }
+    if (e->reason == EXIT_BAD) e->code = code;
 }

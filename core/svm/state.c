@@ -1,63 +1,55 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The vCPU state that lives in the VMCB, to and from the neutral form. */
-#include "lib/print.h"
+#include "lib/string.h"
 #include "svm/vmcb.h"
 #include "vm/domain.h"
 #include "vm/vendor.h"
 
-static struct vmcb *vmcb_of(struct vcpu *v)
-{
-    return ((struct svm_vcpu *)v->vendor)->vmcb;
-}
+/* 64-bit fields that are the same in both. */
+#define SAME(name)                                                     \
+    {                                                                  \
+        offsetof(struct vmcb, name), offsetof(struct arch_state, name) \
+    }
+static const struct {
+    uint16_t vmcb, state;
+} same[] = {
+    SAME(cr2),         SAME(cr3),          SAME(cr4),          SAME(star),
+    SAME(lstar),       SAME(cstar),        SAME(sfmask),       SAME(kernel_gs_base),
+    SAME(sysenter_cs), SAME(sysenter_esp), SAME(sysenter_eip),
+};
 
 static struct segment *segment_of(struct vmcb *b, enum segment_name n)
 {
-    struct segment *const at[SEG_COUNT] = {
-        [SEG_ES] = &b->es, [SEG_CS] = &b->cs, [SEG_SS] = &b->ss, [SEG_DS] = &b->ds,
-        [SEG_FS] = &b->fs, [SEG_GS] = &b->gs, [SEG_TR] = &b->tr, [SEG_LDTR] = &b->ldtr,
-    };
+    static const uint8_t at[SEG_COUNT] = {0, 1, 2, 3, 4, 5, [SEG_LDTR] = 7, [SEG_TR] = 9};
 
-    return at[n];
-}
-
-/* VMCB attributes have no gap between the byte of type and that of flags. */
-static uint16_t pack_attr(uint16_t attr)
-{
-    return attr & 0xfff;
+    return &b->segment[at[n]];
 }
 
 void svm_get_segment(struct vcpu *v, enum segment_name n, struct segment *s)
 {
-    *s = *segment_of(vmcb_of(v), n);
+    struct vmcb *b = vmcb_of(v);
+
+    *s = *segment_of(b, n);
     if (n == SEG_SS) /* the CPL is kept beside SS (15.5.1) */
-        s->attr = (s->attr & ~0x60) | vmcb_of(v)->cpl << 5;
+        s->attr = (s->attr & ~0x60) | b->cpl << 5;
 }
 
 void svm_get_state(struct vcpu *v, struct arch_state *s)
 {
     struct vmcb *b = vmcb_of(v);
 
+    for (unsigned int i = 0; i < ARRAY_SIZE(same); i++)
+        memcpy((char *)s + same[i].state, (char *)b + same[i].vmcb, 8);
+    for (unsigned int n = 0; n < SEG_COUNT; n++) svm_get_segment(v, n, &s->seg[n]);
+    memcpy(s->dr, ((struct svm_vcpu *)v->vendor)->dr, sizeof(s->dr));
     s->cr0 = b->cr0 | CR0_ET;
-    s->cr2 = b->cr2;
-    s->cr3 = b->cr3;
-    s->cr4 = b->cr4;
     s->efer = b->efer & ~EFER_SVME;
     s->dr6 = b->dr6;
     s->dr7 = b->dr7;
-    for (unsigned int i = 0; i < 4; i++) s->dr[i] = ((struct svm_vcpu *)v->vendor)->dr[i];
-    for (unsigned int n = 0; n < SEG_COUNT; n++) svm_get_segment(v, n, &s->seg[n]);
     s->gdt_base = b->gdtr.base;
     s->gdt_limit = b->gdtr.limit;
     s->idt_base = b->idtr.base;
     s->idt_limit = b->idtr.limit;
-    s->star = b->star;
-    s->lstar = b->lstar;
-    s->cstar = b->cstar;
-    s->sfmask = b->sfmask;
-    s->kernel_gs_base = b->kernel_gs_base;
-    s->sysenter_cs = b->sysenter_cs;
-    s->sysenter_esp = b->sysenter_esp;
-    s->sysenter_eip = b->sysenter_eip;
     s->pending_event = b->event_inject;
     s->pending_error = b->event_inject >> 32;
     s->interrupt_shadow = b->interrupt_shadow & 1;
@@ -68,31 +60,22 @@ void svm_set_state(struct vcpu *v, const struct arch_state *s)
     struct svm_vcpu *sv = v->vendor;
     struct vmcb *b = sv->vmcb;
 
+    for (unsigned int i = 0; i < ARRAY_SIZE(same); i++)
+        memcpy((char *)b + same[i].vmcb, (char *)s + same[i].state, 8);
+    for (unsigned int n = 0; n < SEG_COUNT; n++) {
+        *segment_of(b, n) = s->seg[n];
+        segment_of(b, n)->attr &= 0xfff; /* of which the VMCB has no more */
+    }
+    memcpy(sv->dr, s->dr, sizeof(sv->dr));
+    b->cpl = s->seg[SEG_SS].attr >> 5 & 3;
     b->cr0 = s->cr0 | CR0_ET;
-    b->cr2 = s->cr2;
-    b->cr3 = s->cr3;
-    b->cr4 = s->cr4;
     b->efer = s->efer | EFER_SVME;
     b->dr6 = (uint32_t)s->dr6;
     b->dr7 = (uint32_t)s->dr7;
-    for (unsigned int i = 0; i < 4; i++) sv->dr[i] = s->dr[i];
-    for (unsigned int n = 0; n < SEG_COUNT; n++) {
-        *segment_of(b, n) = s->seg[n];
-        segment_of(b, n)->attr = pack_attr(s->seg[n].attr);
-    }
-    b->cpl = s->seg[SEG_SS].attr >> 5 & 3;
     b->gdtr.base = s->gdt_base;
     b->gdtr.limit = s->gdt_limit;
     b->idtr.base = s->idt_base;
     b->idtr.limit = s->idt_limit;
-    b->star = s->star;
-    b->lstar = s->lstar;
-    b->cstar = s->cstar;
-    b->sfmask = s->sfmask;
-    b->kernel_gs_base = s->kernel_gs_base;
-    b->sysenter_cs = s->sysenter_cs;
-    b->sysenter_esp = s->sysenter_esp;
-    b->sysenter_eip = s->sysenter_eip;
     b->event_inject =
         s->pending_event & EVENT_VALID ? s->pending_event | (uint64_t)s->pending_error << 32 : 0;
     b->interrupt_shadow = s->interrupt_shadow;
@@ -103,13 +86,9 @@ void svm_set_state(struct vcpu *v, const struct arch_state *s)
 /* FS and GS base, the system-call MSRs and the like are not intercepted. */
 int svm_read_msr(struct vcpu *v, uint32_t msr, uint64_t *value)
 {
-    struct vmcb *b = vmcb_of(v);
-
-    switch (msr) {
-    case 0xc0000080: *value = b->efer & ~EFER_SVME; return 0;
-    case 0x1d9: *value = b->debugctl; return 0;
-    default: return -1;
-    }
+    if (msr != MSR_EFER && msr != MSR_DEBUGCTL) return -1;
+    *value = msr == MSR_EFER ? vmcb_of(v)->efer & ~EFER_SVME : 0;
+    return 0;
 }
 
 static int write_efer(struct vmcb *b, uint64_t value)
@@ -128,9 +107,10 @@ int svm_write_msr(struct vcpu *v, uint32_t msr, uint64_t value)
     struct vmcb *b = vmcb_of(v);
 
     switch (msr) {
-    case 0xc0000080: return write_efer(b, value);
-    case 0x277: b->g_pat = value; return 0;
-    case 0x1d9: /* no LBR or single-step-on-branch for guests */ return value & ~3ull ? -1 : 0;
+    case MSR_EFER: return write_efer(b, value);
+    case MSR_PAT: b->g_pat = value; return 0;
+    case MSR_DEBUGCTL: /* no LBR or single-step-on-branch for guests */
+        return value & ~3ull ? -1 : 0;
     default: return -1;
     }
 }

@@ -15,21 +15,19 @@
 #include "vm/p2m.h"
 #include "vm/vendor.h"
 
-#define MSR_EFER     0xc0000080
 #define MSR_VM_CR    0xc0010114
 #define MSR_HSAVE_PA 0xc0010117
+#define MSR_TSC_AUX  0xc0000103
 #define VM_CR_SVMDIS BIT(4)
 
+/* Of intercept1 or intercept2, for an exit code. */
+#define INTERCEPT(code) BIT((code) % 32)
+
 bool svm_has_nrip;
+static bool has_tsc_aux;
 
 /* The same for all guests: deny all but what the hardware switches itself. */
 static uint8_t *msrpm; /* 8 KiB */
-
-struct svm_domain {
-    uint8_t *iopm; /* 12 KiB */
-};
-
-static uint8_t *deny_iopm;
 
 /* Opens an MSR for reading and writing (APM vol. 2, 15.11). */
 static void allow_msr(uint32_t msr)
@@ -41,7 +39,7 @@ static void allow_msr(uint32_t msr)
     msrpm[bit / 8] &= ~(3 << bit % 8);
 }
 
-static int make_maps(void)
+static int make_msrpm(void)
 {
     /* Held in VMCB fields that VMRUN and VMSAVE switch. */
     static const uint32_t open[] = {
@@ -52,10 +50,8 @@ static int make_maps(void)
     };
 
     msrpm = core_alloc_pages(2);
-    deny_iopm = core_alloc_pages(3);
-    if (!msrpm || !deny_iopm) return -XEN_ENOMEM;
+    if (!msrpm) return -XEN_ENOMEM;
     memset(msrpm, 0xff, 2 * PAGE_SIZE);
-    memset(deny_iopm, 0xff, 3 * PAGE_SIZE);
     for (unsigned int i = 0; i < ARRAY_SIZE(open); i++) allow_msr(open[i]);
     return 0;
 }
@@ -63,7 +59,8 @@ static int make_maps(void)
 static int svm_cpu_init(struct cpu *c)
 {
     struct cpuid_regs r = cpuid(0x80000001, 0);
-    struct svm_cpu *s;
+    struct svm_cpu *s = core_alloc(sizeof(*s));
+    char *pages = core_alloc_pages(2); /* what VMRUN saves, what VMSAVE saves */
     uint64_t vm_cr;
 
     if (cpuid(0x80000000, 0).a < 0x8000000a || !(r.c & BIT(2))) return -XEN_ENODEV;
@@ -71,76 +68,48 @@ static int svm_cpu_init(struct cpu *c)
         log_error("SVM is switched off by the firmware; turn it on there.");
         return -XEN_ENODEV;
     }
+    has_tsc_aux = r.d & BIT(27);
     r = cpuid(0x8000000a, 0);
     if (!(r.d & BIT(0))) {
         log_error("This processor's SVM has no nested paging.");
         return -XEN_ENODEV;
     }
     svm_has_nrip = r.d & BIT(3);
-    if (!msrpm && make_maps()) return -XEN_ENOMEM;
-    s = core_alloc(sizeof(*s));
-    if (!s) return -XEN_ENOMEM;
-    s->host_save = core_alloc_pages(1);
-    s->host = core_alloc_pages(1);
-    if (!s->host_save || !s->host) return -XEN_ENOMEM;
-    s->host_phys = core_to_phys(s->host);
+    if (!s || !pages || (!msrpm && make_msrpm())) return -XEN_ENOMEM;
+    s->host = core_to_phys(pages + PAGE_SIZE);
     s->asids = r.b;
     s->next_asid = 1;
     s->epoch = 1;
     c->vendor = s;
     write_msr(MSR_EFER, read_msr(MSR_EFER) | EFER_SVME);
-    write_msr(MSR_HSAVE_PA, core_to_phys(s->host_save));
-    __asm__ volatile("vmsave %0" : : "a"(s->host_phys) : "memory");
+    write_msr(MSR_HSAVE_PA, core_to_phys(pages));
+    __asm__ volatile("vmsave %0" : : "a"(s->host) : "memory");
     if (c == &cpu0)
         log_info("SVM: %u ASIDs,%s%s%s", r.b, svm_has_nrip ? " nRIP" : "",
                  r.d & BIT(6) ? " flush by ASID" : "", r.d & BIT(7) ? " decode assists" : "");
     return 0;
 }
 
-static int svm_domain_init(struct domain *d)
-{
-    struct svm_domain *s = core_alloc(sizeof(*s));
-
-    if (!s) return -XEN_ENOMEM;
-    d->vendor = s;
-    s->iopm = deny_iopm;
-    if (!d->hwdev) return 0;
-    s->iopm = core_alloc_pages(3);
-    if (!s->iopm) return -XEN_ENOMEM;
-    memset(s->iopm, 0xff, 3 * PAGE_SIZE);
-    for (unsigned int port = 0; port < 65536; port++)
-        if (port_allowed(d, port, 1)) s->iopm[port / 8] &= ~(1 << port % 8);
-    return 0;
-}
-
-static void svm_domain_free(struct domain *d)
-{
-    struct svm_domain *s = d->vendor;
-
-    if (s && s->iopm != deny_iopm) core_free_pages(s->iopm, 3);
-    core_free(s);
-}
-
 static int svm_vcpu_init(struct vcpu *v)
 {
-    struct svm_vcpu *s = core_alloc(sizeof(*s));
+    struct svm_vcpu *s = v->vendor = core_alloc(sizeof(*s));
     struct vmcb *b;
 
     if (!s) return -XEN_ENOMEM;
-    b = core_alloc_pages(1);
-    if (!b) {
-        core_free(s);
-        return -XEN_ENOMEM;
-    }
-    s->vmcb = b;
+    s->vmcb = b = core_alloc_pages(1);
+    if (!b) return -XEN_ENOMEM; /* the caller frees s */
     s->vmcb_phys = core_to_phys(b);
-    v->vendor = s;
     b->exceptions = BIT(VEC_UD) | BIT(VEC_AC) | BIT(VEC_MC) | BIT(VEC_DB);
-    b->intercept1 = I1_INTR | I1_NMI | I1_INIT | I1_RDPMC | I1_CPUID | I1_INVD | I1_HLT |
-                    I1_INVLPGA | I1_IO | I1_MSR | I1_TASK | I1_FERR | I1_SHUTDOWN;
-    b->intercept2 = I2_VMRUN | I2_VMMCALL | I2_VMLOAD | I2_VMSAVE | I2_STGI | I2_CLGI | I2_SKINIT |
-                    I2_WBINVD | I2_MONITOR | I2_MWAIT | I2_XSETBV;
-    b->iopm = core_to_phys(((struct svm_domain *)v->domain->vendor)->iopm);
+    b->intercept1 = INTERCEPT(VMEXIT_INTR) | INTERCEPT(VMEXIT_NMI) | INTERCEPT(VMEXIT_INIT) |
+                    INTERCEPT(VMEXIT_VINTR) | INTERCEPT(VMEXIT_RDPMC) | INTERCEPT(VMEXIT_CPUID) |
+                    INTERCEPT(VMEXIT_INVD) | INTERCEPT(VMEXIT_HLT) | INTERCEPT(VMEXIT_INVLPGA) |
+                    INTERCEPT(VMEXIT_IO) | INTERCEPT(VMEXIT_MSR) | INTERCEPT(VMEXIT_TASK) |
+                    INTERCEPT(VMEXIT_FERR) | INTERCEPT(VMEXIT_SHUTDOWN);
+    b->intercept2 = INTERCEPT(VMEXIT_VMRUN) | INTERCEPT(VMEXIT_VMMCALL) | INTERCEPT(VMEXIT_VMLOAD) |
+                    INTERCEPT(VMEXIT_VMSAVE) | INTERCEPT(VMEXIT_STGI) | INTERCEPT(VMEXIT_CLGI) |
+                    INTERCEPT(VMEXIT_SKINIT) | INTERCEPT(VMEXIT_WBINVD) |
+                    INTERCEPT(VMEXIT_MONITOR) | INTERCEPT(VMEXIT_MWAIT) | INTERCEPT(VMEXIT_XSETBV);
+    b->iopm = core_to_phys(port_bitmap(v->domain));
     b->msrpm = core_to_phys(msrpm);
     b->vintr = VINTR_MASKING;
     b->nested_control = 1;
@@ -162,11 +131,14 @@ static void svm_vcpu_free(struct vcpu *v)
  * translations may be wrong: on another CPU, after a change of the p2m, on
  * request; when all are used up, the CPU flushes everything and starts again.
  */
-static void take_asid(struct svm_vcpu *s, struct cpu *c)
+static inline void check_asid(struct vcpu *v, struct svm_vcpu *s, struct cpu *c)
 {
+    uint64_t gen = __atomic_load_n(&v->domain->p2m->generation, __ATOMIC_SEQ_CST);
     struct svm_cpu *h = c->vendor;
 
     s->vmcb->tlb_control = 0;
+    if (likely(s->asid_cpu == c && s->generation == gen && !s->flush && s->asid_epoch == h->epoch))
+        return;
     if (h->next_asid >= h->asids) {
         h->next_asid = 1;
         h->epoch++;
@@ -175,20 +147,8 @@ static void take_asid(struct svm_vcpu *s, struct cpu *c)
     s->vmcb->asid = h->next_asid++;
     s->asid_epoch = h->epoch;
     s->asid_cpu = c;
-    s->flush = false;
-}
-
-static inline void check_asid(struct vcpu *v, struct svm_vcpu *s, struct cpu *c)
-{
-    uint64_t gen = __atomic_load_n(&v->domain->p2m->generation, __ATOMIC_SEQ_CST);
-
-    if (likely(s->asid_cpu == c && s->generation == gen && !s->flush &&
-               s->asid_epoch == ((struct svm_cpu *)c->vendor)->epoch)) {
-        s->vmcb->tlb_control = 0;
-        return;
-    }
     s->generation = gen;
-    take_asid(s, c);
+    s->flush = false;
 }
 
 /*
@@ -197,6 +157,7 @@ static inline void check_asid(struct vcpu *v, struct svm_vcpu *s, struct cpu *c)
  * other registers are ours.  CLGI holds back all interrupts until the guest
  * runs; RFLAGS.IF set at VMRUN makes a physical one end the guest (15.21).
  */
+_Static_assert(offsetof(struct regs, r8) == 8 * 8, "struct regs");
 static inline void world_switch(struct regs *r, uint64_t vmcb, uint64_t host)
 {
 #define REG(name) [name] "i"(offsetof(struct regs, name))
@@ -208,14 +169,9 @@ static inline void world_switch(struct regs *r, uint64_t vmcb, uint64_t host)
                      "mov %c[rbx](%%rdi), %%rbx\n\t"
                      "mov %c[rbp](%%rdi), %%rbp\n\t"
                      "mov %c[rsi](%%rdi), %%rsi\n\t"
-                     "mov %c[r8](%%rdi), %%r8\n\t"
-                     "mov %c[r9](%%rdi), %%r9\n\t"
-                     "mov %c[r10](%%rdi), %%r10\n\t"
-                     "mov %c[r11](%%rdi), %%r11\n\t"
-                     "mov %c[r12](%%rdi), %%r12\n\t"
-                     "mov %c[r13](%%rdi), %%r13\n\t"
-                     "mov %c[r14](%%rdi), %%r14\n\t"
-                     "mov %c[r15](%%rdi), %%r15\n\t"
+                     ".irp n, 8, 9, 10, 11, 12, 13, 14, 15\n\t"
+                     "mov 8 * \\n(%%rdi), %%r\\n\n\t"
+                     ".endr\n\t"
                      "mov %c[rdi](%%rdi), %%rdi\n\t"
                      "vmload %%rax\n\t"
                      "vmrun %%rax\n\t"
@@ -226,14 +182,9 @@ static inline void world_switch(struct regs *r, uint64_t vmcb, uint64_t host)
                      "mov %%rbx, %c[rbx](%%rdi)\n\t"
                      "mov %%rbp, %c[rbp](%%rdi)\n\t"
                      "mov %%rsi, %c[rsi](%%rdi)\n\t"
-                     "mov %%r8, %c[r8](%%rdi)\n\t"
-                     "mov %%r9, %c[r9](%%rdi)\n\t"
-                     "mov %%r10, %c[r10](%%rdi)\n\t"
-                     "mov %%r11, %c[r11](%%rdi)\n\t"
-                     "mov %%r12, %c[r12](%%rdi)\n\t"
-                     "mov %%r13, %c[r13](%%rdi)\n\t"
-                     "mov %%r14, %c[r14](%%rdi)\n\t"
-                     "mov %%r15, %c[r15](%%rdi)\n\t"
+                     ".irp n, 8, 9, 10, 11, 12, 13, 14, 15\n\t"
+                     "mov %%r\\n, 8 * \\n(%%rdi)\n\t"
+                     ".endr\n\t"
                      "pop %%rcx\n\t"
                      "mov %%rcx, %c[rdi](%%rdi)\n\t"
                      "pop %%rax\n\t" /* host state */
@@ -242,8 +193,7 @@ static inline void world_switch(struct regs *r, uint64_t vmcb, uint64_t host)
                      "cli\n\t"
                      "stgi"
                      : "+a"(vmcb), "+d"(host), "+D"(r)
-                     : REG(rcx), REG(rdx), REG(rbx), REG(rbp), REG(rsi), REG(rdi), REG(r8), REG(r9),
-                       REG(r10), REG(r11), REG(r12), REG(r13), REG(r14), REG(r15)
+                     : REG(rcx), REG(rdx), REG(rbx), REG(rbp), REG(rsi), REG(rdi)
                      : "rbx", "rcx", "rsi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15",
                        "memory", "cc");
 #undef REG
@@ -260,7 +210,7 @@ static void svm_run(struct vcpu *v, struct vm_exit *exit)
     b->rsp = v->regs.rsp;
     b->rip = v->regs.rip;
     b->rflags = v->regs.rflags;
-    world_switch(&v->regs, s->vmcb_phys, ((struct svm_cpu *)c->vendor)->host_phys);
+    world_switch(&v->regs, s->vmcb_phys, ((struct svm_cpu *)c->vendor)->host);
     v->regs.rax = b->rax;
     v->regs.rsp = b->rsp;
     v->regs.rip = b->rip;
@@ -275,7 +225,7 @@ static void svm_run(struct vcpu *v, struct vm_exit *exit)
 
 static bool svm_can_inject(struct vcpu *v, bool nmi)
 {
-    struct vmcb *b = ((struct svm_vcpu *)v->vendor)->vmcb;
+    struct vmcb *b = vmcb_of(v);
 
     return (nmi || v->regs.rflags & RFLAGS_IF) && !(b->interrupt_shadow & 1) &&
            !(b->event_inject & EVENT_VALID);
@@ -283,16 +233,12 @@ static bool svm_can_inject(struct vcpu *v, bool nmi)
 
 static void svm_inject_interrupt(struct vcpu *v, uint8_t vector)
 {
-    struct vmcb *b = ((struct svm_vcpu *)v->vendor)->vmcb;
-
-    b->event_inject = vector | EVENT_INTR | EVENT_VALID;
+    vmcb_of(v)->event_inject = vector | EVENT_INTR | EVENT_VALID;
 }
 
 static void svm_inject_nmi(struct vcpu *v)
 {
-    struct vmcb *b = ((struct svm_vcpu *)v->vendor)->vmcb;
-
-    b->event_inject = VEC_NMI | EVENT_NMI | EVENT_VALID;
+    vmcb_of(v)->event_inject = VEC_NMI | EVENT_NMI | EVENT_VALID;
 }
 
 /* Contributory exceptions make a double fault of a pending one (8.2.9). */
@@ -303,7 +249,7 @@ static bool contributory(unsigned int vector)
 
 static void svm_inject_exception(struct vcpu *v, uint8_t vector, int error)
 {
-    struct vmcb *b = ((struct svm_vcpu *)v->vendor)->vmcb;
+    struct vmcb *b = vmcb_of(v);
     uint64_t old = b->event_inject;
 
     if (old & EVENT_VALID && EVENT_TYPE(old) == EVENT_EXCEPTION) {
@@ -325,20 +271,14 @@ static void svm_inject_exception(struct vcpu *v, uint8_t vector, int error)
 
 static void svm_want_window(struct vcpu *v, bool on)
 {
-    struct vmcb *b = ((struct svm_vcpu *)v->vendor)->vmcb;
+    struct vmcb *b = vmcb_of(v);
 
-    if (on) {
-        b->intercept1 |= I1_VINTR;
-        b->vintr |= VINTR_IRQ | VINTR_IGN_TPR;
-    } else {
-        b->intercept1 &= ~I1_VINTR;
-        b->vintr &= ~(VINTR_IRQ | VINTR_IGN_TPR);
-    }
+    b->vintr = (b->vintr & ~VINTR_WINDOW) | (on ? VINTR_WINDOW : 0);
 }
 
 static void svm_skip_insn(struct vcpu *v, unsigned int len)
 {
-    struct vmcb *b = ((struct svm_vcpu *)v->vendor)->vmcb;
+    struct vmcb *b = vmcb_of(v);
 
     v->regs.rip += len;
     if (!(b->efer & EFER_LMA && b->cs.attr & 0x200)) v->regs.rip = (uint32_t)v->regs.rip;
@@ -347,24 +287,24 @@ static void svm_skip_insn(struct vcpu *v, unsigned int len)
 
 static uint64_t svm_get_cr(struct vcpu *v, unsigned int n)
 {
-    struct vmcb *b = ((struct svm_vcpu *)v->vendor)->vmcb;
+    struct vmcb *b = vmcb_of(v);
 
     return n == 0 ? b->cr0 : n == 2 ? b->cr2 : n == 3 ? b->cr3 : b->cr4;
 }
 
 static uint64_t svm_get_efer(struct vcpu *v)
 {
-    return ((struct svm_vcpu *)v->vendor)->vmcb->efer & ~EFER_SVME;
+    return vmcb_of(v)->efer & ~EFER_SVME;
 }
 
 static unsigned int svm_get_cpl(struct vcpu *v)
 {
-    return ((struct svm_vcpu *)v->vendor)->vmcb->cpl;
+    return vmcb_of(v)->cpl;
 }
 
 static void svm_tsc_changed(struct vcpu *v)
 {
-    ((struct svm_vcpu *)v->vendor)->vmcb->tsc_offset = v->tsc_offset;
+    vmcb_of(v)->tsc_offset = v->tsc_offset;
 }
 
 static void svm_policy_changed(struct vcpu *v)
@@ -381,7 +321,7 @@ static void svm_switch_in(struct vcpu *v)
                      "mov %3, %%dr3"
                      :
                      : "r"(s->dr[0]), "r"(s->dr[1]), "r"(s->dr[2]), "r"(s->dr[3]));
-    if (v->tsc_aux != 0 || cpuid(0x80000001, 0).d & BIT(27)) write_msr_safe(0xc0000103, v->tsc_aux);
+    if (has_tsc_aux) write_msr_safe(MSR_TSC_AUX, v->tsc_aux);
 }
 
 static void svm_switch_out(struct vcpu *v)
@@ -395,19 +335,19 @@ static void svm_switch_out(struct vcpu *v)
 
 static uint64_t svm_leaf_bits(enum p2m_type type)
 {
-    const uint64_t p = BIT(0), w = BIT(1), u = BIT(2), ad = BIT(5) | BIT(6);
-    const uint64_t uncached = BIT(3) | BIT(4), nx = BIT(63);
+    const uint64_t ro = BIT(0) | BIT(2) | BIT(5) | BIT(6); /* P, U, A, D */
+    const uint64_t rw = ro | BIT(1), nx = BIT(63), uncached = BIT(3) | BIT(4);
+    const uint64_t bits[] = {
+        [P2M_RAM] = rw,
+        [P2M_RAM_RO] = ro,
+        [P2M_SHARED] = rw | nx,
+        [P2M_GRANT_RW] = rw | nx,
+        [P2M_GRANT_RO] = ro | nx,
+        [P2M_FOREIGN] = rw | nx,
+        [P2M_MMIO] = rw | nx | uncached,
+    };
 
-    switch (type) {
-    case P2M_RAM: return p | w | u | ad;
-    case P2M_RAM_RO: return p | u | ad;
-    case P2M_SHARED:
-    case P2M_GRANT_RW:
-    case P2M_FOREIGN: return p | w | u | ad | nx;
-    case P2M_GRANT_RO: return p | u | ad | nx;
-    case P2M_MMIO: return p | w | u | ad | uncached | nx;
-    default: return 0;
-    }
+    return bits[type];
 }
 
 const struct vendor_ops svm_ops = {
@@ -415,8 +355,6 @@ const struct vendor_ops svm_ops = {
     .hypercall_insn = {0x0f, 0x01, 0xd9},
     .max_level = 3,
     .cpu_init = svm_cpu_init,
-    .domain_init = svm_domain_init,
-    .domain_free = svm_domain_free,
     .vcpu_init = svm_vcpu_init,
     .vcpu_free = svm_vcpu_free,
     .run = svm_run,

@@ -4,13 +4,14 @@
 #define SVM_VMCB_H
 
 #include "lib/base.h"
+#include "vm/domain.h"
 #include "vm/regs.h"
 
 struct vmcb {
     /* control area */
     uint16_t cr_read, cr_write, dr_read, dr_write; /* 000 */
     uint32_t exceptions;                           /* 008 */
-    uint32_t intercept1, intercept2, intercept3;   /* 00c */
+    uint32_t intercept1, intercept2, intercept3;   /* 00c: from exit code 60 on */
     uint32_t reserved0[9];
     uint16_t pause_threshold, pause_count; /* 03c */
     uint64_t iopm, msrpm, tsc_offset;      /* 040 */
@@ -31,7 +32,12 @@ struct vmcb {
     uint8_t reserved4[800];
 
     /* state save area, at 400 */
-    struct segment es, cs, ss, ds, fs, gs, gdtr, ldtr, idtr, tr;
+    union {
+        struct {
+            struct segment es, cs, ss, ds, fs, gs, gdtr, ldtr, idtr, tr;
+        };
+        struct segment segment[10];
+    };
     uint8_t reserved5[43];
     uint8_t cpl; /* 4cb */
     uint32_t reserved6;
@@ -64,40 +70,7 @@ _Static_assert(offsetof(struct vmcb, rsp) == 0x5d8, "VMCB rsp");
 _Static_assert(offsetof(struct vmcb, cr2) == 0x640, "VMCB cr2");
 _Static_assert(offsetof(struct vmcb, g_pat) == 0x668, "VMCB g_pat");
 
-/* intercept1 */
-#define I1_INTR     BIT(0)
-#define I1_NMI      BIT(1)
-#define I1_SMI      BIT(2)
-#define I1_INIT     BIT(3)
-#define I1_VINTR    BIT(4)
-#define I1_RDTSC    BIT(14)
-#define I1_RDPMC    BIT(15)
-#define I1_CPUID    BIT(18)
-#define I1_INVD     BIT(22)
-#define I1_PAUSE    BIT(23)
-#define I1_HLT      BIT(24)
-#define I1_INVLPGA  BIT(26)
-#define I1_IO       BIT(27)
-#define I1_MSR      BIT(28)
-#define I1_TASK     BIT(29)
-#define I1_FERR     BIT(30)
-#define I1_SHUTDOWN BIT(31)
-/* intercept2 */
-#define I2_VMRUN   BIT(0)
-#define I2_VMMCALL BIT(1)
-#define I2_VMLOAD  BIT(2)
-#define I2_VMSAVE  BIT(3)
-#define I2_STGI    BIT(4)
-#define I2_CLGI    BIT(5)
-#define I2_SKINIT  BIT(6)
-#define I2_RDTSCP  BIT(7)
-#define I2_WBINVD  BIT(9)
-#define I2_MONITOR BIT(10)
-#define I2_MWAIT   BIT(11)
-#define I2_XSETBV  BIT(13)
-
-#define VINTR_IRQ     BIT(8)
-#define VINTR_IGN_TPR BIT(20)
+#define VINTR_WINDOW  (BIT(8) | BIT(20)) /* V_IRQ, V_IGN_TPR */
 #define VINTR_MASKING BIT(24)
 
 #define EVENT_VALID     BIT(31)
@@ -108,33 +81,41 @@ _Static_assert(offsetof(struct vmcb, g_pat) == 0x668, "VMCB g_pat");
 #define EVENT_SOFT      (4ull << 8)
 #define EVENT_TYPE(e)   ((e)&0x700)
 
-/* exit codes */
+/* Exit codes; those of 0x60-0x9f are intercepted by a bit of their own in
+ * intercept1 and intercept2. */
 #define VMEXIT_EXCEPTION 0x040 /* + vector */
 #define VMEXIT_INTR      0x060
 #define VMEXIT_NMI       0x061
-#define VMEXIT_SMI       0x062
 #define VMEXIT_INIT      0x063
 #define VMEXIT_VINTR     0x064
-#define VMEXIT_RDTSC     0x06e
 #define VMEXIT_RDPMC     0x06f
 #define VMEXIT_CPUID     0x072
 #define VMEXIT_INVD      0x076
-#define VMEXIT_PAUSE     0x077
 #define VMEXIT_HLT       0x078
 #define VMEXIT_INVLPGA   0x07a
 #define VMEXIT_IO        0x07b
 #define VMEXIT_MSR       0x07c
 #define VMEXIT_TASK      0x07d
+#define VMEXIT_FERR      0x07e
 #define VMEXIT_SHUTDOWN  0x07f
 #define VMEXIT_VMRUN     0x080
 #define VMEXIT_VMMCALL   0x081
+#define VMEXIT_VMLOAD    0x082
+#define VMEXIT_VMSAVE    0x083
+#define VMEXIT_STGI      0x084
+#define VMEXIT_CLGI      0x085
 #define VMEXIT_SKINIT    0x086
-#define VMEXIT_RDTSCP    0x087
 #define VMEXIT_WBINVD    0x089
 #define VMEXIT_MONITOR   0x08a
-#define VMEXIT_MWAIT     0x08c
+#define VMEXIT_MWAIT     0x08b
 #define VMEXIT_XSETBV    0x08d
 #define VMEXIT_NPF       0x400
+
+#define MSR_DEBUGCTL 0x1d9
+#define MSR_PAT      0x277
+#define MSR_EFER     0xc0000080
+
+#define KNOWN_INSNS 16
 
 /* What SVM keeps for a vCPU. */
 struct svm_vcpu {
@@ -145,24 +126,27 @@ struct svm_vcpu {
     struct cpu *asid_cpu;
     bool flush;
     uint64_t dr[4]; /* the guest's DR0-3                     */
-    struct {        /* instructions whose length is known    */
-        uint64_t rip, cr3, code;
+    struct known_insn {
+        uint64_t rip, cr3;
+        const struct kind *kind; /* what was there */
         uint8_t len;
-    } known[16];
+    } known[KNOWN_INSNS]; /* instructions whose length is known    */
 };
 
 /* ... for a CPU */
 struct svm_cpu {
-    void *host_save;   /* VM_HSAVE_PA                           */
-    struct vmcb *host; /* VMSAVE of the host's own state        */
-    uint64_t host_phys;
+    uint64_t host; /* physical address of VMSAVE's of the host's own state */
     uint64_t epoch;
     uint32_t next_asid, asids;
 };
 
-struct vcpu;
 struct vm_exit;
 extern bool svm_has_nrip;
+
+static inline struct vmcb *vmcb_of(const struct vcpu *v)
+{
+    return ((struct svm_vcpu *)v->vendor)->vmcb;
+}
 
 /* svm/exit.c */
 void svm_decode(struct vcpu *v, struct vm_exit *e);
@@ -172,7 +156,5 @@ void svm_set_state(struct vcpu *v, const struct arch_state *s);
 void svm_get_segment(struct vcpu *v, enum segment_name n, struct segment *s);
 int svm_read_msr(struct vcpu *v, uint32_t msr, uint64_t *value);
 int svm_write_msr(struct vcpu *v, uint32_t msr, uint64_t value);
-/* svm/insn.c */
-unsigned int svm_insn_len(struct vcpu *v, uint64_t code);
 
 #endif

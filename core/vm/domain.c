@@ -82,7 +82,6 @@ static void free_domain(struct domain *d)
 
     for_each_vcpu (d, v) vcpu_free(v);
     timer_stop(&d->cap_timer);
-    if (d->vendor) vendor->domain_free(d);
     grant_free(d);
     evtchn_free(d);
     core_free(d->policy);
@@ -132,8 +131,7 @@ static int init_parts(struct domain *d, const struct xen_domctl_createdomain *c)
         (rc = evtchn_init(d, c->max_evtchn_port)) ||
         (rc = grant_init(d, c->max_grant_frames, c->max_maptrack_frames)))
         return rc;
-    if (d->privileged && (rc = hwdev_init(d))) return rc;
-    return vendor->domain_init(d);
+    return d->privileged ? hwdev_init(d) : 0;
 }
 
 int domain_create(domid_t id, bool privileged, const struct xen_domctl_createdomain *c,

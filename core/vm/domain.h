@@ -134,7 +134,6 @@ struct domain {
     struct evtchn_table *evtchns;
     struct grant_table *grants;
     struct cpu_policy *policy;
-    struct hwdev *hwdev; /* dom0's emulated platform, else NULL       */
     uint64_t params[HVM_NR_PARAMS];
     uint32_t emulation_flags;
     bool upcall_via_vector; /* HVM_PARAM_CALLBACK_IRQ of type 2          */
@@ -149,7 +148,6 @@ struct domain {
     /* scheduling parameters; run queue lock */
     uint16_t weight, cap;
     uint64_t cap_budget, cap_refill;      /* ns of the period, next refill     */
-    void *vendor;                         /* struct svm_domain / vmx_domain            */
     struct timer cap_timer;               /* refills cap_budget                        */
     struct timer watchdog[MAX_WATCHDOGS]; /* SCHEDOP_watchdog; set and stopped under lock */
 };

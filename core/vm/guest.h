@@ -7,6 +7,7 @@
 #define VM_GUEST_H
 
 #include "lib/base.h"
+#include "lib/string.h"
 
 struct domain;
 struct vcpu;
@@ -41,5 +42,11 @@ void guest_access_reset(struct vcpu *v);
 
 /* The bytes of the instruction at CS:RIP; returns how many could be read. */
 unsigned int guest_fetch_insn(struct vcpu *v, uint8_t buf[15]);
+/* A legacy prefix, or REX. */
+static inline bool insn_prefix(uint8_t b, bool long_mode)
+{
+    return (b && strchr("\x26\x2e\x36\x3e\x64\x65\x66\x67\xf0\xf2\xf3", b)) ||
+           (long_mode && (b & 0xf0) == 0x40);
+}
 
 #endif

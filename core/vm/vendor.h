@@ -65,10 +65,8 @@ struct vendor_ops {
     uint8_t hypercall_insn[3];
     uint8_t max_level; /* levels of nested tables that may be leaves: 1..3 */
 
-    int (*cpu_init)(struct cpu *c);       /* on that CPU; -ENODEV, -ENOMEM  */
-    int (*domain_init)(struct domain *d); /* after its p2m                  */
-    void (*domain_free)(struct domain *d);
-    int (*vcpu_init)(struct vcpu *v);
+    int (*cpu_init)(struct cpu *c);   /* on that CPU; -ENODEV, -ENOMEM  */
+    int (*vcpu_init)(struct vcpu *v); /* after an error comes vcpu_free */
     void (*vcpu_free)(struct vcpu *v);
 
     /* Enters the guest, returns at its next exit.  Interrupts off before and

@@ -28,67 +28,41 @@ unsigned int guest_fetch_insn(struct vcpu *v, uint8_t buf[15])
     return MIN(insn_size, 15u);
 }
 
-bool vioapic_covers(struct domain *d, uint64_t gpa)
+bool vioapic_access(uint64_t gpa, bool write, uint64_t *value)
 {
-    (void)d;
-    return gpa >> PAGE_SHIFT == 0xfec00;
+    if (gpa >> PAGE_SHIFT != 0xfec00) return false;
+    if (write)
+        memcpy(device, value, 4);
+    else
+        *value = gpa;
+    return true;
 }
 
-uint32_t vioapic_mmio_read(struct domain *d, uint64_t gpa)
+bool vpci_access(uint64_t gpa, unsigned int size, bool write, uint64_t *value)
 {
-    (void)d;
-    return gpa;
-}
-
-void vioapic_mmio_write(struct domain *d, uint64_t gpa, uint32_t value)
-{
-    (void)d;
-    (void)gpa;
-    memcpy(device, &value, 4);
-}
-
-bool vpci_mmcfg_covers(struct domain *d, uint64_t gpa)
-{
-    (void)d;
-    return gpa >= BASE && gpa < BASE + SIZE;
-}
-
-uint64_t vpci_mmcfg_access(struct vcpu *v, uint64_t gpa, unsigned int size, bool write,
-                           uint64_t value)
-{
-    (void)v;
+    if (gpa < BASE || gpa >= BASE + SIZE) return false;
     accesses++;
     CHECK(gpa - BASE + size <= SIZE);
-    if (write) memcpy(device + (gpa - BASE), &value, size);
-    value = ~0ull; /* bytes beyond the size are noise */
-    memcpy(&value, device + (gpa - BASE), size);
-    return value;
+    if (write) memcpy(device + (gpa - BASE), value, size);
+    *value = ~0ull; /* bytes beyond the size are noise */
+    memcpy(value, device + (gpa - BASE), size);
+    return true;
 }
 
-bool vpci_msix_access(struct vcpu *v, uint64_t gpa, unsigned int size, bool write, uint64_t *value)
+bool vpci_map(uint64_t gpa)
 {
-    (void)v;
-    (void)gpa;
-    (void)size;
-    (void)write;
-    (void)value;
-    return false;
+    return gpa >> PAGE_SHIFT == 0xd0000;
 }
 
 static uint32_t lapic[1024];
 
-uint32_t vlapic_mmio_read(struct vcpu *v, unsigned int offset)
+uint64_t vlapic_access(struct vcpu *v, unsigned int offset, unsigned int size, bool write,
+                       uint64_t value)
 {
     (void)v;
-    CHECK(offset < 4096 && !(offset & 3));
-    return lapic[offset / 4];
-}
-
-void vlapic_mmio_write(struct vcpu *v, unsigned int offset, uint32_t value)
-{
-    (void)v;
-    CHECK(offset < 4096 && !(offset & 3));
-    lapic[offset / 4] = value;
+    CHECK(offset < 4096 && size);
+    if (write) lapic[offset / 4] = value;
+    return lapic[offset / 4] >> (offset & 3) * 8;
 }
 
 int copy_from_guest(void *dst, uint64_t va, size_t len)
@@ -149,12 +123,11 @@ static void set_mode(bool long_mode)
 static struct vcpu *begin(void)
 {
     struct vcpu *v;
-    static int hwdev;
 
     fake_init(1);
     set_mode(true);
     v = dom0->vcpus[0];
-    dom0->hwdev = (void *)&hwdev;
+    dom0->privileged = true;
     v->apic_base = 0xfee00900;
     accesses = 0;
     fault = false;
@@ -440,6 +413,9 @@ static void mmio_targets(void)
     CHECK(v->regs.rax == 0xfec00010);
     handle_mmio(v, 0x80000000, false);
     CHECK(v->regs.rax == 0xffffffff);
+    v->regs.rip = 0x1000; /* mapped now: the instruction runs again */
+    handle_mmio(v, 0xd0000010, false);
+    CHECK(v->regs.rip == 0x1000 && v->regs.rax == 0xffffffff);
     /* The same for a guest, which has no platform. */
     v = fake_guest->vcpus[0];
     v->apic_base = 0xfee00900;
@@ -447,6 +423,8 @@ static void mmio_targets(void)
     CHECK(v->regs.rax == 0xffffffff);
     handle_mmio(v, 0xfee00020, false);
     CHECK(v->regs.rax == 0x12345678);
+    handle_mmio(v, 0xd0000010, false);
+    CHECK(v->regs.rax == 0xffffffff);
 }
 
 /* Random bytes: never more than 15 of them, never outside of the buffer. */

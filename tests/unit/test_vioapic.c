@@ -38,16 +38,14 @@ void ioapic_mask(uint32_t gsi, bool masked)
     host[gsi].masked = masked;
 }
 
-unsigned int vlapic_deliver(struct domain *d, uint32_t dest, bool logical, uint8_t mode,
-                            uint8_t vector, bool level)
+void vlapic_deliver(struct domain *d, uint32_t dest, uint32_t message)
 {
-    CHECK(d == dom0 && !logical);
+    CHECK(d == dom0 && !(message & MESSAGE_LOGICAL));
     delivered++;
-    delivered_vector = vector;
-    delivered_mode = mode;
+    delivered_vector = message;
+    delivered_mode = message >> 8 & 7;
     delivered_dest = dest;
-    delivered_level = level;
-    return 1;
+    delivered_level = message & MESSAGE_LEVEL;
 }
 
 void apic_eoi(void)
@@ -80,16 +78,29 @@ static void end(void)
     CHECK(fake.objects == 0);
 }
 
+static uint32_t mmio_read(uint64_t gpa)
+{
+    uint64_t v = ~0ull;
+
+    CHECK(vioapic_access(gpa, false, &v) && v >> 32 == 0);
+    return v;
+}
+
+static void mmio_write(uint64_t gpa, uint64_t v)
+{
+    CHECK(vioapic_access(gpa, true, &v));
+}
+
 static uint32_t get(unsigned int chip, uint8_t reg)
 {
-    vioapic_mmio_write(dom0, ioapics[chip].address, reg);
-    return vioapic_mmio_read(dom0, ioapics[chip].address + 0x10);
+    mmio_write(ioapics[chip].address, reg);
+    return mmio_read(ioapics[chip].address + 0x10);
 }
 
 static void put(unsigned int chip, uint8_t reg, uint32_t v)
 {
-    vioapic_mmio_write(dom0, ioapics[chip].address, reg);
-    vioapic_mmio_write(dom0, ioapics[chip].address + 0x10, v);
+    mmio_write(ioapics[chip].address, reg);
+    mmio_write(ioapics[chip].address + 0x10, v);
 }
 
 /* An interrupt arrives at the host's pin, if it lets it through. */
@@ -102,10 +113,12 @@ static bool raise(unsigned int gsi)
 
 static void vioapic_registers(void)
 {
+    uint64_t v = 0;
+
     begin();
     CHECK(get(0, 1) == (23u << 16 | 0x11) && get(1, 0) == 1u << 24);
     CHECK(get(0, 0x10) == RTE_MASKED && get(1, 0x3e) == RTE_MASKED);
-    CHECK(vioapic_mmio_read(dom0, 0xfec01000) == 0x3e);
+    CHECK(mmio_read(0xfec01000) == 0x3e);
     put(1, 0x11, 0x02ffffff);
     put(1, 0x10, 0x1f0ff | RTE_IRR);
     CHECK(get(1, 0x11) == 0x02000000);
@@ -113,8 +126,8 @@ static void vioapic_registers(void)
     put(0, 0x40, 0x1234);           /* behind the last pin */
     CHECK(get(0, 0x40) == 0 && get(0, 0xff) == 0);
     put(0, 0x0f, 0x1234);
-    CHECK(vioapic_mmio_read(dom0, 0xfec00020) == 0);
-    CHECK(vioapic_covers(dom0, 0xfec01ffc) && !vioapic_covers(dom0, 0xfec02000));
+    CHECK(mmio_read(0xfec00020) == 0);
+    CHECK(vioapic_access(0xfec01ffc, false, &v) && !vioapic_access(0xfec02000, false, &v));
     for (unsigned int i = 0; i < ARRAY_SIZE(host); i++) CHECK(host[i].masked);
     end();
 }
@@ -147,14 +160,14 @@ static void vioapic_level_irq(void)
     CHECK(host[25].level && host[25].low && !host[25].masked);
     CHECK(raise(25) && delivered == 1 && delivered_level);
     CHECK(host[25].masked && get(1, 0x12) & RTE_IRR);
-    vioapic_eoi(dom0, 0x42); /* of another */
+    vioapic_eoi(0x42); /* of another */
     CHECK(host[25].masked);
-    vioapic_eoi(dom0, 0x41);
+    vioapic_eoi(0x41);
     CHECK(!host[25].masked && !(get(1, 0x12) & RTE_IRR));
     /* An EOI while masked: opens when dom0 unmasks. */
     CHECK(raise(25) && delivered == 2);
     put(1, 0x12, 0x1a041);
-    vioapic_eoi(dom0, 0x41);
+    vioapic_eoi(0x41);
     CHECK(host[25].masked);
     put(1, 0x12, 0xa041);
     CHECK(!host[25].masked);
