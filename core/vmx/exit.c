@@ -138,8 +138,8 @@ static void decode_cr(struct vcpu *v, struct vm_exit *e)
     case 8:
         e->len = vmread(EXIT_LENGTH);
         good = !write || value < 16;
-        if (!write) *reg = vlapic_tpr(v) >> 4;
-        if (write && good) vlapic_mmio_write(v, 0x80, value << 4);
+        if (!write) *reg = vlapic_access(v, 0x80, 4, false, 0) >> 4;
+        if (write && good) vlapic_access(v, 0x80, 4, true, value << 4);
         break;
     }
     if (good) return;

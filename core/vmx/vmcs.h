@@ -169,11 +169,6 @@ struct vmx_vcpu {
     uint64_t msr[5];          /* nor STAR, LSTAR, CSTAR, SFMASK, kernel GS */
 };
 
-/* ... for a domain */
-struct vmx_domain {
-    uint8_t *iomap; /* 8 KiB: ports that do not exit are 0 */
-};
-
 /* ... for a CPU */
 struct vmx_cpu {
     void *vmxon;

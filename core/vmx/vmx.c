@@ -31,7 +31,7 @@
 #define EPT_2M              BIT(16)
 #define EPT_1G              BIT(17)
 
-static uint8_t *msr_bitmap, *deny_iomap;
+static uint8_t *msr_bitmap;
 
 /* --- set-up --- */
 
@@ -55,10 +55,8 @@ static int make_maps(void)
     };
 
     msr_bitmap = core_alloc_pages(1);
-    deny_iomap = core_alloc_pages(2);
-    if (!msr_bitmap || !deny_iomap) return -XEN_ENOMEM;
+    if (!msr_bitmap) return -XEN_ENOMEM;
     memset(msr_bitmap, 0xff, PAGE_SIZE);
-    memset(deny_iomap, 0xff, 2 * PAGE_SIZE);
     for (unsigned int i = 0; i < ARRAY_SIZE(open); i++) allow_msr(open[i]);
     return 0;
 }
@@ -134,30 +132,6 @@ static int vmx_cpu_init(struct cpu *c)
     return -XEN_ENODEV;
 }
 
-static int vmx_domain_init(struct domain *d)
-{
-    struct vmx_domain *x = core_alloc(sizeof(*x));
-
-    if (!x) return -XEN_ENOMEM;
-    d->vendor = x;
-    x->iomap = deny_iomap;
-    if (!d->hwdev) return 0;
-    x->iomap = core_alloc_pages(2);
-    if (!x->iomap) return -XEN_ENOMEM;
-    memset(x->iomap, 0xff, 2 * PAGE_SIZE);
-    for (unsigned int port = 0; port < 65536; port++)
-        if (port_allowed(d, port, 1)) x->iomap[port / 8] &= ~(1 << port % 8);
-    return 0;
-}
-
-static void vmx_domain_free(struct domain *d)
-{
-    struct vmx_domain *x = d->vendor;
-
-    if (x && x->iomap != deny_iomap) core_free_pages(x->iomap, 2);
-    core_free(x);
-}
-
 /* --- the current VMCS --- */
 
 static void load(struct vmx_cpu *h, struct vmx_vcpu *x)
@@ -207,7 +181,7 @@ static void set_controls(struct vcpu *v)
         ENTRY_LOAD_MSRS,  ENTRY_EVENT,      GUEST_DEBUGCTL,   GUEST_ACTIVITY,    GUEST_BLOCKING,
         GUEST_PENDING_DB, HOST_FS_BASE,     HOST_SYSENTER_CS, HOST_SYSENTER_ESP, HOST_SYSENTER_EIP,
     };
-    uint64_t io = core_to_phys(((struct vmx_domain *)v->domain->vendor)->iomap);
+    uint64_t io = core_to_phys(port_bitmap(v->domain));
     struct vmx_vcpu *x = v->vendor;
 
     for (unsigned int i = 0; i < ARRAY_SIZE(zero); i++) vmwrite(zero[i], 0);
@@ -424,8 +398,6 @@ struct vendor_ops vmx_ops = {
     .name = "Intel VMX",
     .hypercall_insn = {0x0f, 0x01, 0xc1},
     .cpu_init = vmx_cpu_init,
-    .domain_init = vmx_domain_init,
-    .domain_free = vmx_domain_free,
     .vcpu_init = vmx_vcpu_init,
     .vcpu_free = vmx_vcpu_free,
     .run = vmx_run,
