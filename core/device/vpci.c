@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * PCI for dom0.  Configuration space and device memory pass through, apart
- * from MSI and MSI-X: dom0 programs what interrupt it wants to see, the core
- * what the hardware sends, so that a device can raise only vectors that are
- * its own (PCI Local Bus 3.0, 6.8).
+ * PCI for dom0.  Configuration space passes through, apart from MSI and MSI-X:
+ * dom0 programs what interrupt it wants to see, the core what the hardware
+ * sends, so that a device can raise only vectors that are its own (PCI Local
+ * Bus 3.0, 6.8).  A BAR's memory is mapped page by page as dom0 touches it, and
+ * taken back when the BAR moves or is not decoded any more.
  */
 #include "boot/acpi.h"
 #include "boot/boot.h"
 #include "cpu/irq.h"
 #include "device/hwdev.h"
 #include "device/vlapic.h"
+#include "hypercall/control.h"
 #include "lib/print.h"
 #include "lib/string.h"
 #include "memory/frame.h"
@@ -30,6 +32,9 @@
 #define MSIX_ENABLE    BIT(15)
 #define MSIX_MASKED    BIT(0)      /* of an entry's control word */
 #define HPET           0xfed00000u /* hidden from dom0 */
+#define BAR_MASK       (~15u)
+#define ROM_MASK       (~0x7ffu)
+#define ROM_ENABLE     BIT(0)
 #define MAX_DEVICES    256u
 
 /* An interrupt message as dom0 wrote it, and the host's vector behind it. */
@@ -37,6 +42,14 @@ struct message {
     uint32_t address, address_high, data, control; /* as an MSI-X table has it */
     uint8_t vector;                                /* 0: none                  */
     bool programmed;                               /* the hardware has the message for vector */
+};
+
+/* What decodes memory. */
+struct bar {
+    uint8_t reg;
+    bool wide;     /* of 64 bits */
+    uint32_t mask; /* of the address in its register */
+    uint64_t size;
 };
 
 struct device {
@@ -47,8 +60,8 @@ struct device {
     struct message one;    /* MSI                                    */
     struct message *entry; /* MSI-X                                  */
     unsigned int entries;
-    uint8_t table_bar; /* register of the BAR that holds the table */
-    bool table_wide;   /* it is of 64 bits                         */
+    struct bar bar[7], *table_bar; /* the one that holds the MSI-X table */
+    unsigned int bars;
     uint32_t table_offset;
     uint64_t table; /* address; 0 while memory is not decoded   */
 };
@@ -57,6 +70,7 @@ struct device {
 static struct spinlock pci_lock = SPINLOCK(RANK_HWDEV);
 static struct device *devices[MAX_DEVICES];
 static unsigned int device_count;
+static bool devices_found;
 static uint32_t cf8; /* dom0's address register */
 
 /* --- the hardware --- */
@@ -92,6 +106,20 @@ static bool core_device_at(uint64_t gpa, uint64_t size)
            (acpi.mmcfg_base && overlap(gpa, size, first, buses << 20));
 }
 
+static bool decodes(const struct device *p)
+{
+    return cfg_read(p->bdf, CFG_COMMAND, 2) & COMMAND_MEMORY;
+}
+
+/* 0: nowhere. */
+static uint64_t bar_base(const struct device *p, const struct bar *b)
+{
+    uint32_t low = cfg_read(p->bdf, b->reg, 4);
+    uint64_t high = b->wide ? cfg_read(p->bdf, b->reg + 4, 4) : 0;
+
+    return b->mask == ROM_MASK && !(low & ROM_ENABLE) ? 0 : high << 32 | (low & b->mask);
+}
+
 /* RAM (in whole pages: what else there is in a page is firmware's), or a
  * device of the core's. */
 static bool reserved(uint64_t at, uint64_t size)
@@ -104,6 +132,33 @@ static bool reserved(uint64_t at, uint64_t size)
             return true;
     }
     return core_device_at(at, size);
+}
+
+static bool covers(uint64_t start, uint64_t length, uint64_t at, uint64_t size)
+{
+    return at >= (start & PAGE_MASK) && at + size <= ROUND_UP(start + length, PAGE_SIZE);
+}
+
+/* True for a range in firmware's memory below 4 GiB or in a BAR, by pages. */
+static bool is_device_memory(uint64_t at, uint64_t size)
+{
+    for (unsigned int i = 0; i < boot.map.count; i++) {
+        const struct e820_entry *e = &boot.map.entry[i];
+
+        if (e->type != E820_RAM && e->type != E820_UNUSABLE && e->addr < 1ull << 32 &&
+            covers(e->addr, e->size, at, size))
+            return true;
+    }
+    for (unsigned int i = 0; i < device_count; i++) {
+        struct device *p = devices[i];
+
+        for (struct bar *b = p->bar; decodes(p) && b < p->bar + p->bars; b++) {
+            uint64_t base = bar_base(p, b);
+
+            if (base && base + b->size > base && covers(base, b->size, at, size)) return true;
+        }
+    }
+    return covers(0, 1 << 20, at, size);
 }
 
 /* The device with an MSI-X table in the pages of that range. */
@@ -119,40 +174,39 @@ static struct device *table_in(uint64_t at, uint64_t size)
     return NULL;
 }
 
-static bool map(uint64_t gfn, unsigned int order)
+/* Takes back what dom0 was given of a range. */
+static void unmap(uint64_t at, uint64_t size)
 {
-    uint64_t at = gfn << PAGE_SHIFT, size = PAGE_SIZE << order;
+    uint64_t gfn = at >> PAGE_SHIFT, end = ROUND_UP(at + size, PAGE_SIZE) >> PAGE_SHIFT;
+    struct p2m_entry e, old;
 
-    return !reserved(at, size) && !table_in(at, size) && !p2m_add(dom0, gfn, gfn, order, P2M_MMIO);
+    for (; gfn < end; gfn = (gfn | ((1ull << e.order) - 1)) + 1) {
+        e = p2m_lookup(dom0, gfn);
+        if (e.type == P2M_MMIO)
+            (void)!p2m_remove_noflush(dom0, gfn & ~((1ull << e.order) - 1), e.order, MFN_INVALID,
+                                      P2M_MMIO, &old);
+    }
+    p2m_flush(dom0);
 }
 
-bool vpci_map(uint64_t gpa)
+static void unmap_bar(const struct device *p, const struct bar *b)
 {
-    uint64_t gfn = gpa >> PAGE_SHIFT;
-    bool done;
+    uint64_t base = bar_base(p, b);
 
-    spin_lock(&pci_lock);
-    done = p2m_lookup(dom0, gfn).type == P2M_MMIO || /* another vCPU was faster */
-           map(gfn & ~511ul, ORDER_2M) || map(gfn, ORDER_4K);
-    spin_unlock(&pci_lock);
-    return done;
+    if (base && base + b->size > base) unmap(base, b->size);
 }
 
 /* Memory is about to be decoded: the table is where its BAR points, and dom0
  * has not got it. */
 static void find_table(struct device *p)
 {
-    uint64_t at = cfg_read(p->bdf, p->table_bar, 4) & ~15u, size = p->entries * 16;
-    struct p2m_entry old;
+    uint64_t base = p->entries ? bar_base(p, p->table_bar) : 0;
+    uint64_t at = base + p->table_offset, size = p->entries * 16;
 
     p->table = 0;
-    if (!size) return;
-    if (p->table_wide) at |= (uint64_t)cfg_read(p->bdf, p->table_bar + 4, 4) << 32;
-    if (!at || at + p->table_offset + size < at || reserved(at + p->table_offset, size)) return;
-    p->table = at + p->table_offset;
-    for (uint64_t page = p->table & PAGE_MASK; page < p->table + size; page += PAGE_SIZE)
-        (void)!p2m_remove_noflush(dom0, page >> PAGE_SHIFT, ORDER_4K, MFN_INVALID, P2M_MMIO, &old);
-    p2m_flush(dom0);
+    if (!base || base + p->table_bar->size < base || reserved(at, size)) return;
+    p->table = at;
+    unmap(at, size);
 }
 
 /* --- devices --- */
@@ -172,27 +226,60 @@ static void find_capabilities(struct device *p)
     }
 }
 
-/* Without entries (a table that is not in memory or that crosses pages) MSI-X
- * cannot be enabled. */
+/* The writable bits of a BAR's register. */
+static uint32_t probe(uint16_t bdf, unsigned int reg, uint32_t mask)
+{
+    uint32_t old = cfg_read(bdf, reg, 4), bits;
+
+    cfg_write(bdf, reg, 4, mask);
+    bits = cfg_read(bdf, reg, 4);
+    cfg_write(bdf, reg, 4, old);
+    return bits & mask;
+}
+
+static void add_bar(struct device *p, unsigned int reg, bool wide, uint32_t mask)
+{
+    uint32_t low = probe(p->bdf, reg, mask), high = wide ? probe(p->bdf, reg + 4, ~0u) : ~0u;
+
+    if (low || wide)
+        p->bar[p->bars++] = (struct bar){reg, wide, mask, -((uint64_t)high << 32 | low)};
+}
+
+/* How much memory each BAR decodes (PCI 3.0, 6.2.5.1); decoding is off
+ * meanwhile. */
+static void find_bars(struct device *p)
+{
+    uint16_t command = cfg_read(p->bdf, CFG_COMMAND, 2);
+    uint8_t type = cfg_read(p->bdf, 0x0e, 1) & 0x7f;
+    unsigned int end = CFG_BAR0 + (type == 0 ? 24 : type == 1 ? 8 : 0);
+
+    cfg_write(p->bdf, CFG_COMMAND, 2, command & ~3);
+    for (unsigned int reg = CFG_BAR0; reg < end; reg += 4) {
+        uint32_t low = cfg_read(p->bdf, reg, 4);
+        bool wide = (low & 7) == 4 && reg + 4 < end;
+
+        if (!(low & 1)) add_bar(p, reg, wide, BAR_MASK);
+        if (wide) reg += 4;
+    }
+    if (type <= 1) add_bar(p, type ? 0x38 : 0x30, false, ROM_MASK);
+    cfg_write(p->bdf, CFG_COMMAND, 2, command);
+}
+
+/* Without entries (no memory, a table outside of its BAR or that crosses pages)
+ * MSI-X cannot be enabled. */
 static void init_msix(struct device *p)
 {
     unsigned int n = (cfg_read(p->bdf, p->msix + 2, 2) & 0x7ff) + 1;
-    uint32_t table = cfg_read(p->bdf, p->msix + 4, 4), bar;
+    uint32_t table = cfg_read(p->bdf, p->msix + 4, 4);
 
-    p->table_bar = CFG_BAR0 + 4 * (table & 7);
     p->table_offset = table & ~7u;
-    bar = cfg_read(p->bdf, p->table_bar, 4);
-    p->table_wide = (bar & 7) == 4;
-    if ((table & 7) > 5 || table & 8 || bar & 1) return;
+    for (struct bar *b = p->bar; b < p->bar + p->bars; b++)
+        if (b->reg == CFG_BAR0 + 4 * (table & 7)) p->table_bar = b;
+    if (!p->table_bar || table & 8 || p->table_offset + n * 16ull > p->table_bar->size) return;
     p->entry = core_alloc(n * sizeof(*p->entry));
     if (!p->entry) return;
     p->entries = n;
     for (unsigned int i = 0; i < n; i++) p->entry[i].control = MSIX_MASKED;
-}
-
-static bool decodes(const struct device *p)
-{
-    return cfg_read(p->bdf, CFG_COMMAND, 2) & COMMAND_MEMORY;
 }
 
 /* The device, known from its first access on; NULL when there is none. */
@@ -209,6 +296,7 @@ static struct device *get_device(uint16_t bdf)
         return NULL;
     }
     p->bdf = bdf;
+    find_bars(p);
     find_capabilities(p);
     if (p->msi) /* one message only: no multiple message capability */
         p->msi_control = cfg_read(bdf, p->msi + 2, 2) & ~(MSI_OURS | 0xe);
@@ -216,6 +304,36 @@ static struct device *get_device(uint16_t bdf)
     devices[device_count++] = p;
     if (decodes(p)) find_table(p);
     return p;
+}
+
+/* Finds what has an MSI-X table before dom0 has any device memory. */
+static void find_devices(void)
+{
+    if (devices_found) return;
+    devices_found = true;
+    for (unsigned int bdf = 0; bdf < 0x10000; bdf++)
+        if (!get_device(bdf) && !(bdf & 7)) bdf += 7; /* no function 0: no other */
+}
+
+static bool map(uint64_t gfn, unsigned int order)
+{
+    uint64_t at = gfn << PAGE_SHIFT, size = PAGE_SIZE << order;
+
+    return is_device_memory(at, size) && !reserved(at, size) && !table_in(at, size) &&
+           !p2m_add(dom0, gfn, gfn, order, P2M_MMIO);
+}
+
+bool vpci_map(uint64_t gpa)
+{
+    uint64_t gfn = gpa >> PAGE_SHIFT;
+    bool done;
+
+    spin_lock(&pci_lock);
+    find_devices();
+    done = p2m_lookup(dom0, gfn).type == P2M_MMIO || /* another vCPU was faster */
+           map(gfn & ~511ul, ORDER_2M) || map(gfn, ORDER_4K);
+    spin_unlock(&pci_lock);
+    return done;
 }
 
 /* --- messages --- */
@@ -310,7 +428,7 @@ static void entry_update(struct device *p, unsigned int i)
     uint32_t data;
 
     if (!p->table) return;
-    page = window_open(at >> PAGE_SHIFT);
+    page = window_open_device(at >> PAGE_SHIFT);
     hw = (void *)(page + (at & (PAGE_SIZE - 1)));
     if (off || !m->programmed) hw[3] = MSIX_MASKED;
     if (!off && !m->programmed && bind(m, &address, &data)) {
@@ -345,7 +463,7 @@ static void msix_control(struct device *p, uint16_t control)
  * an MSI-X table, extended configuration space. */
 static uint64_t through(uint64_t gpa, unsigned int size, bool write, uint64_t value)
 {
-    char *page = window_open(gpa >> PAGE_SHIFT);
+    char *page = window_open_device(gpa >> PAGE_SHIFT);
     volatile uint32_t *at = (void *)(page + (gpa & (PAGE_SIZE - 1) & ~3ul));
     uint64_t v = 0;
 
@@ -386,15 +504,19 @@ static int msi_word(const struct device *p, unsigned int reg)
 
 static void write_through(struct device *p, unsigned int reg, unsigned int size, uint32_t v)
 {
-    bool moves = p->entries && overlap(reg, size, p->table_bar, p->table_wide ? 8 : 4);
-
-    if (moves && decodes(p)) {
-        log_guest(LOG_DEBUG, "d0: MSI-X's BAR of device %x stays while it decodes", p->bdf);
-        return;
+    for (struct bar *b = p->bar; b < p->bar + p->bars; b++) {
+        if (!overlap(reg, size, b->reg, b->wide ? 8 : 4)) continue;
+        if (b->mask == BAR_MASK && decodes(p)) {
+            log_guest(LOG_DEBUG, "d0: BAR %x of device %x stays while it decodes", b->reg, p->bdf);
+            return;
+        }
+        unmap_bar(p, b);
     }
     if (reg == CFG_COMMAND && v & COMMAND_MEMORY) find_table(p);
     cfg_write(p->bdf, reg, size, v);
-    if (reg == CFG_COMMAND && !(v & COMMAND_MEMORY)) p->table = 0;
+    if (reg != CFG_COMMAND || v & COMMAND_MEMORY) return;
+    p->table = 0;
+    for (struct bar *b = p->bar; b < p->bar + p->bars; b++) unmap_bar(p, b);
 }
 
 static uint32_t access(uint16_t bdf, unsigned int reg, unsigned int size, bool write, uint32_t v)

@@ -21,15 +21,25 @@ bool windows_init(struct cpu *c)
     return c->window_ptes != NULL;
 }
 
-void *window_open(uint64_t mfn)
+static void *open_window(uint64_t mfn, uint64_t flags)
 {
     struct cpu *c = this_cpu();
     unsigned int i = c->windows++;
 
     ASSERT(i < WINDOWS_PER_CPU);
     /* Closing flushed the entry, and an absent one is never cached. */
-    WRITE_ONCE(c->window_ptes[i], mfn << PAGE_SHIFT | PTE_DATA);
+    WRITE_ONCE(c->window_ptes[i], mfn << PAGE_SHIFT | flags);
     return (void *)window_va(c, i);
+}
+
+void *window_open(uint64_t mfn)
+{
+    return open_window(mfn, PTE_DATA);
+}
+
+void *window_open_device(uint64_t mfn)
+{
+    return open_window(mfn, PTE_DATA | PTE_PCD | PTE_PWT);
 }
 
 void window_close(const void *p)

@@ -15,6 +15,8 @@
 
 /* Maps a frame; the caller holds a reference to it or owns it otherwise. */
 void *window_open(uint64_t mfn);
+/* The same for device registers, uncached. */
+void *window_open_device(uint64_t mfn);
 /* Closes the window opened last; p is any address inside. */
 void window_close(const void *p);
 

@@ -81,7 +81,7 @@ static void port_out(uint16_t port, unsigned int size, uint32_t v)
     }
 }
 
-void *window_open(uint64_t mfn)
+void *window_open_device(uint64_t mfn)
 {
     windows++;
     if (mfn >= MMCFG >> 12 && mfn < (MMCFG >> 12) + 0x10000) return extended;
@@ -226,6 +226,7 @@ static void begin(void)
     vectors_used = 0;
     vectors_limit = 190;
     device_count = 0;
+    devices_found = false;
     cf8 = 0;
     acpi.mmcfg_base = MMCFG;
     acpi.mmcfg_end_bus = 255;
@@ -257,7 +258,7 @@ static void begin(void)
     for (unsigned int i = 0; i < 4; i++) mmio[0x402000 + 16 * i + 12] = 1;
     bar(SMALL1, 0x10, MMIO_BASE + 0x5100, 0x100, 0);
     bar(SMALL2, 0x10, MMIO_BASE + 0x5200, 0x100, 0);
-    for (unsigned int i = 0; i < DEVICES; i++) CHECK(get(i, 0, 4) == 0x12340000 + i);
+    CHECK(!vpci_map(0) && device_count == DEVICES); /* all are found before dom0 has any memory */
 }
 
 static void end(void)
@@ -330,72 +331,122 @@ static void vpci_firmware(void)
     end();
 }
 
-/* The BAR of an MSI-X table: where it points as memory is decoded. */
+/* Pages of a range that dom0 can have. */
+static unsigned int touchable(uint64_t at, uint64_t size)
+{
+    unsigned int n = 0;
+
+    for (uint64_t page = at; page < at + size; page += PAGE_SIZE) n += touch(page);
+    return n;
+}
+
 static void vpci_decoding(void)
 {
     begin();
-    put(MSIX, 0x10, 4, MMIO_BASE + 0x800000); /* stays while it decodes */
-    CHECK(get(MSIX, 0x10, 4) == (MMIO_BASE | 0x400004));
-    CHECK(!touch(MMIO_BASE + 0x402000) && touch(MMIO_BASE + 0x802000));
-    put(MSIX, COMMAND, 1, 4);
-    CHECK(touch(MMIO_BASE + 0x402000)); /* nothing is there */
-    put(MSIX, 0x10, 4, ALL);            /* sizing */
-    CHECK(get(MSIX, 0x10, 4) == 0xffc00004);
-    put(MSIX, 0x10, 4, MMIO_BASE + 0x800000);
-    CHECK(mapped[(MMIO_BASE + 0x802000) >> 12]);
-    put(MSIX, COMMAND, 4, 6); /* the table is there: it is taken back */
-    CHECK(!mapped[(MMIO_BASE + 0x802000) >> 12] && !touch(MMIO_BASE + 0x802000));
-    CHECK(touch(MMIO_BASE + 0x801000) && touch(MMIO_BASE + 0x803000));
+    put(PLAIN, COMMAND, 2, 6);
+    CHECK(touchable(MMIO_BASE, 0x2000) == 2);
+    put(PLAIN, 0x10, 4, MMIO_BASE + 0x8000); /* stays while it decodes */
+    CHECK(get(PLAIN, 0x10, 4) == MMIO_BASE);
+    put(PLAIN, COMMAND, 1, 4);
+    CHECK(pages(MMIO_BASE, 0x2000) == 0 && touchable(MMIO_BASE, 0x2000) == 0);
+    put(PLAIN, 0x10, 4, ALL); /* sizing */
+    CHECK(get(PLAIN, 0x10, 4) == 0xffffe000);
+    put(PLAIN, 0x10, 4, MMIO_BASE + 0x8000);
+    put(PLAIN, COMMAND, 4, 6);
+    CHECK(touchable(MMIO_BASE + 0x8000, 0x2000) == 2 && all_pages() == 2);
+    put(PLAIN, 0x14, 4, 0xd001); /* ports may move */
+    CHECK(get(PLAIN, 0x14, 4) == 0xd001 || get(PLAIN, 0x14, 4) == 0xd000);
+    /* Two devices in one page. */
+    put(SMALL1, COMMAND, 2, 2);
+    put(SMALL2, COMMAND, 2, 2);
+    CHECK(touchable(MMIO_BASE + 0x5000, 0x1000) == 1);
+    put(SMALL1, COMMAND, 2, 0);
+    CHECK(touchable(MMIO_BASE + 0x5000, 0x1000) == 1);
+    put(SMALL2, COMMAND, 2, 0);
+    CHECK(pages(MMIO_BASE + 0x5000, 0x1000) == 0);
+    CHECK(touchable(MMIO_BASE + 0x5000, 0x1000) == 0);
+    /* The ROM has its own switch, behind that of memory. */
+    put(MSIX, 0x30, 4, MMIO_BASE + 0x100001);
+    CHECK(touchable(MMIO_BASE + 0x100000, 0x10000) == 16);
+    put(MSIX, 0x30, 4, MMIO_BASE + 0x110001);
+    CHECK(pages(MMIO_BASE + 0x100000, 0x20000) == 0);
+    CHECK(touchable(MMIO_BASE + 0x100000, 0x20000) == 16 && all_pages() == 2 + 16);
+    put(MSIX, COMMAND, 2, 0);
+    CHECK(all_pages() == 2 && touchable(MMIO_BASE + 0x100000, 0x20000) == 0);
+    put(MSIX, COMMAND, 2, 2);
+    CHECK(touchable(MMIO_BASE + 0x100000, 0x20000) == 16);
+    CHECK(touchable(MMIO_BASE + 0x400000, 0x400000) == 1023);
+    put(MSIX, 0x30, 4, 0);
+    CHECK(touchable(MMIO_BASE + 0x100000, 0x20000) == 0 && all_pages() == 2 + 1023);
     /* A reset of the device, which the core does not see: all is set again. */
     cfg[MSIX][COMMAND] = 0;
     memset(&cfg[MSIX][0x10], 0, 4);
     put(MSIX, 0x10, 4, MMIO_BASE + 0xc00000);
     put(MSIX, COMMAND, 2, 6);
-    CHECK(!touch(MMIO_BASE + 0xc02000) && touch(MMIO_BASE + 0x802000));
-    put(PLAIN, COMMAND, 2, 6); /* other BARs may move */
-    put(PLAIN, 0x14, 4, 0xd001);
-    CHECK(get(PLAIN, 0x14, 4) == 0xd001 || get(PLAIN, 0x14, 4) == 0xd000);
+    CHECK(!touch(MMIO_BASE + 0xc02000) && touch(MMIO_BASE + 0xc03000));
     end();
 }
 
-/* dom0 cannot reach RAM, or what is the core's. */
+/* dom0 cannot reach RAM, or what is the core's, by moving a BAR there. */
 static void vpci_forbidden(void)
 {
-    static const uint64_t at[] = {0,
-                                  0x10000000,
-                                  0x7ffff000,
-                                  0xfec00000,
-                                  0xfed00000,
-                                  0xfee00000,
-                                  MMIO_BASE + 0x402000,
-                                  MMCFG,
-                                  MMCFG + (256 << 20) - PAGE_SIZE};
+    static const uint64_t at[] = {0x10000000, 0x7ffff000, 0xfec00000,          0xfee00000,
+                                  0xfed00000, MMCFG,      MMIO_BASE + 0x402000};
+    const unsigned int table = 6;
     uint64_t v = 0;
 
     begin();
-    for (unsigned int i = 0; i < ARRAY_SIZE(at); i++) CHECK(!touch(at[i]));
+    bar(PLAIN, 0x10, 0, 0x1000, 0);
+    devices[PLAIN]->bar[0].size = 0x1000;
+    for (unsigned int i = 0; i < ARRAY_SIZE(at); i++) {
+        put(PLAIN, 0x10, 4, at[i]);
+        put(PLAIN, COMMAND, 2, 2);
+        CHECK(!touch(at[i]) && all_pages() == 0);
+        put(PLAIN, COMMAND, 2, 0);
+    }
+    /* A table that comes to lie over mapped memory takes its page back. */
+    put(MSIX, COMMAND, 2, 0);
+    put(PLAIN, 0x10, 4, at[table]);
+    put(PLAIN, COMMAND, 2, 2);
+    CHECK(touch(at[table]) && all_pages() == 1);
+    put(MSIX, COMMAND, 2, 2);
+    CHECK(all_pages() == 0 && !touch(at[table]));
+    CHECK(touchable(MMIO_BASE + 0x400000, 0x400000) == 1023);
+    put(PLAIN, COMMAND, 2, 0);
+    CHECK(all_pages() == 1023);
+    put(MSIX, COMMAND, 2, 0);
+    bar(PLAIN, 0x10, 0, 0x400000, 0); /* RAM in its first part, and half a page */
+    devices[PLAIN]->bar[0].size = 0x400000;
+    boot.map.entry[0].size = 0x80201800;
+    put(PLAIN, 0x10, 4, 0x80000000);
+    put(PLAIN, COMMAND, 2, 2);
+    CHECK(touchable(0x80000000, 0x400000) == 511 && !mapped[0x80200]);
+    put(PLAIN, COMMAND, 2, 0);
     CHECK(all_pages() == 0);
-    CHECK(touch(0xfec01000) && touch(0xfee01000) && touch(0xfedff000) && touch(0x80000000));
-    for (unsigned int i = 0; i < ARRAY_SIZE(at); i++) CHECK(!touch(at[i]));
-    CHECK(all_pages() == 3 + 512);
-    end();
-    begin(); /* RAM that ends within a page, and a large one */
-    boot.map.entry[0].size = 0x80200800;
-    CHECK(!touch(0x801ff000) && touch(0x80200000) && touch(0x80201000));
-    CHECK(all_pages() == 512);
-    boot.map.entry[0].size = 0x80501000;
-    CHECK(!touch(0x80500000) && touch(0x80501000) && all_pages() == 513);
-    /* No BAR makes a table of RAM, or of the core's devices. */
-    for (unsigned int i = 1; i < ARRAY_SIZE(at); i++) {
-        writable[MSIX][0x11] = writable[MSIX][0x12] = 0xff;
-        put(MSIX, COMMAND, 2, 0);
+    /* Nor does a table of the core's own memory come to be. */
+    writable[MSIX][0x11] = writable[MSIX][0x12] = 0xff;
+    for (unsigned int i = 0; i < table; i++) {
         put(MSIX, 0x10, 4, at[i] - 0x2000);
-        if (i != 6) put(MSIX, COMMAND, 2, 2);
+        put(MSIX, COMMAND, 2, 2);
         put(MSIX, 0x62, 2, 0x8000);
         CHECK(!devices[MSIX]->table && !(cfg[MSIX][0x63] & 0x80));
-        if (at[i] < 0x80000000) CHECK(!vpci_access(at[i], 4, true, &v));
-        CHECK(!vpci_access(at[i] + 0x800, 4, true, &v) || core_device_at(at[i], 1));
+        CHECK(!vpci_map(at[i]) && (at[i] == MMCFG || !vpci_access(at[i], 4, true, &v)));
+        put(MSIX, COMMAND, 2, 0);
     }
+    end();
+}
+
+/* Firmware's memory, but for what the core keeps. */
+static void vpci_firmware_memory(void)
+{
+    begin();
+    boot.map.entry[0] = (struct e820_entry){0, 0x9fc00, E820_RAM};
+    boot.map.entry[1] = (struct e820_entry){0xfec00000, 0x400800, 2};
+    CHECK(!touch(0) && !touch(0x9e000) && touch(0x9f000) && touch(0xfffff000 & 0xff000));
+    CHECK(!touch(0x100000) && touchable(0xfeb00000, 0x700000) == 0x401 - 3);
+    CHECK(!mapped[0xfec00] && !mapped[0xfed00] && !mapped[0xfee00]);
+    boot.map.entry[1] = (struct e820_entry){0xf1000000, 0x400000, 5}; /* unusable */
+    CHECK(!touch(0xf1000000));
     end();
 }
 
@@ -518,13 +569,29 @@ static void check_messages(void)
     }
 }
 
+static bool should_map(uint64_t page)
+{
+    for (unsigned int i = 0; i < device_count; i++)
+        for (unsigned int b = 0; b < devices[i]->bars; b++) {
+            bool rom = devices[i]->bar[b].reg == 0x30;
+            uint32_t low;
+
+            if (!(cfg[i][COMMAND] & 2)) continue;
+            memcpy(&low, &cfg[i][devices[i]->bar[b].reg], 4);
+            if (rom && !(low & 1)) continue;
+            if (overlap(page, PAGE_SIZE, low & (rom ? ~0x7ffu : ~15u), devices[i]->bar[b].size))
+                return true;
+        }
+    return false;
+}
+
 static void check_maps(void)
 {
     for (uint64_t gfn = 0; gfn < 1 << 20; gfn++) {
         uint64_t at = gfn << 12;
 
         if (!mapped[gfn]) continue;
-        CHECK(!(at < 0x80000000));
+        CHECK(should_map(at) && !(at < 0x80000000));
         CHECK(at != 0xfec00000 && at != 0xfee00000 && at != 0xfed00000);
         CHECK(at < MMCFG || at >= MMCFG + (256 << 20));
         CHECK(!(cfg[MSIX][COMMAND] & 2) || at >> 12 != (*word(MSIX, 0x10) + 0x2000) >> 12);
@@ -571,6 +638,7 @@ int main(void)
     RUN(vpci_firmware);
     RUN(vpci_decoding);
     RUN(vpci_forbidden);
+    RUN(vpci_firmware_memory);
     RUN(vpci_msi);
     RUN(vpci_msix);
     RUN(vpci_noise);
