@@ -10,7 +10,7 @@
 
 /*
  * What needs no more than its code, from FIRST on; where an instruction is
- * skipped after it was carried out, also its opcode.
+ * skipped after it was carried out, also its opcode.  All others: EXIT_BAD.
  */
 static const struct kind {
     uint8_t reason, len, opcode[3];
@@ -24,7 +24,6 @@ static const struct kind {
     [VMEXIT_INVD - FIRST] = {EXIT_SKIP, 2, {0x0f, 0x08}},
     [VMEXIT_HLT - FIRST] = {EXIT_HLT, 1, {0xf4}},
     [VMEXIT_INVLPGA - FIRST] = {EXIT_FORBIDDEN, 0, {0}},
-    [VMEXIT_TASK - FIRST... VMEXIT_FERR - FIRST] = {EXIT_BAD, 0, {0}},
     [VMEXIT_SHUTDOWN - FIRST] = {EXIT_SHUTDOWN, 0, {0}},
     [VMEXIT_VMRUN - FIRST] = {EXIT_FORBIDDEN, 0, {0}},
     [VMEXIT_VMMCALL - FIRST] = {EXIT_HYPERCALL, 3, {0x0f, 0x01, 0xd9}},

@@ -15,6 +15,7 @@ struct vcpu;
 struct cpu;
 
 enum exit_reason {
+    EXIT_BAD,       /* state that the hardware refuses, or unknown */
     EXIT_INTERRUPT, /* host interrupt pending: open the window     */
     EXIT_NMI,       /* host NMI                                    */
     EXIT_WINDOW,    /* the guest can take an interrupt now         */
@@ -30,7 +31,6 @@ enum exit_reason {
     EXIT_SKIP,      /* has no effect for a guest: WBINVD, INVD ... */
     EXIT_FORBIDDEN, /* instruction that does not exist for a guest */
     EXIT_SHUTDOWN,  /* triple fault                                */
-    EXIT_BAD,       /* state that the hardware refuses             */
 };
 
 struct vm_exit {

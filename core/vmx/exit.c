@@ -182,7 +182,7 @@ static bool decode_insn(struct vcpu *v, uint32_t reason, struct vm_exit *e)
         [REASON_WBINVD] = EXIT_SKIP,      [REASON_XSETBV] = EXIT_XSETBV,
     };
 
-    _Static_assert(EXIT_INTERRUPT == 0, "0 stands for others");
+    _Static_assert(EXIT_BAD == 0, "0 stands for others");
     if (reason >= ARRAY_SIZE(simple) || !simple[reason]) return false;
     e->reason = simple[reason];
     e->len = vmread(EXIT_LENGTH);

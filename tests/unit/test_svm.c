@@ -101,8 +101,27 @@ static void remembered(void)
     svm_has_nrip = false;
 }
 
+/* What nobody asked for ends the guest. */
+static void unknown(void)
+{
+    struct vm_exit e;
+
+    for (uint64_t code = VMEXIT_INTR; code < 0x500; code++) {
+        b.exit_code = code;
+        svm_decode(&v, &e);
+        if (e.reason == EXIT_INTERRUPT) CHECK(code == VMEXIT_INTR || code == VMEXIT_INIT);
+    }
+    b.exit_code = VMEXIT_TASK;
+    svm_decode(&v, &e);
+    CHECK(e.reason == EXIT_BAD && e.code == VMEXIT_TASK);
+    b.exit_code = ~0ull; /* VMEXIT_INVALID */
+    svm_decode(&v, &e);
+    CHECK(e.reason == EXIT_BAD && e.code == ~0ull);
+}
+
 int main(void)
 {
+    RUN(unknown);
     RUN(lengths);
     RUN(prefixes);
     RUN(remembered);
