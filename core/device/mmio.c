@@ -15,161 +15,132 @@
 
 #define FLAGS_LOGIC (BIT(0) | BIT(2) | BIT(6) | BIT(7) | BIT(11))
 
-enum op { OP_LOAD, OP_STORE, OP_ALU, OP_TEST, OP_XCHG, OP_STOS, OP_MOVS };
+enum op { OP_LOAD, OP_STORE, OP_ALU, OP_XCHG, OP_STOS, OP_MOVS };
 
 struct insn {
+    const uint8_t *p, *end; /* what is yet to be decoded                    */
+    bool bad;
     enum op op;
-    uint8_t len, size; /* bytes of the instruction, of the operand     */
-    uint8_t dst_size;  /* of the register, for MOVZX and MOVSX         */
-    bool sign;         /* MOVSX                                        */
-    bool byte_regs;    /* no REX: 4-7 name AH, CH, DH, BH              */
-    bool from_reg;     /* the other operand is a register, else imm    */
-    bool to_memory;    /* ALU: the result goes to memory               */
-    uint8_t reg, alu;  /* alu: 0 ADD 1 OR 4 AND 5 SUB 6 XOR 7 CMP      */
+    uint8_t size;     /* bytes of the operand                         */
+    uint8_t dst_size; /* of the register, for MOVZX and MOVSX         */
+    bool sign;        /* MOVSX                                        */
+    uint8_t rex;      /* 0: none, then 4-7 name AH, CH, DH, BH        */
+    bool immediate;   /* the other operand is imm, else reg           */
+    bool to_memory;   /* ALU: the result goes to memory               */
+    bool discard;     /* ALU: it goes nowhere (CMP, TEST)             */
+    uint8_t reg, alu; /* alu: 0 ADD 1 OR 4 AND 5 SUB 6 XOR 7 CMP      */
     uint64_t imm;
     bool rep;
     uint8_t address_size;
 };
 
-/* What is being decoded. */
-struct cursor {
-    const uint8_t *p, *end;
-    bool bad;
-};
-
-static uint64_t fetch(struct cursor *c, unsigned int n)
+static uint64_t fetch(struct insn *i, unsigned int n)
 {
     uint64_t v = 0;
 
-    if (c->end - c->p < (long)n) {
-        c->bad = true;
+    if (i->end - i->p < (long)n) {
+        i->bad = true;
         return 0;
     }
-    memcpy(&v, c->p, n);
-    c->p += n;
+    memcpy(&v, i->p, n);
+    i->p += n;
     return v;
 }
 
-static uint64_t fetch_signed(struct cursor *c, unsigned int n)
+static uint64_t sign_extend(uint64_t v, unsigned int size)
 {
-    unsigned int shift = 64 - 8 * n;
+    unsigned int shift = 64 - 8 * size;
 
-    return (uint64_t)((int64_t)(fetch(c, n) << shift) >> shift);
+    return (uint64_t)((int64_t)(v << shift) >> shift);
 }
 
-/* Steps over ModRM, SIB and displacement (APM vol. 3, 1.4); returns ModRM. */
-static uint8_t modrm(struct cursor *c, unsigned int address_size)
+/* Steps over ModRM, SIB and displacement (APM vol. 3, 1.4); returns the middle
+ * field, an operation or a register. */
+static uint8_t modrm(struct insn *i)
 {
-    uint8_t m = fetch(c, 1), mod = m >> 6, rm = m & 7;
+    uint8_t m = fetch(i, 1), mod = m >> 6, rm = m & 7, reg = m >> 3 & 7;
 
-    c->bad |= mod == 3;
-    if (address_size == 2) {
-        fetch(c, mod == 1 ? 1 : mod == 2 || rm == 6 ? 2 : 0);
-        return m;
+    i->bad |= mod == 3;
+    if (i->address_size == 2) {
+        fetch(i, mod == 1 ? 1 : mod == 2 || rm == 6 ? 2 : 0);
+        return reg;
     }
-    if (rm == 4 && (fetch(c, 1) & 7) == 5 && mod == 0) fetch(c, 4);
-    fetch(c, mod == 1 ? 1 : mod == 2 || (mod == 0 && rm == 5) ? 4 : 0);
-    return m;
+    if (rm == 4 && (fetch(i, 1) & 7) == 5 && mod == 0) fetch(i, 4);
+    fetch(i, mod == 1 ? 1 : mod == 2 || (mod == 0 && rm == 5) ? 4 : 0);
+    return reg;
 }
 
-static void decode_0f(struct cursor *c, struct insn *i, uint8_t rex)
+/* Sets what the opcode tells; false when ModRM does not follow. */
+static bool decode_opcode(struct insn *i, uint8_t code)
 {
-    uint8_t code = fetch(c, 1);
-
-    c->bad |= (code & 0xf6) != 0xb6;
-    i->op = OP_LOAD;
-    i->dst_size = i->size;
-    i->size = code & 1 ? 2 : 1;
-    i->sign = code & 8;
-    i->reg = (modrm(c, i->address_size) >> 3 & 7) | (rex & 4) << 1;
-}
-
-/* 80, 81, 83 and F6, F7: the operation is in ModRM. */
-static void decode_group(struct cursor *c, struct insn *i, uint8_t code)
-{
-    unsigned int n = code == 0x83 ? 1 : MIN(i->size, 4);
-    uint8_t m = modrm(c, i->address_size);
-
-    i->op = code >= 0xf6 ? OP_TEST : OP_ALU;
-    i->alu = code >= 0xf6 ? 4 : m >> 3 & 7;
-    i->to_memory = true;
-    c->bad |= code >= 0xf6 && (m >> 3 & 7) > 1;
-    i->imm = fetch_signed(c, n);
-}
-
-static void decode_opcode(struct cursor *c, struct insn *i, uint8_t code, uint8_t rex)
-{
-    if (!(code & 1) && code != 0x83 && code != 0x0f) i->size = 1;
-    i->from_reg = true;
+    if (!(code & 1)) i->size = 1;
     switch (code) {
-    case 0x88 ... 0x8b: i->op = code & 2 ? OP_LOAD : OP_STORE; break;
-    case 0x84 ... 0x85:
-        i->op = OP_TEST;
-        i->alu = 4;
-        break;
-    case 0x86 ... 0x87: i->op = OP_XCHG; break;
+    case 0x88 ... 0x8b: i->op = code & 2 ? OP_LOAD : OP_STORE; return true;
+    case 0x86 ... 0x87: i->op = OP_XCHG; return true;
     case 0xa0 ... 0xa3:
         i->op = code & 2 ? OP_STORE : OP_LOAD;
-        fetch(c, i->address_size);
-        return;
-    case 0xa4 ... 0xa5: i->op = OP_MOVS; return;
-    case 0xaa ... 0xab: i->op = OP_STOS; return;
-    case 0x0f: decode_0f(c, i, rex); return;
+        fetch(i, i->address_size);
+        return false;
+    case 0xa4 ... 0xa5: i->op = OP_MOVS; return false;
+    case 0xaa ... 0xab: i->op = OP_STOS; return false;
+    case 0x0f: /* MOVZX, MOVSX */
+        code = fetch(i, 1);
+        i->bad |= (code & 0xf6) != 0xb6;
+        i->op = OP_LOAD;
+        i->dst_size = i->size;
+        i->size = code & 1 ? 2 : 1;
+        i->sign = code & 8;
+        return true;
     case 0xc6 ... 0xc7:
         i->op = OP_STORE;
-        i->from_reg = false;
-        modrm(c, i->address_size);
-        i->imm = fetch_signed(c, MIN(i->size, 4));
-        return;
+        i->immediate = true;
+        return true;
+    case 0x84 ... 0x85:
+    case 0xf6 ... 0xf7: /* TEST */
+        i->alu = 4;
+        i->discard = true;
+        i->immediate = code >= 0xf6;
+        break;
     case 0x80 ... 0x81:
-    case 0x83:
-    case 0xf6 ... 0xf7:
-        i->from_reg = false;
-        decode_group(c, i, code);
-        return;
+    case 0x83: i->immediate = i->to_memory = true; break;
     default: /* the ALU's: 00-3b, in four forms each */
-        i->op = OP_ALU;
         i->alu = code >> 3;
         i->to_memory = !(code & 2);
-        c->bad |= code > 0x3b || code & 4;
+        i->bad |= code > 0x3b || code & 4;
         break;
     }
-    i->reg = (modrm(c, i->address_size) >> 3 & 7) | (rex & 4) << 1;
+    i->op = OP_ALU;
+    return true;
 }
 
-static bool decode(struct vcpu *v, struct insn *i)
+static bool decode(struct vcpu *v, struct insn *i, uint8_t bytes[15])
 {
-    uint8_t bytes[15], code, rex = 0;
-    unsigned int n = guest_fetch_insn(v, bytes);
-    struct cursor c = {bytes, bytes + n, n == 0};
     struct segment cs;
-    bool long_mode, big;
-    bool op16 = false, addr = false;
+    bool long_mode, big, op16 = false, addr = false;
+    uint8_t code, reg, imm_size;
 
     vendor->get_segment(v, SEG_CS, &cs);
     long_mode = vendor->get_efer(v) & EFER_LMA && cs.attr & BIT(9);
     big = long_mode || cs.attr & BIT(10);
-    memset(i, 0, sizeof(*i));
-    for (code = fetch(&c, 1); !c.bad; code = fetch(&c, 1)) {
-        bool is_rex = long_mode && (code & 0xf0) == 0x40;
-
-        if (code == 0x66)
-            op16 = true;
-        else if (code == 0x67)
-            addr = true;
-        else if (code == 0xf2 || code == 0xf3)
-            i->rep = true;
-        else if (!is_rex && code != 0x26 && code != 0x2e && code != 0x36 && code != 0x3e &&
-                 code != 0x64 && code != 0x65 && code != 0xf0)
-            break;
-        rex = is_rex ? code : 0; /* counts only right before the opcode */
+    *i = (struct insn){.p = bytes, .end = bytes + guest_fetch_insn(v, bytes)};
+    for (code = fetch(i, 1); insn_prefix(code, long_mode); code = fetch(i, 1)) {
+        op16 |= code == 0x66;
+        addr |= code == 0x67;
+        i->rep |= (code & 0xfe) == 0xf2;
+        i->rex = (code & 0xf0) == 0x40 ? code : 0; /* counts only right before the opcode */
     }
-    i->byte_regs = !rex;
-    i->size = rex & 8 ? 8 : op16 == big ? 2 : 4;
+    i->size = i->rex & 8 ? 8 : op16 == big ? 2 : 4;
     i->address_size = long_mode ? (addr ? 4 : 8) : addr == big ? 2 : 4;
-    if (!c.bad) decode_opcode(&c, i, code, rex);
-    i->len = c.p - bytes;
-    return !c.bad && (i->op != OP_ALU || (i->alu != 2 && i->alu != 3));
+    if (decode_opcode(i, code)) {
+        reg = modrm(i);
+        if (code == 0x80 || code == 0x81 || code == 0x83) i->alu = reg;
+        i->bad |= code >= 0xf6 && reg > 1;
+        i->reg = reg | (i->rex & 4) << 1;
+        imm_size = code == 0x83 ? 1 : MIN(i->size, 4);
+        if (i->immediate) i->imm = sign_extend(fetch(i, imm_size), imm_size);
+    }
+    i->discard |= i->alu == 7;
+    return !i->bad && (i->op != OP_ALU || (i->alu != 2 && i->alu != 3));
 }
 
 /* --- registers --- */
@@ -181,7 +152,7 @@ static uint64_t size_mask(unsigned int size)
 
 static uint64_t get_reg(struct vcpu *v, const struct insn *i)
 {
-    if (i->size == 1 && i->byte_regs && i->reg >= 4) return v->regs.gpr[i->reg - 4] >> 8 & 0xff;
+    if (i->size == 1 && !i->rex && i->reg >= 4) return v->regs.gpr[i->reg - 4] >> 8 & 0xff;
     return v->regs.gpr[i->reg] & size_mask(i->size);
 }
 
@@ -189,7 +160,7 @@ static void set_reg(struct vcpu *v, const struct insn *i, unsigned int size, uin
 {
     uint64_t *r = &v->regs.gpr[i->reg];
 
-    if (size == 1 && i->byte_regs && i->reg >= 4) {
+    if (size == 1 && !i->rex && i->reg >= 4) {
         r = &v->regs.gpr[i->reg - 4];
         *r = (*r & ~0xff00ull) | (value & 0xff) << 8;
     } else if (size >= 4) {
@@ -266,12 +237,12 @@ static bool string_op(struct vcpu *v, const struct insn *i, uint64_t gpa, bool w
 
 static void carry_out(struct vcpu *v, const struct insn *i, uint64_t gpa)
 {
-    uint64_t other = i->from_reg ? get_reg(v, i) : i->imm, mem = 0;
+    uint64_t other = i->immediate ? i->imm : get_reg(v, i), mem = 0;
 
     if (i->op != OP_STORE) mem = access(v, gpa, i->size, false, 0) & size_mask(i->size);
     switch (i->op) {
     case OP_LOAD:
-        if (i->sign) mem = (uint64_t)((int64_t)(mem << (64 - 8 * i->size)) >> (64 - 8 * i->size));
+        if (i->sign) mem = sign_extend(mem, i->size);
         set_reg(v, i, i->dst_size ? i->dst_size : i->size, mem);
         break;
     case OP_STORE: access(v, gpa, i->size, true, other & size_mask(i->size)); break;
@@ -279,10 +250,9 @@ static void carry_out(struct vcpu *v, const struct insn *i, uint64_t gpa)
         access(v, gpa, i->size, true, other);
         set_reg(v, i, i->size, mem);
         break;
-    case OP_TEST: alu(v, i, mem, other); break;
     default:
         other = i->to_memory ? alu(v, i, mem, other) : alu(v, i, other, mem);
-        if (i->alu == 7) break;
+        if (i->discard) break;
         if (i->to_memory)
             access(v, gpa, i->size, true, other);
         else
@@ -293,11 +263,12 @@ static void carry_out(struct vcpu *v, const struct insn *i, uint64_t gpa)
 
 void handle_mmio(struct vcpu *v, uint64_t gpa, bool write)
 {
+    uint8_t bytes[15];
     struct insn i;
     bool again = false;
 
     if (v->domain->privileged && vpci_map(gpa)) return;
-    if (!decode(v, &i)) {
+    if (!decode(v, &i, bytes)) {
         log_guest(LOG_INFO, "d%uv%u: cannot decode the access to %lx, rip %lx", v->domain->id,
                   v->id, gpa, v->regs.rip);
         vendor->inject_exception(v, VEC_UD, NO_ERROR_CODE);
@@ -307,5 +278,5 @@ void handle_mmio(struct vcpu *v, uint64_t gpa, bool write)
         again = string_op(v, &i, gpa, write);
     else
         carry_out(v, &i, gpa);
-    if (!again) vendor->skip_insn(v, i.len);
+    if (!again) vendor->skip_insn(v, i.p - bytes);
 }

@@ -10,7 +10,8 @@
 
 /*
  * What needs no more than its code, from FIRST on; where an instruction is
- * skipped after it was carried out, also its opcode.  All others: EXIT_BAD.
+ * skipped after it was carried out, also its opcode.  What stands here is
+ * intercepted, all others are EXIT_BAD.
  */
 static const struct kind {
     uint8_t reason, len, opcode[3];
@@ -24,15 +25,23 @@ static const struct kind {
     [VMEXIT_INVD - FIRST] = {EXIT_SKIP, 2, {0x0f, 0x08}},
     [VMEXIT_HLT - FIRST] = {EXIT_HLT, 1, {0xf4}},
     [VMEXIT_INVLPGA - FIRST] = {EXIT_FORBIDDEN, 0, {0}},
+    [VMEXIT_IO - FIRST] = {EXIT_IO, 0, {0}},
+    [VMEXIT_MSR - FIRST] = {EXIT_MSR, 0, {0}},
     [VMEXIT_SHUTDOWN - FIRST] = {EXIT_SHUTDOWN, 0, {0}},
     [VMEXIT_VMRUN - FIRST] = {EXIT_FORBIDDEN, 0, {0}},
     [VMEXIT_VMMCALL - FIRST] = {EXIT_HYPERCALL, 3, {0x0f, 0x01, 0xd9}},
-    [VMEXIT_VMLOAD - FIRST... VMEXIT_SKINIT - FIRST] = {EXIT_FORBIDDEN, 0, {0}},
+    [VMEXIT_VMMCALL + 1 - FIRST... VMEXIT_SKINIT - FIRST] = {EXIT_FORBIDDEN, 0, {0}},
     [VMEXIT_WBINVD - FIRST] = {EXIT_SKIP, 2, {0x0f, 0x09}},
     [VMEXIT_MONITOR - FIRST... VMEXIT_MWAIT - FIRST] = {EXIT_FORBIDDEN, 0, {0}},
     [VMEXIT_XSETBV - FIRST] = {EXIT_XSETBV, 3, {0x0f, 0x01, 0xd1}},
 };
 static const struct kind rdmsr = {EXIT_MSR, 2, {0x0f, 0x32}}, wrmsr = {EXIT_MSR, 2, {0x0f, 0x30}};
+
+void svm_set_intercepts(struct vmcb *b)
+{
+    for (unsigned int i = 0; i < ARRAY_SIZE(kinds); i++)
+        if (kinds[i].reason != EXIT_BAD) b->intercept[i / 32] |= BIT(i % 32);
+}
 
 /* Where the hardware does not tell (no nRIP save): fetches the instruction,
  * steps over prefixes, compares the opcode.  0: it is another. */

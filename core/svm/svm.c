@@ -20,24 +20,11 @@
 #define MSR_TSC_AUX  0xc0000103
 #define VM_CR_SVMDIS BIT(4)
 
-/* Of intercept1 or intercept2, for an exit code. */
-#define INTERCEPT(code) BIT((code) % 32)
-
 bool svm_has_nrip;
 static bool has_tsc_aux;
 
 /* The same for all guests: deny all but what the hardware switches itself. */
 static uint8_t *msrpm; /* 8 KiB */
-
-/* Opens an MSR for reading and writing (APM vol. 2, 15.11). */
-static void allow_msr(uint32_t msr)
-{
-    uint32_t bit = msr < 0x2000                     ? msr * 2
-                   : (msr & ~0x1fffu) == 0xc0000000 ? 0x4000 + (msr & 0x1fff) * 2
-                                                    : 0x8000 + (msr & 0x1fff) * 2;
-
-    msrpm[bit / 8] &= ~(3 << bit % 8);
-}
 
 static int make_msrpm(void)
 {
@@ -52,7 +39,11 @@ static int make_msrpm(void)
     msrpm = core_alloc_pages(2);
     if (!msrpm) return -XEN_ENOMEM;
     memset(msrpm, 0xff, 2 * PAGE_SIZE);
-    for (unsigned int i = 0; i < ARRAY_SIZE(open); i++) allow_msr(open[i]);
+    for (unsigned int i = 0; i < ARRAY_SIZE(open); i++) {
+        unsigned int bit = (open[i] >= 0xc0000000 ? 0x4000 : 0) + (open[i] & 0x1fff) * 2;
+
+        msrpm[bit / 8] &= ~(3 << bit % 8); /* read, write (APM vol. 2, 15.11) */
+    }
     return 0;
 }
 
@@ -100,15 +91,8 @@ static int svm_vcpu_init(struct vcpu *v)
     if (!b) return -XEN_ENOMEM; /* the caller frees s */
     s->vmcb_phys = core_to_phys(b);
     b->exceptions = BIT(VEC_UD) | BIT(VEC_AC) | BIT(VEC_MC) | BIT(VEC_DB);
-    b->intercept1 = INTERCEPT(VMEXIT_INTR) | INTERCEPT(VMEXIT_NMI) | INTERCEPT(VMEXIT_INIT) |
-                    INTERCEPT(VMEXIT_VINTR) | INTERCEPT(VMEXIT_RDPMC) | INTERCEPT(VMEXIT_CPUID) |
-                    INTERCEPT(VMEXIT_INVD) | INTERCEPT(VMEXIT_HLT) | INTERCEPT(VMEXIT_INVLPGA) |
-                    INTERCEPT(VMEXIT_IO) | INTERCEPT(VMEXIT_MSR) | INTERCEPT(VMEXIT_TASK) |
-                    INTERCEPT(VMEXIT_FERR) | INTERCEPT(VMEXIT_SHUTDOWN);
-    b->intercept2 = INTERCEPT(VMEXIT_VMRUN) | INTERCEPT(VMEXIT_VMMCALL) | INTERCEPT(VMEXIT_VMLOAD) |
-                    INTERCEPT(VMEXIT_VMSAVE) | INTERCEPT(VMEXIT_STGI) | INTERCEPT(VMEXIT_CLGI) |
-                    INTERCEPT(VMEXIT_SKINIT) | INTERCEPT(VMEXIT_WBINVD) |
-                    INTERCEPT(VMEXIT_MONITOR) | INTERCEPT(VMEXIT_MWAIT) | INTERCEPT(VMEXIT_XSETBV);
+    svm_set_intercepts(b);
+    b->intercept[0] |= BIT(VMEXIT_TASK % 32) | BIT(VMEXIT_FERR % 32); /* end the guest */
     b->iopm = core_to_phys(port_bitmap(v->domain));
     b->msrpm = core_to_phys(msrpm);
     b->vintr = VINTR_MASKING;

@@ -11,7 +11,7 @@ struct vmcb {
     /* control area */
     uint16_t cr_read, cr_write, dr_read, dr_write; /* 000 */
     uint32_t exceptions;                           /* 008 */
-    uint32_t intercept1, intercept2, intercept3;   /* 00c: from exit code 60 on */
+    uint32_t intercept[3];                         /* 00c: from exit code 60 on */
     uint32_t reserved0[9];
     uint16_t pause_threshold, pause_count; /* 03c */
     uint64_t iopm, msrpm, tsc_offset;      /* 040 */
@@ -81,8 +81,7 @@ _Static_assert(offsetof(struct vmcb, g_pat) == 0x668, "VMCB g_pat");
 #define EVENT_SOFT      (4ull << 8)
 #define EVENT_TYPE(e)   ((e)&0x700)
 
-/* Exit codes; those of 0x60-0x9f are intercepted by a bit of their own in
- * intercept1 and intercept2. */
+/* Exit codes; those of 0x60-0xbf have a bit in `intercept`. */
 #define VMEXIT_EXCEPTION 0x040 /* + vector */
 #define VMEXIT_INTR      0x060
 #define VMEXIT_NMI       0x061
@@ -100,10 +99,6 @@ _Static_assert(offsetof(struct vmcb, g_pat) == 0x668, "VMCB g_pat");
 #define VMEXIT_SHUTDOWN  0x07f
 #define VMEXIT_VMRUN     0x080
 #define VMEXIT_VMMCALL   0x081
-#define VMEXIT_VMLOAD    0x082
-#define VMEXIT_VMSAVE    0x083
-#define VMEXIT_STGI      0x084
-#define VMEXIT_CLGI      0x085
 #define VMEXIT_SKINIT    0x086
 #define VMEXIT_WBINVD    0x089
 #define VMEXIT_MONITOR   0x08a
@@ -149,6 +144,7 @@ static inline struct vmcb *vmcb_of(const struct vcpu *v)
 }
 
 /* svm/exit.c */
+void svm_set_intercepts(struct vmcb *b);
 void svm_decode(struct vcpu *v, struct vm_exit *e);
 /* svm/state.c */
 void svm_get_state(struct vcpu *v, struct arch_state *s);
