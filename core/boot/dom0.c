@@ -5,6 +5,7 @@
  */
 #include "boot/acpi.h"
 #include "boot/boot.h"
+#include "device/hwdev.h"
 #include "cpu/cpu.h"
 #include "device/console.h"
 #include "lib/print.h"
@@ -249,6 +250,7 @@ void dom0_build(void)
     for (unsigned int i = 0; i < config.max_vcpus; i++)
         if ((rc = vcpu_create(dom0, i)) != 0)
             panic("cannot create dom0's vCPU %u: error %d", i, rc);
+    vpci_init();
     give_memory(dom0);
     if (options.dom0_mem_max)
         dom0->max_pages = MAX(options.dom0_mem_max >> PAGE_SHIFT, dom0->tot_pages);

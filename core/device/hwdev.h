@@ -30,6 +30,7 @@ uint32_t hwdev_apic_id(unsigned int dest, bool logical);
 void irqs_dump(void);
 
 /* device/vpci.c */
+void vpci_init(void); /* finds the devices, when dom0 is there but does not run */
 uint32_t vpci_port_access(uint16_t port, unsigned int size, bool in, uint32_t value); /* 0xcf8-f */
 /* dom0's access at gpa; false when neither PCI configuration nor an MSI-X
  * table's page is there. */

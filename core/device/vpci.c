@@ -70,7 +70,6 @@ struct device {
 static struct spinlock pci_lock = SPINLOCK(RANK_HWDEV);
 static struct device *devices[MAX_DEVICES];
 static unsigned int device_count;
-static bool devices_found;
 static uint32_t cf8; /* dom0's address register */
 
 /* --- the hardware --- */
@@ -306,11 +305,8 @@ static struct device *get_device(uint16_t bdf)
     return p;
 }
 
-/* Finds what has an MSI-X table before dom0 has any device memory. */
-static void find_devices(void)
+void vpci_init(void)
 {
-    if (devices_found) return;
-    devices_found = true;
     for (unsigned int bdf = 0; bdf < 0x10000; bdf++)
         if (!get_device(bdf) && !(bdf & 7)) bdf += 7; /* no function 0: no other */
 }
@@ -329,7 +325,6 @@ bool vpci_map(uint64_t gpa)
     bool done;
 
     spin_lock(&pci_lock);
-    find_devices();
     done = p2m_lookup(dom0, gfn).type == P2M_MMIO || /* another vCPU was faster */
            map(gfn & ~511ul, ORDER_2M) || map(gfn, ORDER_4K);
     spin_unlock(&pci_lock);

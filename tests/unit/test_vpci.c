@@ -226,7 +226,6 @@ static void begin(void)
     vectors_used = 0;
     vectors_limit = 190;
     device_count = 0;
-    devices_found = false;
     cf8 = 0;
     acpi.mmcfg_base = MMCFG;
     acpi.mmcfg_end_bus = 255;
@@ -258,7 +257,8 @@ static void begin(void)
     for (unsigned int i = 0; i < 4; i++) mmio[0x402000 + 16 * i + 12] = 1;
     bar(SMALL1, 0x10, MMIO_BASE + 0x5100, 0x100, 0);
     bar(SMALL2, 0x10, MMIO_BASE + 0x5200, 0x100, 0);
-    CHECK(!vpci_map(0) && device_count == DEVICES); /* all are found before dom0 has any memory */
+    vpci_init();
+    CHECK(device_count == DEVICES);
 }
 
 static void end(void)
