@@ -198,12 +198,14 @@ size_t console_read(char *buf, size_t size)
     return n;
 }
 
-void console_poll_input(void)
+/* A timer's: fetches input. */
+static void poll(void *data)
 {
     bool got = false;
 
+    (void)data;
     lock();
-    while (port && inb(port + UART_LSR) & LSR_READY) {
+    while (inb(port + UART_LSR) & LSR_READY) {
         char c = inb(port + UART_DATA);
 
         if (input_head - input_tail < INPUT_SIZE) input[input_head++ % INPUT_SIZE] = c;
@@ -211,12 +213,6 @@ void console_poll_input(void)
     }
     unlock();
     if (got) virq_raise_dom0(VIRQ_CONSOLE);
-}
-
-static void poll(void *data)
-{
-    (void)data;
-    console_poll_input();
     timer_set(&input_timer, now() + POLL_NS);
 }
 

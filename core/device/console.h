@@ -15,11 +15,9 @@ void console_write(const char *text, size_t len);
 size_t console_ring_read(char *buf, size_t size, uint32_t *pos, bool clear);
 /* Input for CONSOLEIO_read: returns the bytes taken. */
 size_t console_read(char *buf, size_t size);
-/* Called by timer or interrupt: fetches input, raises VIRQ_CONSOLE. */
-void console_poll_input(void);
 /* I/O port range [base, base + 8) that the core keeps for itself, or 0. */
 uint16_t console_port(void);
-/* dom0 is up and its console replaces direct output (kept simple: both). */
+/* From now on input is fetched, and VIRQ_CONSOLE raised for it. */
 void console_start_input(void);
 /* Stops using locks: the machine is about to go down. */
 void console_force(void);

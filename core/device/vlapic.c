@@ -105,10 +105,10 @@ static void clear_vector(struct vlapic *l, unsigned int set, uint8_t vector)
 
 static int highest(struct vlapic *l, unsigned int set)
 {
-    for (int i = 7; i >= 0; i--) {
-        uint32_t word = READ_ONCE(l->reg[(set + i * 16) / 4]);
+    for (int i = 0xe0; i >= 0; i -= 32) {
+        uint32_t word = READ_ONCE(*vector_word(l, set, i));
 
-        if (word) return i * 32 + 31 - __builtin_clz(word);
+        if (word) return i + 31 - __builtin_clz(word);
     }
     return -1;
 }

@@ -225,30 +225,14 @@ static void svm_inject_nmi(struct vcpu *v)
     vmcb_of(v)->event_inject = VEC_NMI | EVENT_NMI | EVENT_VALID;
 }
 
-/* Contributory exceptions make a double fault of a pending one (8.2.9). */
-static bool contributory(unsigned int vector)
-{
-    return vector == VEC_DE || (vector >= 10 && vector <= 13);
-}
-
 static void svm_inject_exception(struct vcpu *v, uint8_t vector, int error)
 {
     struct vmcb *b = vmcb_of(v);
     uint64_t old = b->event_inject;
 
-    if (old & EVENT_VALID && EVENT_TYPE(old) == EVENT_EXCEPTION) {
-        unsigned int first = old & 0xff;
-
-        if (first == VEC_DF) {
-            domain_shutdown(v->domain, v->domain->params[HVM_PARAM_TRIPLE_FAULT_REASON]);
-            return;
-        }
-        if ((contributory(first) && contributory(vector)) ||
-            (first == VEC_PF && (contributory(vector) || vector == VEC_PF))) {
-            vector = VEC_DF;
-            error = 0;
-        }
-    }
+    if (old & EVENT_VALID && EVENT_TYPE(old) == EVENT_EXCEPTION &&
+        !merge_exception(v, old, &vector, &error))
+        return;
     b->event_inject = vector | EVENT_EXCEPTION | EVENT_VALID;
     if (error != NO_ERROR_CODE) b->event_inject |= EVENT_ERROR | (uint64_t)(uint32_t)error << 32;
 }
@@ -289,11 +273,6 @@ static unsigned int svm_get_cpl(struct vcpu *v)
 static void svm_tsc_changed(struct vcpu *v)
 {
     vmcb_of(v)->tsc_offset = v->tsc_offset;
-}
-
-static void svm_policy_changed(struct vcpu *v)
-{
-    (void)v; /* nothing in the VMCB depends on the policy yet */
 }
 
 /* DR0-3 are not switched by VMRUN; the core uses none of them. */
@@ -355,7 +334,6 @@ const struct vendor_ops svm_ops = {
     .want_window = svm_want_window,
     .skip_insn = svm_skip_insn,
     .tsc_changed = svm_tsc_changed,
-    .policy_changed = svm_policy_changed,
     .switch_in = svm_switch_in,
     .switch_out = svm_switch_out,
     .read_msr = svm_read_msr,

@@ -458,7 +458,8 @@ int cpu_policy_merge(struct domain *d, struct xen_domctl_cpu_policy *op)
     if (!rc) {
         finish(p, &max_policy);
         *d->policy = *p;
-        for_each_vcpu (d, v) vendor->policy_changed(v);
+        for_each_vcpu (d, v)
+            if (vendor->policy_changed) vendor->policy_changed(v);
     }
     core_free(p);
     return rc;

@@ -14,6 +14,26 @@
 
 /* Those that return a bool: true, the instruction is done; false, #GP. */
 
+static bool contributory(unsigned int vector)
+{
+    return vector == VEC_DE || (vector >= 10 && vector <= 13);
+}
+
+/* APM vol. 2, 8.2.9; SDM vol. 3, 6.15. */
+bool merge_exception(struct vcpu *v, uint8_t first, uint8_t *vector, int *error)
+{
+    if (first == VEC_DF) {
+        domain_shutdown(v->domain, v->domain->params[HVM_PARAM_TRIPLE_FAULT_REASON]);
+        return false;
+    }
+    if ((contributory(first) && contributory(*vector)) ||
+        (first == VEC_PF && (contributory(*vector) || *vector == VEC_PF))) {
+        *vector = VEC_DF;
+        *error = 0;
+    }
+    return true;
+}
+
 static bool do_cpuid(struct vcpu *v)
 {
     struct cpuid_regs r;

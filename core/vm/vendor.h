@@ -92,7 +92,7 @@ struct vendor_ops {
     void (*skip_insn)(struct vcpu *v, unsigned int len);
 
     void (*tsc_changed)(struct vcpu *v);    /* v->tsc_offset */
-    void (*policy_changed)(struct vcpu *v); /* d->policy     */
+    void (*policy_changed)(struct vcpu *v); /* d->policy; may be NULL */
     void (*switch_in)(struct vcpu *v);      /* on its new CPU */
     void (*switch_out)(struct vcpu *v);
     /* MSRs that live in the vendor's state (PAT: written only): 0, or -1 for
@@ -103,6 +103,10 @@ struct vendor_ops {
     /* Hardware bits of a leaf (without address and PS) for a p2m type. */
     uint64_t (*leaf_bits)(enum p2m_type type);
 };
+
+/* vm/exit.c: what to deliver when an exception meets the delivery of `first`;
+ * false: the guest is shut down, it was a double fault. */
+bool merge_exception(struct vcpu *v, uint8_t first, uint8_t *vector, int *error);
 
 extern const struct vendor_ops svm_ops;
 extern struct vendor_ops vmx_ops;       /* max_level is the processor's */

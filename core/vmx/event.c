@@ -55,33 +55,14 @@ void vmx_inject_nmi(struct vcpu *v)
     vmx_of(v)->event = VEC_NMI | EVENT_NMI | EVENT_VALID;
 }
 
-/* Contributory exceptions make a double fault of a pending one (6.15). */
-static bool contributory(unsigned int vector)
-{
-    return vector == VEC_DE || (vector >= 10 && vector <= 13);
-}
-
-static bool double_fault(unsigned int first, unsigned int second)
-{
-    return (contributory(first) && contributory(second)) ||
-           (first == VEC_PF && (contributory(second) || second == VEC_PF));
-}
-
 void vmx_inject_exception(struct vcpu *v, uint8_t vector, int error)
 {
     struct vmx_vcpu *x = vmx_of(v);
     uint32_t old = x->event, type = EVENT_EXCEPTION;
 
-    if (old & EVENT_VALID && EVENT_TYPE(old) == EVENT_EXCEPTION) {
-        if ((old & 0xff) == VEC_DF) {
-            domain_shutdown(v->domain, v->domain->params[HVM_PARAM_TRIPLE_FAULT_REASON]);
-            return;
-        }
-        if (double_fault(old & 0xff, vector)) {
-            vector = VEC_DF;
-            error = 0;
-        }
-    }
+    if (old & EVENT_VALID && EVENT_TYPE(old) == EVENT_EXCEPTION &&
+        !merge_exception(v, old, &vector, &error))
+        return;
     if (vector == VEC_DB && x->int1) type = EVENT_INT1;
     x->int1 = false;
     x->event = vector | type | EVENT_VALID;
