@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The core's console: a ring of the last 32 KiB of text, and a 16550 serial
- * port, written by polling and read by a timer.
+ * The core's console: a ring of the last 32 KiB of its messages, and a 16550
+ * serial port, written by polling and read by a timer.  dom0's text only goes to
+ * the port: `xl dmesg` on that very console would never come to an end.
  */
 #include "device/console.h"
 #include "cpu/cpu.h"
@@ -46,14 +47,18 @@ static void serial_put(char c)
     outb(port + UART_DATA, c);
 }
 
-static void put(const char *text, size_t len, bool serial)
+static void put_serial(const char *text, size_t len)
 {
     for (size_t i = 0; i < len; i++) {
-        ring[ring_end++ % RING_SIZE] = text[i];
-        if (ring_end - ring_start > RING_SIZE) ring_start = ring_end - RING_SIZE;
-        if (serial && text[i] == '\n') serial_put('\r');
-        if (serial) serial_put(text[i]);
+        if (text[i] == '\n') serial_put('\r');
+        serial_put(text[i]);
     }
+}
+
+static void put_ring(const char *text, size_t len)
+{
+    for (size_t i = 0; i < len; i++) ring[ring_end++ % RING_SIZE] = text[i];
+    if (ring_end - ring_start > RING_SIZE) ring_start = ring_end - RING_SIZE;
 }
 
 static void lock(void)
@@ -69,7 +74,7 @@ static void unlock(void)
 void console_write(const char *text, size_t len)
 {
     lock();
-    put(text, len, true);
+    put_serial(text, len);
     unlock();
 }
 
@@ -94,7 +99,8 @@ static void log_line(enum log_level l, int limit, const char *fmt, va_list args)
     len = MIN(len, (int)sizeof(text) - 2);
     text[len++] = '\n';
     lock();
-    put(text, len, (int)l <= limit);
+    put_ring(text, len);
+    if ((int)l <= limit) put_serial(text, len);
     unlock();
 }
 

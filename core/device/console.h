@@ -9,7 +9,7 @@
  * to the ring. */
 void console_init(const char *console, const char *com1);
 void console_set_levels(const char *loglvl, const char *guest_loglvl);
-/* Raw text to the serial port and into the ring. */
+/* Raw text of dom0's to the serial port. */
 void console_write(const char *text, size_t len);
 /* XEN_SYSCTL_readconsole: copies from ring position *pos; returns the bytes. */
 size_t console_ring_read(char *buf, size_t size, uint32_t *pos, bool clear);
