@@ -45,6 +45,7 @@ static const struct constant {
     {0xc0010015, true, true, BIT(24)},    /* HWCR: the TSC runs at P0's frequency */
     {0xc001001a, true, false, 0},         /* TOP_MEM */
     {0xc001001d, true, false, 0},         /* TOP_MEM2 */
+    {0xc001001f, true, true, 0},          /* NB_CFG: Linux wants PCI's I/O of ECS */
     {MSR_AMD_DE_CFG, true, true, 0},      /* and the host's LFENCE bit */
 };
 

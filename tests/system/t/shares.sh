@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+# Two busy guests on one CPU: weights and caps, within 3 %.
+# run: cpus=2 time=240
+. /test/lib.sh
+
+xl vcpu-pin Domain-0 all 0
+for name in a b; do
+    guest $name 'cpus = "1"'
+    xl create -q /tmp/$name.cfg
+done
+for name in a b; do
+    check "$name is up" is_up $name
+    enter $name 'while :; do :; done &'
+done
+
+# times: seconds since dom0's start, of a's CPU time, of b's
+times() {
+    read -r up _ </proc/uptime
+    xl list | awk -v up="$up" '$1 == "a" { a = $6 } $1 == "b" { b = $6 }
+        END { print up, a, b }'
+}
+# measure SECONDS: what of the three has gone by
+measure() {
+    first=$(times)
+    sleep "$1"
+    echo "$first $(times)" | awk '{ print $4 - $1, $5 - $2, $6 - $3 }'
+}
+near() { # near MEASURED EXPECTED: within 3 %
+    awk "BEGIN { r = $1 / ($2); exit !(r > 0.97 && r < 1.03) }" ||
+        { echo "$1, not $2"; false; }
+}
+
+xl sched-credit2 -d a -w 512
+xl sched-credit2 -d b -w 256
+sleep 2
+measure 30 >/tmp/shares
+read -r all a b </tmp/shares
+echo "weights 512 and 256: $a s and $b s of $all s"
+check "weights 2:1" near "$a" "2 * $b"
+check "the CPU is theirs" near "$all" "$a + $b"
+
+xl sched-credit2 -d a -w 256
+xl sched-credit2 -d b -c 50
+sleep 2
+measure 30 >/tmp/shares
+read -r all a b </tmp/shares
+echo "b capped at 50, beside a: $a s and $b s of $all s"
+check "equal weights, the cap of 50 does no harm" near "$a" "$b"
+xl pause a
+sleep 1
+measure 30 >/tmp/shares
+read -r all a b </tmp/shares
+echo "b capped at 50, alone: $b s of $all s"
+check "cap of 50" near "$b" "$all / 2"
+check_kernels
