@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # make          build/insula.elf (qemu -kernel) and build/insula.gz (GRUB)
 # make run      the main job: dom0 and two guests, then a shell in dom0
-# make test     all tests;  make lint, make bench, make demo, make install
+# make test     all tests;  make lint, make bench, make demo, make install, make soak
 # DEBUG=y       checks the order of locks at run time
 
 CC      ?= gcc
@@ -59,7 +59,7 @@ clean:
 # --- tests: the fastest first ---
 
 SUITES ?= lint test-unit test-loader test-install test-image test-guest \
-	test-demo test-bochs
+	test-system test-demo test-bochs
 
 test:
 	@scripts/setup

@@ -19,7 +19,7 @@ refused() {
     shift
     if out=$("$@" 2>&1); then not_ok "$what" "it succeeded"
     elif [ -z "$out" ]; then not_ok "$what" "it failed without a word"
-    else echo "ok $what ($(echo "$out" | grep -m 1 . | cut -c 1-90))"
+    else echo "ok $what ($(echo "$out" | grep -m 1 . | cut -c 1-110))"
     fi
 }
 
@@ -102,7 +102,7 @@ check_memory() { check "$1" within 10 same_memory "$memory_before"; }
 # --- the kernels' messages ---
 
 complaints() {
-    ! grep -hE "(BUG:|WARNING:|unchecked MSR|Oops|stall|lockup|hung_task|blocked for more|segfault|general protection|Call Trace)" "$@"
+    ! grep -hE "(BUG:|WARNING: CPU|unchecked MSR|Oops|detected .*stall|soft lockup|LOCKUP|hung_task|blocked for more|segfault|general protection|Call Trace)" "$@"
 }
 check_kernels() {
     dmesg >/tmp/dmesg

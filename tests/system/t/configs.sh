@@ -7,13 +7,13 @@ bad() { # bad WHAT LINE...
     what=$1
     shift
     guest bad "$@"
-    refused "$what" timeout 60 xl create -p /tmp/bad.cfg
+    refused "$what" timeout 60 xl create -q -p /tmp/bad.cfg
     xl destroy bad 2>/dev/null
 }
 
-guest a 'memory = 64'
-xl create -q -p /tmp/a.cfg
-xl destroy a # what the first guest needs for good is taken now
+guest a
+# What dom0 needs for good with its first guest is taken now.
+xl create -q -p /tmp/a.cfg && xl destroy a
 remember_memory
 
 head -c 1000000 /guests/vmlinuz >/tmp/truncated
@@ -32,9 +32,9 @@ bad "CPUs that do not exist" 'cpus = "70"'
 bad "no such disk" 'disk = ["/run/none,raw,xvda,w"]'
 bad "no such bridge" 'vif = ["bridge=none"]'
 bad "a type that does not exist" 'type = "box"'
-guest a 'memory = 64'
+guest a
 xl create -q -p /tmp/a.cfg
-refused "a name that is taken" xl create -p /tmp/a.cfg
+refused "a name that is taken" xl create -q -p /tmp/a.cfg
 check "the guest of that name is unharmed" equal "$(state a)" --p---
 xl destroy a
 check "only dom0 is left" equal "$(xl list | wc -l)" 2

@@ -5,7 +5,7 @@
 
 dd if=/dev/zero of=/run/disk bs=1M count=4 2>/dev/null
 guest full 'disk = ["/run/disk,raw,xvda,w"]' 'vif = ["bridge=xenbr0"]'
-guest small 'memory = 64'
+guest small
 
 # One with a disk and a card that gets to its shell.
 full_life() { xl create -q /tmp/full.cfg && is_up full && xl destroy full; }
