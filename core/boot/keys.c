@@ -10,50 +10,32 @@
 #include "vm/domain.h"
 #include "vm/vcpu.h"
 
-static void each_domain(void (*show)(struct domain *d))
-{
-    struct domain *d;
-    domid_t id = 0;
-
-    while ((d = domain_get_from(id)) != NULL) {
-        show(d);
-        id = d->id + 1;
-        domain_put(d);
-    }
-}
-
-static void show_domain(struct domain *d)
-{
-    static const char *const dying[] = {"", ", dying", ", dead"};
-    struct vcpu *v;
-
-    log_info("d%u: %lu of %lu pages, refs %u, pauses %d%s%s", d->id, d->tot_pages, d->max_pages,
-             d->refs, d->pause_count, dying[d->dying], d->is_shut_down ? ", shut down" : "");
-    for_each_vcpu (d, v)
-        log_info("  v%u: holds %x, %s%u, upcall %u", v->id, v->holds,
-                 v->running_on ? "on CPU" : "last ", v->sched.last_cpu->id,
-                 v->info->evtchn_upcall_pending);
-}
-
-static void show_registers(struct domain *d)
-{
-    struct vcpu *v;
-
-    /* Exact for those that do not run; the others say it themselves. */
-    for_each_vcpu (d, v)
-        if (!v->running_on || v == current_vcpu()) show_guest_registers(v);
-}
-
 static void key_domains(void)
 {
-    each_domain(show_domain);
+    static const char *const dying[] = {"", ", dying", ", dead"};
+    struct domain *d;
+    struct vcpu *v;
+
+    for_each_domain (d) {
+        log_info("d%u: %lu of %lu pages, refs %u, pauses %d%s%s", d->id, d->tot_pages, d->max_pages,
+                 d->refs, d->pause_count, dying[d->dying], d->is_shut_down ? ", shut down" : "");
+        for_each_vcpu (d, v)
+            log_info("  v%u: holds %x, %s%u, upcall %u", v->id, v->holds,
+                     v->running_on ? "on CPU" : "last ", v->sched.last_cpu->id,
+                     v->info->evtchn_upcall_pending);
+    }
 }
 
 static void key_registers(void)
 {
+    struct domain *d;
+    struct vcpu *v;
     struct cpu *c;
 
-    each_domain(show_registers);
+    /* Exact for those that do not run; the others say it themselves. */
+    for_each_domain (d)
+        for_each_vcpu (d, v)
+            if (!v->running_on || v == current_vcpu()) show_guest_registers(v);
     for_each_cpu (c)
         if (c != this_cpu()) cpu_ask(c, WORK_DUMP);
 }

@@ -17,20 +17,14 @@ static inline bool access_allowed(const struct domain *a, const struct domain *b
     return true;
 }
 
-/* May the caller's domain act for d? */
-static inline bool access_controls(const struct domain *caller, const struct domain *d)
-{
-    return caller == d || caller->privileged;
-}
-
 /* The domain named by an id (DOMID_SELF too), referenced, if the current one
- * may act for it.  -ESRCH, -EPERM. */
+ * may act for it: it is its own, or it is dom0.  -ESRCH, -EPERM. */
 must_use static inline int domain_get_controlled(domid_t id, struct domain **out)
 {
-    struct domain *d = domain_get(id);
+    struct domain *d = domain_get(id), *caller = current_domain();
 
     if (!d) return -XEN_ESRCH;
-    if (!access_controls(current_domain(), d)) {
+    if (d != caller && !caller->privileged) {
         domain_put(d);
         return -XEN_EPERM;
     }

@@ -18,8 +18,7 @@
 #include "vm/guest.h"
 #include <xen/event_channel.h>
 
-#define MAX_PORTS  4096u
-#define PER_BUCKET 128u
+#define MAX_PORTS 4096u
 
 struct evtchn {
     struct spinlock lock; /* guards all below                    */
@@ -33,21 +32,22 @@ struct evtchn {
 };
 
 struct evtchn_table {
-    struct spinlock lock; /* guards: which ports are taken, new buckets, the
-                           * binding of VIRQs */
+    struct spinlock lock; /* guards: which ports are taken, the binding of VIRQs */
     uint32_t limit;       /* ports are below it */
-    struct evtchn *bucket[MAX_PORTS / PER_BUCKET];
     unsigned long used[BITMAP_WORDS(MAX_PORTS)];    /* atomic          */
     unsigned long polling[BITMAP_WORDS(MAX_VCPUS)]; /* vCPUs; atomic */
+    struct evtchn channel[];                        /* [limit]         */
 };
 
 int evtchn_init(struct domain *d, uint32_t max_port)
 {
-    struct evtchn_table *t = core_alloc(sizeof(*t));
+    uint32_t limit = max_port < MAX_PORTS ? max_port + 1 : MAX_PORTS;
+    struct evtchn_table *t = core_alloc(sizeof(*t) + limit * sizeof(t->channel[0]));
 
     if (!t) return -XEN_ENOMEM;
     spin_init(&t->lock, RANK_EVTCHN_TABLE);
-    t->limit = max_port < MAX_PORTS ? max_port + 1 : MAX_PORTS;
+    for (uint32_t i = 0; i < limit; i++) spin_init(&t->channel[i].lock, RANK_EVTCHN);
+    t->limit = limit;
     __set_bit(0, t->used); /* port 0 means none */
     d->evtchns = t;
     return 0;
@@ -55,10 +55,7 @@ int evtchn_init(struct domain *d, uint32_t max_port)
 
 void evtchn_free(struct domain *d)
 {
-    struct evtchn_table *t = d->evtchns;
-
-    for (unsigned int i = 0; t && i < ARRAY_SIZE(t->bucket); i++) core_free_pages(t->bucket[i], 1);
-    core_free(t);
+    core_free(d->evtchns);
     d->evtchns = NULL;
 }
 
@@ -66,12 +63,8 @@ void evtchn_free(struct domain *d)
 static struct evtchn *channel(struct domain *d, uint32_t port)
 {
     struct evtchn_table *t = d->evtchns;
-    struct evtchn *bucket;
 
-    if (port >= t->limit) return NULL;
-    port = index_nospec(port, MAX_PORTS);
-    bucket = __atomic_load_n(&t->bucket[port / PER_BUCKET], __ATOMIC_ACQUIRE);
-    return bucket && port ? &bucket[port % PER_BUCKET] : NULL;
+    return port && port < t->limit ? &t->channel[index_nospec(port, t->limit)] : NULL;
 }
 
 /* --- raising --- */
@@ -176,27 +169,16 @@ int evtchn_poll_begin(struct vcpu *v, const uint32_t *ports, unsigned int n)
 
 /* Takes a free port of d, still in state closed; its table is locked.  A
  * domain that is dying gets none. */
-static int take_port(struct domain *d, struct evtchn **out)
+static int take_port(struct domain *d)
 {
     struct evtchn_table *t = d->evtchns;
-    struct evtchn **b;
-    unsigned int port, w = 0;
+    unsigned int w = 0, port;
 
     if (READ_ONCE(d->dying) != ALIVE) return -XEN_EINVAL;
     while (w < ARRAY_SIZE(t->used) && !~READ_ONCE(t->used[w])) w++;
-    if (w == ARRAY_SIZE(t->used)) return -XEN_ENOSPC;
-    port = w * 64 + __builtin_ctzl(~READ_ONCE(t->used[w]));
+    port = w < ARRAY_SIZE(t->used) ? w * 64 + __builtin_ctzl(~READ_ONCE(t->used[w])) : MAX_PORTS;
     if (port >= t->limit) return -XEN_ENOSPC;
-    b = &t->bucket[port / PER_BUCKET];
-    if (!*b) {
-        struct evtchn *fresh = core_alloc_pages(1);
-
-        if (!fresh) return -XEN_ENOMEM;
-        for (unsigned int i = 0; i < PER_BUCKET; i++) spin_init(&fresh[i].lock, RANK_EVTCHN);
-        __atomic_store_n(b, fresh, __ATOMIC_RELEASE);
-    }
     set_bit(port, t->used);
-    *out = &(*b)[port % PER_BUCKET];
     return port;
 }
 
@@ -205,13 +187,14 @@ static int take_port(struct domain *d, struct evtchn **out)
 static int open_port(struct domain *d, const struct evtchn *as, uint32_t *out)
 {
     uint16_t *bound = NULL;
-    struct evtchn *c;
     int port = -XEN_EEXIST;
 
     if (as->state == EVTCHNSTAT_virq) bound = &d->vcpus[as->vcpu]->virq_port[as->virq];
     spin_lock(&d->evtchns->lock);
-    if (!bound || !*bound) port = take_port(d, &c);
+    if (!bound || !*bound) port = take_port(d);
     if (port > 0) {
+        struct evtchn *c = channel(d, port);
+
         spin_lock(&c->lock);
         c->vcpu = as->vcpu;
         c->virq = as->virq;
@@ -234,51 +217,42 @@ static long op_alloc_unbound(struct domain *d, void *arg)
                      &a->port);
 }
 
-/* Joins the taken port of ld to the remote one if that waits for ld. */
-static int join(struct domain *ld, struct evtchn *l, uint32_t lport, struct domain *rd,
-                uint32_t rport)
-{
-    struct evtchn *r = channel(rd, rport);
-    int rc = -XEN_EINVAL;
-
-    if (!r || r == l) return rc;
-    spin_lock_two(&l->lock, &r->lock);
-    if (r->state == EVTCHNSTAT_unbound && r->remote_id == ld->id) {
-        l->remote = rd;
-        l->remote_port = rport;
-        l->peer = r;
-        l->vcpu = 0;
-        l->state = EVTCHNSTAT_interdomain;
-        r->remote = ld;
-        r->remote_port = lport;
-        r->peer = l;
-        r->state = EVTCHNSTAT_interdomain;
-        /* What was sent before is not lost. */
-        set_pending(ld, 0, lport);
-        rc = 0;
-    }
-    spin_unlock_two(&l->lock, &r->lock);
-    return rc;
-}
-
+/* Joins a new port of ld to the remote one, if that waits for ld. */
 static long op_bind_interdomain(struct domain *ld, void *arg)
 {
     struct evtchn_bind_interdomain *a = arg;
     struct domain *rd = domain_get(a->remote_dom);
-    struct evtchn *c;
-    int port, rc = -XEN_EPERM;
+    struct evtchn *l, *r;
+    int port, rc;
 
     if (!rd) return -XEN_ESRCH;
-    if (access_allowed(ld, rd)) {
-        spin_lock(&ld->evtchns->lock);
-        rc = port = take_port(ld, &c);
-        if (port > 0) {
-            rc = join(ld, c, port, rd, a->remote_port);
-            if (rc) clear_bit(port, ld->evtchns->used);
+    spin_lock(&ld->evtchns->lock);
+    rc = port = access_allowed(ld, rd) ? take_port(ld) : -XEN_EPERM;
+    if (port > 0) {
+        rc = -XEN_EINVAL;
+        l = channel(ld, port);
+        r = channel(rd, a->remote_port);
+        if (!r) r = l;
+        spin_lock_two(&l->lock, &r->lock);
+        /* (l itself is closed) */
+        if (r->state == EVTCHNSTAT_unbound && r->remote_id == ld->id) {
+            l->remote = rd;
+            l->remote_port = a->remote_port;
+            l->peer = r;
+            l->vcpu = 0;
+            r->remote = ld;
+            r->remote_port = port;
+            r->peer = l;
+            l->state = r->state = EVTCHNSTAT_interdomain;
+            /* What was sent before is not lost. */
+            set_pending(ld, 0, port);
             a->local_port = port;
+            rc = 0;
         }
-        spin_unlock(&ld->evtchns->lock);
+        spin_unlock_two(&l->lock, &r->lock);
+        if (rc) clear_bit(port, ld->evtchns->used);
     }
+    spin_unlock(&ld->evtchns->lock);
     domain_put(rd);
     return rc;
 }
@@ -438,7 +412,7 @@ static long op_status(struct domain *d, void *arg)
     struct evtchn_status *a = arg;
     struct evtchn *c = channel(d, a->port);
 
-    if (a->port >= d->evtchns->limit) return -XEN_EINVAL;
+    if (!c && a->port) return -XEN_EINVAL;
     a->status = EVTCHNSTAT_closed;
     a->vcpu = 0;
     if (!c) return 0;

@@ -18,11 +18,13 @@ void grant_free(struct domain *d);
  * Frame `index` of d's shared grant table (XENMAPSPACE_grant_table,
  * XENMEM_resource_grant_table), growing the table to it: its mfn, or
  * MFN_INVALID beyond the limit or without memory.  The page is the core's and
- * lives as long as d; map it as P2M_SHARED.
+ * lives as long as d.  Map it as P2M_SHARED in d; in another as P2M_RESOURCE,
+ * with a reference to d that grant_table_unmapped, called by the p2m, drops.
  */
-uint64_t grant_table_frame(struct domain *d, uint32_t index);
+uint64_t grant_table_frame(struct domain *d, uint64_t index);
+void grant_table_unmapped(uint64_t mfn);
 /* Where d itself has mapped it last; of a frame that exists.  Guarded by who
- * maps it (memory_map.c). */
+ * maps it (memory_op.c). */
 uint64_t *grant_table_place(struct domain *d, uint32_t index);
 uint32_t grant_table_frames(struct domain *d);     /* now */
 uint32_t grant_table_max_frames(struct domain *d); /* limit */

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The small calls of a PVH dom0: physdev_op, platform_op; and vm_assist. */
 #include "hypercall/hypercall.h"
-#include "lib/print.h"
 #include "vm/guest.h"
 #include <xen/physdev.h>
 #include <xen/platform.h>
@@ -19,30 +18,25 @@ long hc_physdev_op(struct vcpu *v, const struct hc_args *args)
     }
 }
 
-static long set_time(uint64_t sec, uint32_t nsec, uint64_t at)
-{
-    if (nsec >= NS_PER_SEC) return -XEN_EINVAL;
-    clock_set_wall(sec, nsec, at);
-    return 0;
-}
-
 long hc_platform_op(struct vcpu *v, const struct hc_args *args)
 {
     struct xen_platform_op op;
+    struct xenpf_settime64 t;
 
     if (!v->domain->privileged) return -XEN_EPERM;
     if (copy_from_guest(&op, args->a[0], sizeof(op))) return -XEN_EFAULT;
     if (op.interface_version != XENPF_INTERFACE_VERSION) return -XEN_EACCES;
     switch (op.cmd) {
     case XENPF_settime32:
-        return set_time(op.u.settime32.secs, op.u.settime32.nsecs, op.u.settime32.system_time);
-    case XENPF_settime64:
-        if (op.u.settime64.mbz) return -XEN_EINVAL;
-        return set_time(op.u.settime64.secs, op.u.settime64.nsecs, op.u.settime64.system_time);
-    default:
-        log_guest(LOG_DEBUG, "d%uv%u: platform_op %u is not offered", v->domain->id, v->id, op.cmd);
-        return -XEN_ENOSYS;
+        t = (struct xenpf_settime64){op.u.settime32.secs, op.u.settime32.nsecs, 0,
+                                     op.u.settime32.system_time};
+        break;
+    case XENPF_settime64: t = op.u.settime64; break;
+    default: return -XEN_ENOSYS;
     }
+    if (t.mbz || t.nsecs >= NS_PER_SEC) return -XEN_EINVAL;
+    clock_set_wall(t.secs, t.nsecs, t.system_time);
+    return 0;
 }
 
 long hc_vm_assist(struct vcpu *v, const struct hc_args *args)

@@ -71,7 +71,7 @@ static int numa_info(struct xen_sysctl *op)
     struct xen_sysctl_meminfo mem = {frames_total_count() << PAGE_SHIFT, frames_free_count()
                                                                              << PAGE_SHIFT};
     const uint32_t distance = 10; /* to itself, as in ACPI's SLIT */
-    bool room = n->num_nodes > 0;
+    uint32_t room = n->num_nodes;
 
     n->num_nodes = 1;
     if (room && !HANDLE_NULL(n->meminfo) && guest_write(n->meminfo, 0, &mem)) return -XEN_EFAULT;
@@ -147,29 +147,18 @@ static int sched_id(struct xen_sysctl *op)
     return 0;
 }
 
-static uint32_t count_domains(void)
-{
-    struct domain *d;
-    uint32_t n = 0;
-    domid_t id = 0;
-
-    for (; (d = domain_get_from(id)) != NULL; n++) {
-        id = d->id + 1;
-        domain_put(d);
-    }
-    return n;
-}
-
 static int cpupool(struct xen_sysctl *op)
 {
     struct xen_sysctl_cpupool_op *p = &op->u.cpupool_op;
     unsigned long map[BITMAP_WORDS(MAX_CPUS)] = {0};
+    struct domain *d;
 
     switch (p->op) {
     case XEN_SYSCTL_CPUPOOL_OP_INFO: /* of the first pool from this id on */
         if (p->cpupool_id != 0) return -XEN_ENOENT;
         p->sched_id = XEN_SCHEDULER_CREDIT2;
-        p->n_dom = count_domains();
+        p->n_dom = 0;
+        for_each_domain (d) p->n_dom++;
         for (unsigned int i = 0; i < cpu_count; i++) __set_bit(i, map);
         return bitmap_write(&p->cpumap, map, cpu_count);
     case XEN_SYSCTL_CPUPOOL_OP_FREEINFO: return bitmap_write(&p->cpumap, map, cpu_count);
@@ -197,21 +186,26 @@ static int scheduler(struct xen_sysctl *op)
 
 static const struct cpu_policy *find_policy(uint32_t index)
 {
-    switch (index) {
-    case XEN_SYSCTL_cpu_policy_raw:
-    case XEN_SYSCTL_cpu_policy_host: return cpu_policy_system(POLICY_HOST);
-    case XEN_SYSCTL_cpu_policy_hvm_max: return cpu_policy_system(POLICY_MAX);
-    case XEN_SYSCTL_cpu_policy_hvm_default: return cpu_policy_system(POLICY_DEFAULT);
-    default: return NULL;
-    }
+    static const int8_t kinds[] = {
+        [XEN_SYSCTL_cpu_policy_raw] = POLICY_HOST,
+        [XEN_SYSCTL_cpu_policy_host] = POLICY_HOST,
+        [XEN_SYSCTL_cpu_policy_pv_max] = -1,
+        [XEN_SYSCTL_cpu_policy_hvm_max] = POLICY_MAX,
+        [XEN_SYSCTL_cpu_policy_pv_default] = -1,
+        [XEN_SYSCTL_cpu_policy_hvm_default] = POLICY_DEFAULT,
+    };
+    int kind = kinds[index_nospec(index, ARRAY_SIZE(kinds))];
+
+    return kind < 0 ? NULL : cpu_policy_system(kind);
 }
 
 static int get_policy(struct xen_sysctl *op)
 {
     struct xen_sysctl_cpu_policy *p = &op->u.cpu_policy;
-    const struct cpu_policy *policy = find_policy(p->index);
+    const struct cpu_policy *policy;
 
     if (p->_rsvd || p->index > XEN_SYSCTL_cpu_policy_hvm_default) return -XEN_EINVAL;
+    policy = find_policy(p->index);
     if (!policy) return -XEN_EOPNOTSUPP;
     return cpu_policy_write(policy, HANDLE(p->leaves), &p->nr_leaves, HANDLE(p->msrs), &p->nr_msrs);
 }

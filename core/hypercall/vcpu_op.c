@@ -12,40 +12,34 @@
 #include "vm/vcpu.h"
 
 /* Moves v's vcpu_info into a page of the guest's own RAM, for good. */
-static long set_info(struct vcpu *v, uint64_t gfn, uint64_t mfn, uint32_t offset)
+static long register_info(struct vcpu *v, const struct vcpu_register_vcpu_info *op)
 {
-    struct vcpu_info *info;
-    char *page;
-
-    if (v->info_mfn != MFN_INVALID) return -XEN_EINVAL;
-    page = vmap(mfn, 1);
-    if (!page) return -XEN_ENOMEM;
-    info = (struct vcpu_info *)(page + offset);
-    memcpy(info, v->info, sizeof(*info));
-    v->first_info = v->info;
-    v->info_gfn = gfn;
-    v->info_mfn = mfn;
-    __atomic_store_n(&v->info, info, __ATOMIC_SEQ_CST);
-    clock_update_vcpu(v);
-    /* What was raised meanwhile may have gone into the old place. */
-    evtchn_mark_all(v);
-    return 0;
-}
-
-static long register_info(struct vcpu *v, uint64_t va)
-{
-    struct vcpu_register_vcpu_info op;
     struct domain *d = v->domain;
+    struct vcpu_info *info;
+    long rc = -XEN_EINVAL;
+    char *page = NULL;
     uint64_t mfn;
-    long rc;
 
-    if (copy_from_guest(&op, va, sizeof(op))) return -XEN_EFAULT;
-    if (op.offset > PAGE_SIZE - sizeof(struct vcpu_info) || op.offset % 8) return -XEN_ENXIO;
+    if (op->offset > PAGE_SIZE - sizeof(struct vcpu_info) || op->offset % 8) return -XEN_ENXIO;
     if (v != current_vcpu() && !(READ_ONCE(v->holds) & HOLD_DOWN)) return -XEN_EINVAL;
-    mfn = p2m_get_frame(d, op.mfn, true, false);
+    mfn = p2m_get_frame(d, op->mfn, true, false);
     if (mfn == MFN_INVALID) return -XEN_EINVAL;
     spin_lock(&d->lock);
-    rc = set_info(v, op.mfn, mfn, op.offset);
+    if (v->info_mfn == MFN_INVALID) {
+        page = vmap(mfn, 1);
+        rc = page ? 0 : -XEN_ENOMEM;
+    }
+    if (page) {
+        info = (struct vcpu_info *)(page + op->offset);
+        memcpy(info, v->info, sizeof(*info));
+        v->first_info = v->info;
+        v->info_gfn = op->mfn;
+        v->info_mfn = mfn;
+        __atomic_store_n(&v->info, info, __ATOMIC_SEQ_CST);
+        clock_update_vcpu(v);
+        /* What was raised meanwhile may have gone into the old place. */
+        evtchn_mark_all(v);
+    }
     spin_unlock(&d->lock);
     if (rc) frame_put(mfn);
     return rc;
@@ -71,33 +65,6 @@ void vcpu_info_mark_dirty(struct domain *d)
         if (v->info_mfn != MFN_INVALID) logdirty_mark(d, v->info_gfn);
 }
 
-static long register_runstate(struct vcpu *v, uint64_t va)
-{
-    struct vcpu_register_runstate_memory_area op;
-    struct vcpu_runstate_info info;
-
-    if (copy_from_guest(&op, va, sizeof(op))) return -XEN_EFAULT;
-    v->runstate_va = op.addr.p;
-    if (v != current_vcpu() || !v->runstate_va) return 0;
-    vcpu_get_runstate(v, &info);
-    if (copy_to_guest(v->runstate_va, &info, sizeof(info))) {
-        v->runstate_va = 0;
-        return -XEN_EFAULT;
-    }
-    return 0;
-}
-
-static long register_time(struct vcpu *v, uint64_t va)
-{
-    struct vcpu_register_time_memory_area op;
-
-    if (copy_from_guest(&op, va, sizeof(op))) return -XEN_EFAULT;
-    v->time_va = op.addr.p;
-    if (v != current_vcpu() || !v->time_va) return 0;
-    clock_update_vcpu(v);
-    return v->time_va ? 0 : -XEN_EFAULT;
-}
-
 static long get_runstate(struct vcpu *v, uint64_t va)
 {
     struct vcpu_runstate_info info;
@@ -106,56 +73,75 @@ static long get_runstate(struct vcpu *v, uint64_t va)
     return copy_to_guest(va, &info, sizeof(info));
 }
 
-static long set_oneshot(struct vcpu *v, uint64_t va)
+static long register_runstate(struct vcpu *v, uint64_t va)
 {
-    struct vcpu_set_singleshot_timer op;
+    long rc = v == current_vcpu() && va ? get_runstate(v, va) : 0;
 
-    if (v != current_vcpu()) return -XEN_EINVAL;
-    if (copy_from_guest(&op, va, sizeof(op))) return -XEN_EFAULT;
-    if (op.flags & VCPU_SSHOTTMR_future && op.timeout_abs_ns < now()) return -XEN_ETIME;
-    timer_set(&v->oneshot, op.timeout_abs_ns);
+    v->runstate_va = rc ? 0 : va;
+    return rc;
+}
+
+static long register_time(struct vcpu *v, uint64_t va)
+{
+    v->time_va = va;
+    if (v != current_vcpu() || !va) return 0;
+    clock_update_vcpu(v);
+    return v->time_va ? 0 : -XEN_EFAULT;
+}
+
+static long set_oneshot(struct vcpu *v, const struct vcpu_set_singleshot_timer *op)
+{
+    if (op->flags & VCPU_SSHOTTMR_future && op->timeout_abs_ns < now()) return -XEN_ETIME;
+    timer_set(&v->oneshot, op->timeout_abs_ns);
     return 0;
 }
 
-static long stop_oneshot(struct vcpu *v)
-{
-    if (v != current_vcpu()) return -XEN_EINVAL;
-    timer_stop(&v->oneshot);
-    return 0;
-}
-
-static long bring_up(struct vcpu *v)
-{
-    if (!v->initialised) return -XEN_EINVAL;
-    vcpu_set_down(v, false);
-    return 0;
-}
-
-static long send_nmi(struct vcpu *v)
-{
-    v->nmi_pending = true;
-    vcpu_notify(v);
-    return 0;
-}
+/* What is read of the argument. */
+union vcpu_op_arg {
+    struct vcpu_register_vcpu_info info;
+    struct vcpu_register_runstate_memory_area runstate;
+    struct vcpu_register_time_memory_area time;
+    struct vcpu_set_singleshot_timer oneshot;
+};
+static const uint8_t arg_sizes[] = {
+    [VCPUOP_register_vcpu_info] = sizeof(struct vcpu_register_vcpu_info),
+    [VCPUOP_register_runstate_memory_area] = sizeof(struct vcpu_register_runstate_memory_area),
+    [VCPUOP_register_vcpu_time_memory_area] = sizeof(struct vcpu_register_time_memory_area),
+    [VCPUOP_set_singleshot_timer] = sizeof(struct vcpu_set_singleshot_timer),
+};
 
 long hc_vcpu_op(struct vcpu *caller, const struct hc_args *args)
 {
     struct vcpu *v = domain_vcpu(caller->domain, args->a[1]);
-    uint64_t va = args->a[2];
+    uint32_t cmd = args->a[0];
+    union vcpu_op_arg arg;
 
     if (!v) return -XEN_ENOENT;
-    switch ((uint32_t)args->a[0]) {
-    case VCPUOP_up: return bring_up(v);
+    if (cmd < ARRAY_SIZE(arg_sizes) &&
+        copy_from_guest(&arg, args->a[2], arg_sizes[index_nospec(cmd, ARRAY_SIZE(arg_sizes))]))
+        return -XEN_EFAULT;
+    switch (cmd) {
+    case VCPUOP_up:
+        if (!v->initialised) return -XEN_EINVAL;
+        vcpu_set_down(v, false);
+        return 0;
     case VCPUOP_down: vcpu_set_down(v, true); return 0;
     case VCPUOP_is_up: return !(READ_ONCE(v->holds) & HOLD_DOWN);
-    case VCPUOP_get_runstate_info: return get_runstate(v, va);
-    case VCPUOP_register_runstate_memory_area: return register_runstate(v, va);
+    case VCPUOP_get_runstate_info: return get_runstate(v, args->a[2]);
+    case VCPUOP_register_runstate_memory_area: return register_runstate(v, arg.runstate.addr.p);
+    case VCPUOP_register_vcpu_time_memory_area: return register_time(v, arg.time.addr.p);
+    case VCPUOP_register_vcpu_info: return register_info(v, &arg.info);
     case VCPUOP_stop_periodic_timer: /* there is none */ return 0;
-    case VCPUOP_set_singleshot_timer: return set_oneshot(v, va);
-    case VCPUOP_stop_singleshot_timer: return stop_oneshot(v);
-    case VCPUOP_register_vcpu_info: return register_info(v, va);
-    case VCPUOP_send_nmi: return send_nmi(v);
-    case VCPUOP_register_vcpu_time_memory_area: return register_time(v, va);
+    case VCPUOP_set_singleshot_timer:
+        return v == caller ? set_oneshot(v, &arg.oneshot) : -XEN_EINVAL;
+    case VCPUOP_stop_singleshot_timer:
+        if (v != caller) return -XEN_EINVAL;
+        timer_stop(&v->oneshot);
+        return 0;
+    case VCPUOP_send_nmi:
+        v->nmi_pending = true;
+        vcpu_notify(v);
+        return 0;
     default: return -XEN_ENOSYS;
     }
 }

@@ -50,25 +50,16 @@ static long get_features(struct vcpu *v, uint64_t va)
     return copy_to_guest(va, &op, sizeof(op));
 }
 
-static long compile_info(uint64_t va)
-{
-    static const struct xen_compile_info info = {
-        .compiler = __VERSION__,
-        .compile_by = "insula",
-    };
-
-    return copy_to_guest(va, &info, sizeof(info));
-}
-
 long hc_xen_version(struct vcpu *v, const struct hc_args *args)
 {
     static const struct xen_platform_parameters platform = {0};
+    static const struct xen_compile_info info = {.compiler = __VERSION__, .compile_by = "insula"};
     uint32_t cmd = args->a[0];
     uint64_t va = args->a[1];
 
     switch (cmd) {
     case XENVER_version: return VERSION;
-    case XENVER_compile_info: return compile_info(va);
+    case XENVER_compile_info: return copy_to_guest(va, &info, sizeof(info));
     case XENVER_platform_parameters: return copy_to_guest(va, &platform, sizeof(platform));
     case XENVER_get_features: return get_features(v, va);
     case XENVER_pagesize: return va ? -XEN_EINVAL : (long)PAGE_SIZE;

@@ -364,13 +364,9 @@ void frames_add_ram(uint64_t start, uint64_t end)
 void frames_dump(void)
 {
     struct domain *d;
-    domid_t id = 0;
 
     log_info("frames: %lu RAM, %lu free, %lu core", ram_frames, free_frames, frames_core_count());
-    while ((d = domain_get_from(id)) != NULL) {
+    for_each_domain (d)
         log_info("frames: d%u owns %lu, p2m tables %lu", d->id, d->tot_pages,
                  d->p2m ? d->p2m->tables : 0);
-        id = d->id + 1;
-        domain_put(d);
-    }
 }

@@ -301,13 +301,10 @@ static uint64_t svm_leaf_bits(enum p2m_type type)
     const uint64_t ro = BIT(0) | BIT(2) | BIT(5) | BIT(6); /* P, U, A, D */
     const uint64_t rw = ro | BIT(1), nx = BIT(63), uncached = BIT(3) | BIT(4);
     const uint64_t bits[] = {
-        [P2M_RAM] = rw,
-        [P2M_RAM_RO] = ro,
-        [P2M_SHARED] = rw | nx,
-        [P2M_GRANT_RW] = rw | nx,
-        [P2M_GRANT_RO] = ro | nx,
-        [P2M_FOREIGN] = rw | nx,
-        [P2M_MMIO] = rw | nx | uncached,
+        [P2M_RAM] = rw,           [P2M_RAM_RO] = ro,
+        [P2M_SHARED] = rw | nx,   [P2M_RESOURCE] = rw | nx,
+        [P2M_GRANT_RW] = rw | nx, [P2M_GRANT_RO] = ro | nx,
+        [P2M_FOREIGN] = rw | nx,  [P2M_MMIO] = rw | nx | uncached,
     };
 
     return bits[type];

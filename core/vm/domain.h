@@ -110,13 +110,13 @@ struct domain {
     uint32_t refs;   /* atomic; see domain_get                    */
     enum dying dying;
     struct spinlock lock; /* guards: dying, shutdown_code, is_shut_down,
-                           * ctl_pauses, vcpus[] growing, handle, e820 */
+                           * vcpus[] growing, handle, e820 */
     xen_domain_handle_t handle;
 
     struct vcpu *vcpus[MAX_VCPUS];
     unsigned int max_vcpus;
     int pause_count; /* atomic: reasons not to run                */
-    int ctl_pauses;  /* of these, XEN_DOMCTL_pausedomain's        */
+    int ctl_pauses;  /* of these, XEN_DOMCTL_pausedomain's; serialised by it */
     bool is_shut_down;
     uint8_t shutdown_code;
     bool started;       /* unpaused once: its policy is fixed        */
@@ -175,6 +175,10 @@ static inline struct domain *current_domain(void)
 struct domain *domain_get(domid_t id) must_use;
 /* The domain with the smallest id >= id, referenced; NULL at the end. */
 struct domain *domain_get_from(domid_t id) must_use;
+/* Every domain in turn, referenced meanwhile; not to be left by break. */
+#define for_each_domain(d)                                            \
+    for (domid_t d##_id = 0; ((d) = domain_get_from(d##_id)) != NULL; \
+         d##_id = (d)->id + 1, domain_put(d))
 /* The domain that owns a frame which the caller holds; it has references. */
 struct domain *domain_of_owner(uint16_t owner);
 /* Drops a reference; the last one frees the structure later, in the run loop.

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The guest-physical map. */
 #include "vm/p2m.h"
+#include "hypercall/grant.h"
 #include "hypercall/hypercall.h"
 #include "memory/frame.h"
 #include "vm/domain.h"
@@ -9,10 +10,11 @@
 
 /* Sets of types: the domain's own, those that may be written and read as
  * memory, those that hold a reference to their frames. */
-#define OWN      (BIT(P2M_RAM) | BIT(P2M_RAM_RO))
-#define WRITABLE (BIT(P2M_RAM) | BIT(P2M_SHARED) | BIT(P2M_GRANT_RW) | BIT(P2M_FOREIGN))
+#define OWN (BIT(P2M_RAM) | BIT(P2M_RAM_RO))
+#define WRITABLE \
+    (BIT(P2M_RAM) | BIT(P2M_SHARED) | BIT(P2M_RESOURCE) | BIT(P2M_GRANT_RW) | BIT(P2M_FOREIGN))
 #define READABLE (WRITABLE | BIT(P2M_RAM_RO) | BIT(P2M_GRANT_RO))
-#define COUNTED  (READABLE & ~BIT(P2M_SHARED))
+#define COUNTED  (READABLE & ~(BIT(P2M_SHARED) | BIT(P2M_RESOURCE)))
 
 static uint64_t make_leaf(uint64_t mfn, enum p2m_type type, unsigned int level)
 {
@@ -256,6 +258,7 @@ void p2m_flush(struct domain *d)
 
 void p2m_drop_entry(const struct p2m_entry *e)
 {
+    if (e->type == P2M_RESOURCE) grant_table_unmapped(e->mfn);
     for (uint64_t i = 0; BIT(e->type) & COUNTED && i < 1ull << e->order; i++) frame_put(e->mfn + i);
 }
 

@@ -6,7 +6,7 @@
  * A present entry of P2M_RAM holds the reference that came with the frame's
  * allocation; P2M_GRANT_* and P2M_FOREIGN hold a reference of their own on
  * another's frame; P2M_SHARED is a page of the core's (shared_info, grant
- * table); P2M_MMIO is no RAM.
+ * table), P2M_RESOURCE one of another domain's, to which it holds a reference; P2M_MMIO is no RAM.
  */
 #ifndef VM_P2M_H
 #define VM_P2M_H
@@ -22,6 +22,7 @@ enum p2m_type {
     P2M_RAM,
     P2M_RAM_RO,
     P2M_SHARED,
+    P2M_RESOURCE,
     P2M_GRANT_RW,
     P2M_GRANT_RO,
     P2M_FOREIGN,

@@ -386,6 +386,7 @@ static uint64_t vmx_leaf_bits(enum p2m_type type)
     case P2M_RAM: return r | w | x | write_back;
     case P2M_RAM_RO: return r | x | write_back;
     case P2M_SHARED:
+    case P2M_RESOURCE:
     case P2M_GRANT_RW:
     case P2M_FOREIGN: return r | w | write_back;
     case P2M_GRANT_RO: return r | write_back;

@@ -157,16 +157,6 @@ void clock_write_wall(struct domain *d)
     control.wall_writes++;
 }
 
-struct domain *domain_get_from(domid_t id)
-{
-    for (; id < 8; id++) {
-        struct domain *d = domain_get(id);
-
-        if (d) return d;
-    }
-    return NULL;
-}
-
 int domain_create(domid_t id, bool privileged, const struct xen_domctl_createdomain *c,
                   struct domain **out)
 {

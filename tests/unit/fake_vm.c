@@ -361,6 +361,16 @@ struct domain *domain_get(domid_t id)
     return d;
 }
 
+struct domain *domain_get_from(domid_t id)
+{
+    for (; id < 8; id++) {
+        struct domain *d = domain_get(id);
+
+        if (d) return d;
+    }
+    return NULL;
+}
+
 void domain_put(struct domain *d)
 {
     uint32_t left = __atomic_sub_fetch(&d->refs, 1, __ATOMIC_SEQ_CST);

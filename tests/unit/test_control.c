@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <xen/domctl.h>
+#include <xen/grant_table.h>
 #include <xen/memory.h>
 #include <xen/sysctl.h>
 
@@ -272,6 +273,10 @@ static void test_resource(void)
 {
     uint64_t gfn[2] = {0x2000, 0x2001};
     struct xen_mem_acquire_resource r = {.domid = 1, .type = XENMEM_resource_grant_table};
+    struct gnttab_map_grant_ref map = {
+        .host_addr = gfn[0] << PAGE_SHIFT, .flags = GNTMAP_host_map, .ref = 8, .dom = 1};
+    struct gnttab_unmap_grant_ref unmap = {.host_addr = map.host_addr};
+    struct grant_entry_v1 *entry;
     uint32_t refs;
 
     setup();
@@ -288,6 +293,22 @@ static void test_resource(void)
     CHECK_EQ(drop(v0, DOMID_SELF, 0x2000), 0);
     CHECK_EQ(drop(v0, DOMID_SELF, 0x2001), 0);
     CHECK_EQ(d1->refs, refs);
+    /* What else is put there lets it go too. */
+    CHECK_EQ(mem(v0, XENMEM_acquire_resource, &r), 0);
+    CHECK_EQ(add(v0, DOMID_SELF, XENMAPSPACE_shared_info, 0, 0x2001), 0);
+    fake_give(d1, 9, 19);
+    refs = d1->refs;
+    entry = core_from_mfn(grant_table_frame(d1, 0));
+    entry[8] = (struct grant_entry_v1){GTF_permit_access, 0, 9};
+    CHECK_EQ(fake_call(v0, __HYPERVISOR_grant_table_op, GNTTABOP_map_grant_ref, (uintptr_t)&map, 1),
+             0);
+    CHECK_EQ(map.status, GNTST_okay);
+    CHECK_EQ(d1->refs, refs); /* the handle's instead of the resource's */
+    unmap.handle = map.handle;
+    CHECK_EQ(
+        fake_call(v0, __HYPERVISOR_grant_table_op, GNTTABOP_unmap_grant_ref, (uintptr_t)&unmap, 1),
+        0);
+    CHECK_EQ(d1->refs, --refs);
     r.frame = 3;
     CHECK_EQ(mem(v0, XENMEM_acquire_resource, &r), -XEN_EIO);
     CHECK_EQ(d1->refs, refs + 1);

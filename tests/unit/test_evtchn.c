@@ -224,7 +224,7 @@ static void test_all_ports(void)
     CHECK_EQ(unbound(d0, DOMID_SELF, 1), 1);
     fake.preempt_every = 0;
     fake.no_memory = true;
-    CHECK_EQ(unbound(d1, DOMID_SELF, 0), -XEN_ENOMEM);
+    CHECK_EQ(evtchn_init(d1, 1023), -XEN_ENOMEM);
     fake.no_memory = false;
     CHECK_EQ(unbound(d1, DOMID_SELF, 0), 1);
     teardown();
