@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # make setup     packages that everything needs (root or sudo)
-# make run       the main job, on this terminal
+# make run       the main job, on this terminal; PLATFORM=bochs: dom0 and one
+#                guest on an Intel machine
 # make demo      the same without a terminal; fetches both pages
 # make install   the core for GRUB
 
@@ -15,7 +16,8 @@ run demo:
 	@echo "== the images"
 	@$(MAKE) --no-print-directory images
 	@echo "== the machine"
-	@scripts/demo $(if $(filter run,$@),--terminal)
+	@$(if $(filter bochs%,$(PLATFORM)),tests/bochs/run run,scripts/demo \
+		$(if $(filter run,$@),--terminal))
 
 install: $(B)/insula.gz
 	@scripts/install $< "$(DESTDIR)"
