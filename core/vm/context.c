@@ -12,6 +12,7 @@
 #include "lib/print.h"
 #include "lib/string.h"
 #include "vm/cpu_policy.h"
+#include "vm/vcpu.h"
 #include "vm/vendor.h"
 #include <xen/arch-x86/cpufeatureset.h>
 #include <xen/hvm/save.h>
@@ -250,13 +251,26 @@ static int load_mtrr(struct vcpu *v, const struct hvm_hw_mtrr *m)
 }
 
 /* No guest here has one of these MSRs: they must be 0. */
-static int load_msrs(const struct body *b)
+/* MSRs that are not 0, of those that a guest of ours can have. */
+#define MSRS_SIZE (offsetof(struct hvm_msr, msr) + sizeof(((struct hvm_msr *)0)->msr[0]))
+
+static void save_msrs(struct hvm_msr *m)
+{
+    m->count = 1;
+    m->msr[0].index = MSR_MISC_FEATURES;
+    m->msr[0].val = MISC_CPUID_FAULTING;
+}
+
+static int load_msrs(struct vcpu *v, const struct body *b)
 {
     const struct hvm_msr *m = b->p;
 
     if (b->len != sizeof(*m) + m->count * sizeof(m->msr[0])) return -XEN_EINVAL;
     for (uint32_t i = 0; i < m->count; i++)
-        if (m->msr[i]._rsvd || m->msr[i].val) return -XEN_EOPNOTSUPP;
+        if (m->msr[i]._rsvd || (m->msr[i].index != MSR_MISC_FEATURES && m->msr[i].val) ||
+            (m->msr[i].index == MSR_MISC_FEATURES &&
+             msr_write(v, MSR_MISC_FEATURES, m->msr[i].val)))
+            return -XEN_EOPNOTSUPP;
     return 0;
 }
 
@@ -294,6 +308,7 @@ static uint32_t record_size(const struct record *r, const struct vcpu *v)
     if (r->type == HVM_SAVE_CODE(CPU) && READ_ONCE(v->holds) & HOLD_DOWN) return 0;
     if (r->type == CPU_XSAVE_CODE && p->xcr0)
         return XSAVE_PREFIX + cpu_policy_xsave_size(p, p->xcr0, false);
+    if (r->type == CPU_MSR_CODE && v->cpuid_faulting) return MSRS_SIZE;
     return r->max != UINT32_MAX ? r->max : 0;
 }
 
@@ -311,6 +326,7 @@ static void save_record(struct vcpu *v, uint16_t type, struct body *b)
     case HVM_SAVE_CODE(MTRR): save_mtrr(v, b->p); break;
     case CPU_XSAVE_CODE: save_xsave(v, b); break;
     case HVM_SAVE_CODE(TSC_ADJUST): memcpy(b->p, &v->tsc_adjust, b->len); break;
+    case CPU_MSR_CODE: save_msrs(b->p); break;
     }
 }
 
@@ -323,7 +339,7 @@ static int load_record(struct vcpu *v, uint16_t type, const struct body *b)
     case HVM_SAVE_CODE(MTRR): return load_mtrr(v, b->p);
     case CPU_XSAVE_CODE: return load_xsave(v, b);
     case HVM_SAVE_CODE(TSC_ADJUST): memcpy(&v->tsc_adjust, b->p, b->len); return 0;
-    case CPU_MSR_CODE: return load_msrs(b);
+    case CPU_MSR_CODE: return load_msrs(v, b);
     default: return 0; /* nothing here */
     }
 }

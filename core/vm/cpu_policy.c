@@ -229,6 +229,7 @@ static void finish(struct cpu_policy *p, const struct cpu_policy *limit)
 
     memset(p, 0, sizeof(*p));
     memcpy(p->cache, old.cache, sizeof(p->cache));
+    p->faulting = old.faulting;
     p->basic[0] = host.basic[0];
     for (unsigned int i = 0; i < ARRAY_SIZE(fields); i++)
         for (uint32_t leaf = fields[i].first; leaf <= fields[i].last; leaf++)
@@ -262,6 +263,7 @@ void cpu_policy_boot(void)
     limit.extd[8].a = host.extd[8].a;
     add_features(&limit, allowed, ARRAY_SIZE(allowed));
     default_policy = host;
+    default_policy.faulting = true; /* emulated */
     add_features(&default_policy, emulated, ARRAY_SIZE(emulated));
     max_policy = default_policy;
     finish(&default_policy, &limit);
@@ -356,9 +358,7 @@ void cpuid_guest(struct vcpu *v, uint32_t leaf, uint32_t sub, struct cpuid_regs 
 
 /* --- to and from the toolstack --- */
 
-/* The MSRs of the tools' form; no guest has a bit of them set. */
-static const struct xen_msr_entry policy_msrs[POLICY_MSRS] = {{.idx = 0xce},   /* PLATFORM_INFO */
-                                                              {.idx = 0x10a}}; /* ARCH_CAPS */
+#define MSR_ARCH_CAPS 0x10au /* no guest has a bit of it set */
 
 static int write_leaves(const struct cpu_policy *p, uint64_t va, uint32_t *n)
 {
@@ -386,6 +386,10 @@ static int write_leaves(const struct cpu_policy *p, uint64_t va, uint32_t *n)
 int cpu_policy_write(const struct cpu_policy *p, uint64_t leaves_va, uint32_t *leaves,
                      uint64_t msrs_va, uint32_t *msrs)
 {
+    struct xen_msr_entry m[POLICY_MSRS] = {
+        {.idx = MSR_PLATFORM_INFO, .val = p->faulting ? PLATFORM_FAULTING : 0},
+        {.idx = MSR_ARCH_CAPS},
+    };
     uint32_t room = *msrs;
     int rc = 0;
 
@@ -395,7 +399,7 @@ int cpu_policy_write(const struct cpu_policy *p, uint64_t leaves_va, uint32_t *l
     else
         *leaves = POLICY_LEAVES;
     if (!rc && msrs_va && room < POLICY_MSRS) return -XEN_ENOBUFS;
-    return rc || !msrs_va ? rc : copy_to_guest(msrs_va, policy_msrs, sizeof(policy_msrs));
+    return rc || !msrs_va ? rc : copy_to_guest(msrs_va, m, sizeof(m));
 }
 
 static int take_leaf(struct cpu_policy *p, const struct xen_cpuid_leaf *l)
@@ -428,15 +432,17 @@ static int read_leaves(struct cpu_policy *p, struct xen_domctl_cpu_policy *op)
     return rc;
 }
 
-static int check_msrs(struct xen_domctl_cpu_policy *op)
+static int read_msrs(struct cpu_policy *p, struct xen_domctl_cpu_policy *op)
 {
     struct xen_msr_entry m;
 
     for (uint32_t i = 0; i < op->nr_msrs; i++) {
         if (guest_read(&m, op->msrs, i)) return -XEN_EFAULT;
         op->err_msr = m.idx;
-        if (m.idx != policy_msrs[0].idx && m.idx != policy_msrs[1].idx) return -XEN_ERANGE;
-        if (m.flags || m.val) return -XEN_EINVAL;
+        if (m.idx != MSR_PLATFORM_INFO && m.idx != MSR_ARCH_CAPS) return -XEN_ERANGE;
+        if (m.flags || m.val & ~(m.idx == MSR_PLATFORM_INFO ? PLATFORM_FAULTING : 0))
+            return -XEN_EINVAL;
+        if (m.idx == MSR_PLATFORM_INFO) p->faulting = m.val;
     }
     op->err_msr = ~0u;
     return 0;
@@ -454,7 +460,7 @@ int cpu_policy_merge(struct domain *d, struct xen_domctl_cpu_policy *op)
     if (!p) return -XEN_ENOMEM;
     *p = *d->policy;
     rc = read_leaves(p, op);
-    if (!rc) rc = check_msrs(op);
+    if (!rc) rc = read_msrs(p, op);
     if (!rc) {
         finish(p, &max_policy);
         *d->policy = *p;

@@ -27,7 +27,13 @@ struct cpu_policy {
     struct cpuid_regs topo[POLICY_TOPO], xstate[POLICY_XSTATE];
     struct cpuid_regs names[2]; /* 0x40000x00, in the tools' form: zeros */
     uint64_t xcr0;              /* bits that a guest may turn on, from the features */
+    bool faulting;              /* CPUID can be made to fault (PLATFORM_INFO's bit 31) */
 };
+
+#define MSR_PLATFORM_INFO   0xceu
+#define PLATFORM_FAULTING   BIT(31)
+#define MSR_MISC_FEATURES   0x140u /* its bit 0: CPUID faults outside of ring 0 */
+#define MISC_CPUID_FAULTING BIT(0)
 
 enum system_policy { POLICY_HOST, POLICY_MAX, POLICY_DEFAULT };
 const struct cpu_policy *cpu_policy_system(enum system_policy which);

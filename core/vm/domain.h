@@ -96,6 +96,7 @@ struct vcpu {
 
     /* MSRs that are kept here for every vendor (vm/msr.c) */
     uint64_t pat, mtrr[MTRRS];
+    bool cpuid_faulting;
     uint64_t apic_base, tsc_adjust;
 
     uint8_t wait_sipi; /* after INIT, before SIPI; atomic */

@@ -38,6 +38,7 @@ static bool do_cpuid(struct vcpu *v)
 {
     struct cpuid_regs r;
 
+    if (v->cpuid_faulting && vendor->get_cpl(v)) return false;
     cpuid_guest(v, v->regs.rax, v->regs.rcx, &r);
     v->regs.rax = r.a;
     v->regs.rbx = r.b;

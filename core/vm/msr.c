@@ -37,7 +37,6 @@ static const struct constant {
 } constants[] = {
     {0x17, false, false, 0},              /* PLATFORM_ID */
     {0x8b, false, true, 0},               /* PATCH_LEVEL: written before CPUID fills it in */
-    {0xce, false, false, 0},              /* PLATFORM_INFO */
     {0xfe, false, false, MTRR_CAP_VALUE}, /* MTRRcap */
     {0x1a0, false, true, 0x1801},         /* MISC_ENABLE: fast strings; no BTS, no PEBS */
     {MSR_HYPERCALL, false, false, 0},     /* its write is not */
@@ -154,6 +153,10 @@ int msr_read(struct vcpu *v, uint32_t msr, uint64_t *value)
         *value = v->tsc_aux;
     else if (msr == MSR_PAT)
         *value = v->pat;
+    else if (msr == MSR_PLATFORM_INFO)
+        *value = v->domain->policy->faulting ? PLATFORM_FAULTING : 0;
+    else if (msr == MSR_MISC_FEATURES && v->domain->policy->faulting)
+        *value = v->cpuid_faulting ? MISC_CPUID_FAULTING : 0;
     else if (i >= 0)
         *value = v->mtrr[i];
     else if (c)
@@ -187,6 +190,10 @@ static int do_write(struct vcpu *v, uint32_t msr, uint64_t value)
     case MSR_PAT:
         if (!pat_valid(value) || vendor->write_msr(v, MSR_PAT, value)) return -1;
         v->pat = value;
+        return 0;
+    case MSR_MISC_FEATURES:
+        if (value & ~MISC_CPUID_FAULTING || !v->domain->policy->faulting) return -1;
+        v->cpuid_faulting = value;
         return 0;
     case MSR_HYPERCALL: return write_hypercall_page(v, value);
     }

@@ -3,7 +3,8 @@
 # make soak            ten minutes of load, two hundred guests
 
 test-system: all images
-	@a=0; tests/system/boots || a=1; tests/system/run || a=1; exit $$a
+	@a=0; tests/system/boots || a=1; tests/system/run || a=1; \
+		tests/system/streams || a=1; exit $$a
 
 soak: all images
 	@tests/system/run load

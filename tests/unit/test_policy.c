@@ -190,7 +190,7 @@ static void test_merge(void)
 {
     struct xen_domctl_cpu_policy err;
     struct cpuid_regs r;
-    xen_msr_entry_t m = {.idx = 0xce, .val = BIT(31)};
+    xen_msr_entry_t m = {.idx = 0xce, .val = BIT(30)};
 
     setup();
     /* What nobody can have is dropped. */
@@ -222,6 +222,16 @@ static void test_merge(void)
     CHECK_EQ(err.err_subleaf, 63);
     CHECK_EQ(merge(0, 0, (uintptr_t)&m, 1, &err), -XEN_EINVAL);
     CHECK_EQ(err.err_msr, 0xce);
+    /* CPUID faulting may be there or not. */
+    CHECK(d1->policy->faulting);
+    m.val = 0;
+    CHECK_EQ(merge(0, 0, (uintptr_t)&m, 1, &err), 0);
+    CHECK(!d1->policy->faulting);
+    m.val = BIT(31);
+    CHECK_EQ(merge(0, 0, (uintptr_t)&m, 1, &err), 0);
+    CHECK(d1->policy->faulting);
+    m.idx = 0x10a;
+    CHECK_EQ(merge(0, 0, (uintptr_t)&m, 1, &err), -XEN_EINVAL);
     m.idx = 0x10;
     CHECK_EQ(merge(0, 0, (uintptr_t)&m, 1, &err), -XEN_ERANGE);
     CHECK_EQ(merge(0, 121, 0, 0, &err), -XEN_E2BIG);

@@ -26,6 +26,19 @@ static void deny(void)
     }
 }
 
+static void cpuid_faulting(void)
+{
+    check_eq(rdmsr(0xce), 1ul << 31, "PLATFORM_INFO: CPUID faulting");
+    check_eq(try_wrmsr(0xce, 0), GP, "PLATFORM_INFO is read-only");
+    check_eq(rdmsr(0x140), 0, "MISC_FEATURES_ENABLES");
+    check_eq(try_wrmsr(0x140, 2), GP, "its bit 1 refused");
+    check_eq(try_wrmsr(0x140, 1), -1, "CPUID faulting on");
+    check_eq(rdmsr(0x140), 1, "it reads back");
+    cpuid(0, 0);
+    check(true, "CPUID in ring 0");
+    check_eq(try_wrmsr(0x140, 0), -1, "CPUID faulting off");
+}
+
 static void efer(void)
 {
     uint64_t v = rdmsr(0xc0000080);
@@ -90,6 +103,7 @@ static void tsc(void)
 void test_main(void)
 {
     deny();
+    cpuid_faulting();
     efer();
     pat_mtrr();
     hypercall_page();
