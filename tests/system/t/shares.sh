@@ -13,17 +13,18 @@ for name in a b; do
     enter $name 'while :; do :; done &'
 done
 
-# times: seconds since dom0's start, of a's CPU time, of b's
-times() {
-    read -r up _ </proc/uptime
-    xl list | awk -v up="$up" '$1 == "a" { a = $6 } $1 == "b" { b = $6 }
-        END { print up, a, b }'
+# readings: seconds since dom0's start, of a's CPU time, of b's
+readings() {
+    read -r before _ </proc/uptime
+    used=$(xl list | awk '$1 == "a" { a = $6 } $1 == "b" { b = $6 } END { print a, b }')
+    read -r after _ </proc/uptime
+    echo "$(awk "BEGIN { print ($before + $after) / 2 }") $used"
 }
 # measure SECONDS: what of the three has gone by
 measure() {
-    first=$(times)
+    first=$(readings)
     sleep "$1"
-    echo "$first $(times)" | awk '{ print $4 - $1, $5 - $2, $6 - $3 }'
+    echo "$first $(readings)" | awk '{ print $4 - $1, $5 - $2, $6 - $3 }'
 }
 near() { # near MEASURED EXPECTED: within 3 %
     awk "BEGIN { r = $1 / ($2); exit !(r > 0.97 && r < 1.03) }" ||
