@@ -85,12 +85,15 @@ printf '#!/bin/sh\nexec xl console a\n' >/tmp/console.sh
 chmod +x /tmp/console.sh
 telnetd -F -b 127.0.0.1 -p 2323 -l /tmp/console.sh &
 telnetd=$!
-typed() {
-    sleep 2
-    echo 'echo answer=$((6 * 7))'
-    within 15 grep -q 'answer=42' /tmp/console
+typed() { # again until it is answered: both ends take their time to start
+    for try in 1 2 3 4 5 6; do
+        sleep 1
+        echo 'echo answer=$((6 * 7))'
+        within 3 grep -q 'answer=42' /tmp/console && return
+    done
 }
-typed | timeout 20 nc 127.0.0.1 2323 >/tmp/console
+sleep 1
+typed | timeout 30 nc 127.0.0.1 2323 >/tmp/console
 kill $telnetd
 check "console: a typed command is answered" holds 'answer=42' /tmp/console
 
