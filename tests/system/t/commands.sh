@@ -125,11 +125,11 @@ check "reboot: a new domain id" within 30 new_id
 twice_up() { [ "$(grep -c 'userspace after' $LOGS/guest-a.log)" = 2 ]; }
 check "reboot: up again" within 60 twice_up
 check "shutdown -w" timeout 60 xl shutdown -w a
-check "shutdown: gone" gone a
+check "shutdown: gone" within 10 gone a
 check "create" xl create -q /tmp/a.cfg
 runs() { state a | grep -q '^[r-][b-]----$' || { state a; false; }; }
 check "create: runs" runs
 check "destroy" xl destroy a
-check "destroy: gone" gone a
+check "destroy: gone" within 10 gone a
 check "no frame is left" within 10 same_owners
 check_kernels
