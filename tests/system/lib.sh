@@ -41,6 +41,7 @@ guest() {
     cat >"/tmp/$1.cfg" <<EOF
 name = "$1"
 type = "pvh"
+vcpus = 1
 memory = 128
 kernel = "/guests/vmlinuz"
 ramdisk = "/guests/initrd"

@@ -10,6 +10,7 @@ for name in a b; do
 done
 for name in a b; do
     check "$name is up" is_up $name
+    check "$name: cpus= of the configuration holds" equal "$(vcpu $name 0 | sed 's/.* \([^ ]* . all\) *$/\1/')" "1 / all"
     enter $name 'while :; do :; done &'
 done
 
