@@ -11,6 +11,8 @@
 
 struct acpi_info acpi;
 static uint8_t buffer[MAX_TABLE]; /* one table at a time, at boot */
+static uint64_t tables[64];
+static unsigned int table_count;
 
 void acpi_read(uint64_t phys, void *dst, size_t len)
 {
@@ -167,11 +169,10 @@ static void parse_table(uint64_t phys, bool *madt, bool *fadt)
 
 void acpi_parse(uint64_t rsdp)
 {
-    static uint64_t tables[64];
     struct acpi_rsdp r = {0};
     struct acpi_header *h;
     bool madt = false, fadt = false, wide;
-    unsigned int n, size;
+    unsigned int size;
 
     acpi.rsdp = rsdp ? rsdp : find_rsdp();
     if (!acpi.rsdp) panic("no ACPI tables found (RSDP); Insula needs a PC with ACPI");
@@ -180,11 +181,23 @@ void acpi_parse(uint64_t rsdp)
     size = wide ? 8 : 4;
     h = load(wide ? r.xsdt : r.rsdt);
     if (!h) panic("ACPI: the %s is broken", wide ? "XSDT" : "RSDT");
-    n = MIN((h->length - sizeof(*h)) / size, ARRAY_SIZE(tables));
-    for (unsigned int i = 0; i < n; i++) memcpy(&tables[i], buffer + sizeof(*h) + i * size, size);
-    for (unsigned int i = 0; i < n; i++) parse_table(tables[i], &madt, &fadt);
+    table_count = MIN((h->length - sizeof(*h)) / size, ARRAY_SIZE(tables));
+    for (unsigned int i = 0; i < table_count; i++)
+        memcpy(&tables[i], buffer + sizeof(*h) + i * size, size);
+    for (unsigned int i = 0; i < table_count; i++) parse_table(tables[i], &madt, &fadt);
     if (!madt || !fadt) panic("ACPI: the %s is missing or broken", madt ? "FADT" : "MADT");
     if (!ioapic_count) panic("ACPI: no IO-APIC");
     log_info("ACPI: %u CPUs, %u IO-APICs, %u interrupts, MMCFG at %lx", acpi.cpus, ioapic_count,
              ioapic_gsi_count(), acpi.mmcfg_base);
+}
+
+const struct acpi_header *acpi_find(const char *signature)
+{
+    for (unsigned int i = 0; i < table_count; i++) {
+        char name[4];
+
+        acpi_read(tables[i], name, sizeof(name));
+        if (!memcmp(name, signature, sizeof(name))) return load(tables[i]);
+    }
+    return NULL;
 }

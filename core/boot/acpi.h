@@ -33,6 +33,10 @@ extern struct acpi_info acpi;
  * tables are reached through windows and checked (length, checksum); panics
  * with a clear line when MADT or FADT is missing or broken. */
 void acpi_parse(uint64_t rsdp);
+/* After acpi_parse: a table by its signature, checked, until the next call;
+ * NULL: none.  Boot only. */
+struct acpi_header;
+const struct acpi_header *acpi_find(const char *signature);
 
 /*
  * dom0's RSDP, XSDT and MADT, written into `buf` (one to four pages, zeroed)

@@ -8,6 +8,7 @@
 #include "device/hwdev.h"
 #include "cpu/cpu.h"
 #include "device/console.h"
+#include "iommu/iommu.h"
 #include "lib/print.h"
 #include "lib/string.h"
 #include "memory/frame.h"
@@ -116,6 +117,16 @@ static void give_memory(struct domain *d)
         got += take_range(d, start, end, limit - got);
     }
     ASSERT(block_done);
+}
+
+/* What the firmware's devices use at any time, one to one. */
+static void map_reserved(struct domain *d)
+{
+    uint64_t start, end;
+
+    for (unsigned int i = 0; iommu_reserved(i, &start, &end); i++)
+        for (uint64_t gfn = start >> PAGE_SHIFT; gfn < DIV_UP(end, PAGE_SIZE); gfn++)
+            (void)!p2m_add(d, gfn, gfn, ORDER_4K, P2M_MMIO); /* -EEXIST: it has it */
 }
 
 static void add_entry(struct e820_map *m, uint64_t start, uint64_t end, uint32_t type)
@@ -252,6 +263,7 @@ void dom0_build(void)
             panic("cannot create dom0's vCPU %u: error %d", i, rc);
     vpci_init();
     give_memory(dom0);
+    map_reserved(dom0);
     if (options.dom0_mem_max)
         dom0->max_pages = MAX(options.dom0_mem_max >> PAGE_SHIFT, dom0->tot_pages);
     make_map(dom0);

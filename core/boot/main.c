@@ -6,6 +6,7 @@
 #include "cpu/irq.h"
 #include "device/console.h"
 #include "hypercall/control.h"
+#include "iommu/iommu.h"
 #include "lib/print.h"
 #include "lib/string.h"
 #include "memory/frame.h"
@@ -195,6 +196,7 @@ _Noreturn void core_main(uint32_t magic, uint32_t info)
     sched_add_cpu(&cpu0);
     smp_boot();
     cpu_policy_boot();
+    iommu_boot();
     dom0_build();
     console_start_input();
     run_loop();

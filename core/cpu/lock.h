@@ -25,6 +25,7 @@ enum lock_rank {
     RANK_VLAPIC,       /* timer state of one virtual local APIC       */
     RANK_IRQ,          /* host vectors and their handlers             */
     RANK_IOAPIC,       /* host IO-APIC registers                      */
+    RANK_IOMMU,        /* commands to IOMMUs, their device tables    */
     RANK_RUNQ,         /* a run queue and its vCPUs' state            */
     RANK_TIMER,        /* the timers of one CPU                       */
     RANK_VMAP,         /* single pages mapped for the core            */

@@ -35,6 +35,13 @@ uint32_t vpci_port_access(uint16_t port, unsigned int size, bool in, uint32_t va
 /* dom0's access at gpa; false when neither PCI configuration nor an MSI-X
  * table's page is there. */
 bool vpci_access(uint64_t gpa, unsigned int size, bool write, uint64_t *value);
+/* The hardware's configuration space: at boot, or with vPCI's lock. */
+uint32_t cfg_read(uint16_t bdf, unsigned int reg, unsigned int size);
+void cfg_write(uint16_t bdf, unsigned int reg, unsigned int size, uint32_t v);
+/* The offset of a capability, 0: none. */
+unsigned int pci_find_capability(uint16_t bdf, uint8_t id);
+/* Stops a device's DMA and message interrupts. */
+void vpci_quiesce(uint16_t bdf);
 /* dom0 touched gpa, where it has nothing: maps the device memory that may be
  * there.  False when it is not to have it.  Takes the p2m's lock. */
 bool vpci_map(uint64_t gpa);

@@ -12,6 +12,7 @@
 #include "device/hwdev.h"
 #include "device/vlapic.h"
 #include "hypercall/control.h"
+#include "iommu/iommu.h"
 #include "lib/print.h"
 #include "lib/string.h"
 #include "memory/frame.h"
@@ -24,6 +25,7 @@
 #define CFG_BAR0       0x10
 #define CFG_CAPS       0x34
 #define COMMAND_MEMORY BIT(1)
+#define COMMAND_MASTER BIT(2)
 #define CAP_MSI        0x05
 #define CAP_MSIX       0x11
 #define MSI_ENABLE     BIT(0)
@@ -74,13 +76,13 @@ static uint32_t cf8; /* dom0's address register */
 
 /* --- the hardware --- */
 
-static uint32_t cfg_read(uint16_t bdf, unsigned int reg, unsigned int size)
+uint32_t cfg_read(uint16_t bdf, unsigned int reg, unsigned int size)
 {
     outl(0xcf8, 0x80000000 | (uint32_t)bdf << 8 | (reg & 0xfc));
     return port_in(0xcfc + (reg & 3), size);
 }
 
-static void cfg_write(uint16_t bdf, unsigned int reg, unsigned int size, uint32_t v)
+void cfg_write(uint16_t bdf, unsigned int reg, unsigned int size, uint32_t v)
 {
     outl(0xcf8, 0x80000000 | (uint32_t)bdf << 8 | (reg & 0xfc));
     port_out(0xcfc + (reg & 3), size, v);
@@ -130,7 +132,7 @@ static bool reserved(uint64_t at, uint64_t size)
         if (e->type == E820_RAM && start < end && overlap(at, size, start, end - start))
             return true;
     }
-    return core_device_at(at, size);
+    return core_device_at(at, size) || iommu_covers(at, size);
 }
 
 static bool covers(uint64_t start, uint64_t length, uint64_t at, uint64_t size)
@@ -210,19 +212,17 @@ static void find_table(struct device *p)
 
 /* --- devices --- */
 
-static void find_capabilities(struct device *p)
+unsigned int pci_find_capability(uint16_t bdf, uint8_t id)
 {
-    unsigned int at = cfg_read(p->bdf, CFG_CAPS, 1) & 0xfc;
+    unsigned int at = cfg_read(bdf, CFG_CAPS, 1) & 0xfc;
 
-    if (!(cfg_read(p->bdf, 6, 2) & BIT(4))) return;
+    if (!(cfg_read(bdf, 6, 2) & BIT(4))) return 0;
     /* Each stands at least four bytes on: a loop ends here. */
     for (unsigned int i = 0; i < 48 && at >= 0x40; i++) {
-        uint8_t id = cfg_read(p->bdf, at, 1);
-
-        if (id == CAP_MSI) p->msi = at;
-        if (id == CAP_MSIX) p->msix = at;
-        at = cfg_read(p->bdf, at + 1, 1) & 0xfc;
+        if (cfg_read(bdf, at, 1) == id) return at;
+        at = cfg_read(bdf, at + 1, 1) & 0xfc;
     }
+    return 0;
 }
 
 /* The writable bits of a BAR's register. */
@@ -288,7 +288,7 @@ static struct device *get_device(uint16_t bdf)
 
     for (unsigned int i = 0; i < device_count; i++)
         if (devices[i]->bdf == bdf) return devices[i];
-    if (cfg_read(bdf, 0, 2) == 0xffff) return NULL;
+    if (iommu_is_unit(bdf) || cfg_read(bdf, 0, 2) == 0xffff) return NULL;
     p = device_count < MAX_DEVICES ? core_alloc(sizeof(*p)) : NULL;
     if (!p) {
         log_guest(LOG_WARN, "d0: no room for PCI device %x", bdf);
@@ -296,11 +296,13 @@ static struct device *get_device(uint16_t bdf)
     }
     p->bdf = bdf;
     find_bars(p);
-    find_capabilities(p);
+    p->msi = pci_find_capability(bdf, CAP_MSI);
+    p->msix = pci_find_capability(bdf, CAP_MSIX);
     if (p->msi) /* one message only: no multiple message capability */
         p->msi_control = cfg_read(bdf, p->msi + 2, 2) & ~(MSI_OURS | 0xe);
     if (p->msix) init_msix(p);
     devices[device_count++] = p;
+    iommu_attach(bdf, dom0);
     if (decodes(p)) find_table(p);
     return p;
 }
@@ -329,6 +331,13 @@ bool vpci_map(uint64_t gpa)
            map(gfn & ~511ul, ORDER_2M) || map(gfn, ORDER_4K);
     spin_unlock(&pci_lock);
     return done;
+}
+
+void vpci_quiesce(uint16_t bdf)
+{
+    spin_lock(&pci_lock);
+    cfg_write(bdf, CFG_COMMAND, 2, cfg_read(bdf, CFG_COMMAND, 2) & ~COMMAND_MASTER);
+    spin_unlock(&pci_lock);
 }
 
 /* --- messages --- */

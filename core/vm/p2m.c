@@ -18,8 +18,31 @@
 
 static uint64_t make_leaf(uint64_t mfn, enum p2m_type type, unsigned int level)
 {
-    return mfn << PAGE_SHIFT | vendor->leaf_bits(type) | (uint64_t)type << TYPE_SHIFT |
-           (level > 1 ? ENTRY_PS : 0);
+    uint64_t bits = vendor->leaf_bits(type);
+
+    if (iommu.amd_format) {
+        bits &= ~BIT(63);
+        if (type != P2M_SHARED) /* the core's */
+            bits |= ENTRY_READ_DMA | (bits & ENTRY_WRITE ? ENTRY_WRITE_DMA : 0);
+    }
+    return mfn << PAGE_SHIFT | bits | type_bits(type) | (level > 1 ? ENTRY_PS : 0);
+}
+
+/* What points to a table, in an entry of `level`. */
+static uint64_t make_pointer(const uint64_t *table, unsigned int level)
+{
+    uint64_t dma = ENTRY_READ_DMA | ENTRY_WRITE_DMA | (uint64_t)(level - 1) << 9;
+
+    return core_to_phys(table) | ENTRY_TABLE | (iommu.amd_format ? dma : 0);
+}
+
+static uint64_t *new_table(void)
+{
+    uint64_t *t = core_alloc_pages(1);
+
+    for (unsigned int i = 0; t && i < 512; i++) t[i] = empty_entry();
+    if (t) iommu_sync(t, PAGE_SIZE);
+    return t;
 }
 
 int p2m_init(struct domain *d)
@@ -27,7 +50,7 @@ int p2m_init(struct domain *d)
     struct p2m *p = core_alloc(sizeof(*p));
 
     d->p2m = p;
-    if (!p || !(p->root = core_alloc_pages(1))) return -XEN_ENOMEM;
+    if (!p || !(p->root = new_table())) return -XEN_ENOMEM;
     spin_init(&p->lock, RANK_P2M);
     p->domain = d;
     p->tables = 1;
@@ -104,15 +127,14 @@ uint64_t p2m_get_frame(struct domain *d, uint64_t gfn, bool write, bool any)
 
 bool p2m_split(struct p2m *p, uint64_t *e, unsigned int level)
 {
-    uint64_t *t = p->tables < p->domain->pool_pages ? core_alloc_pages(1) : NULL;
+    uint64_t *t = p->tables < p->domain->pool_pages ? new_table() : NULL;
     uint64_t first = level == 2 ? *e & ~ENTRY_PS : *e;
 
     if (!t) return false;
     p->tables++;
     for (uint64_t i = 0; *e & ENTRY_TABLE && i < 512; i++)
-        t[i] = first + (i << LEVEL_SHIFT(level - 1) << PAGE_SHIFT);
-    __atomic_store_n(e, core_to_phys(t) | ENTRY_TABLE | (p->log.on ? ENTRY_LOG : 0),
-                     __ATOMIC_RELEASE);
+        set_entry(&t[i], first + (i << LEVEL_SHIFT(level - 1) << PAGE_SHIFT));
+    set_entry(e, make_pointer(t, level) | (p->log.on ? ENTRY_LOG : 0));
     return true;
 }
 
@@ -151,7 +173,7 @@ static int set_range(struct p2m *p, uint64_t gfn, uint64_t mfn, unsigned int ord
 
     if (!e) return -XEN_ENOMEM;
     if (level == 1 || (!(*e & ENTRY_TABLE) && level <= vendor->max_level)) {
-        __atomic_store_n(e, make_leaf(mfn, type, level), __ATOMIC_RELEASE);
+        set_entry(e, make_leaf(mfn, type, level));
         return 0;
     }
     for (uint64_t i = 0; i < 512 && !rc; i++)
@@ -162,6 +184,12 @@ static int set_range(struct p2m *p, uint64_t gfn, uint64_t mfn, unsigned int ord
 static bool gfn_ok(uint64_t gfn, unsigned int order)
 {
     return gfn < GFN_LIMIT && !(gfn & ((1ull << order) - 1)) && order <= ORDER_1G && order % 9 == 0;
+}
+
+/* After something was put where nothing was. */
+static void flush_empty(struct domain *d)
+{
+    if (d->p2m->dma && iommu.caches_empty) iommu_flush(d);
 }
 
 int p2m_add(struct domain *d, uint64_t gfn, uint64_t mfn, unsigned int order, enum p2m_type type)
@@ -175,11 +203,12 @@ int p2m_add(struct domain *d, uint64_t gfn, uint64_t mfn, unsigned int order, en
     spin_lock(&p->lock);
     if (!next_leaf(p, &at, end, &level)) {
         rc = set_range(p, gfn, mfn, order, type);
-        for (at = gfn; rc && (e = next_leaf(p, &at, end, &level));) WRITE_ONCE(*e, 0);
+        for (at = gfn; rc && (e = next_leaf(p, &at, end, &level));) set_entry(e, empty_entry());
         if (!rc && type != P2M_MMIO) p->max_gfn = MAX(p->max_gfn, end - 1);
         logdirty_mark_locked(d, gfn, order);
     }
     spin_unlock(&p->lock);
+    if (!rc) flush_empty(d);
     return rc;
 }
 
@@ -199,7 +228,7 @@ int p2m_remove_noflush(struct domain *d, uint64_t gfn, unsigned int order, uint6
         (type == P2M_NONE || type == old->type)) {
         old->order = order;
         e = reach(p, gfn, order / 9 + 1);
-        if (e) WRITE_ONCE(*e, 0);
+        if (e) set_entry(e, empty_entry());
         logdirty_mark_locked(d, gfn, order);
         rc = e ? 0 : -XEN_ENOMEM;
     }
@@ -227,13 +256,16 @@ int p2m_replace(struct domain *d, uint64_t gfn, uint64_t mfn, enum p2m_type type
     e = reach(p, gfn, 1);
     if (e) {
         *old = decode(*e, gfn, 1);
-        __atomic_store_n(e, make_leaf(mfn, type, 1), __ATOMIC_RELEASE);
+        set_entry(e, make_leaf(mfn, type, 1));
         p->max_gfn = MAX(p->max_gfn, gfn);
         logdirty_mark_locked(d, gfn, 0);
     }
     spin_unlock(&p->lock);
     if (!e) return -XEN_ENOMEM;
-    if (old->type != P2M_NONE) p2m_flush(d);
+    if (old->type != P2M_NONE)
+        p2m_flush(d);
+    else
+        flush_empty(d);
     return 0;
 }
 
@@ -254,6 +286,17 @@ void p2m_flush(struct domain *d)
             cpu_relax();
         }
     }
+    if (d->p2m->dma) iommu_flush(d);
+}
+
+uint64_t p2m_low_table(struct domain *d)
+{
+    bool ok;
+
+    spin_lock(&d->p2m->lock);
+    ok = reach(d->p2m, 0, 3) != NULL;
+    spin_unlock(&d->p2m->lock);
+    return ok ? d->p2m->root[0] & ENTRY_ADDR : 0;
 }
 
 void p2m_drop_entry(const struct p2m_entry *e)
@@ -276,7 +319,7 @@ int p2m_release(struct domain *d)
         if (e && level == 3 && p2m_split(p, e, 3)) e = p2m_find(p, p->kill_next, &level);
         if (e) {
             old = decode(*e, p->kill_next, level);
-            WRITE_ONCE(*e, 0);
+            set_entry(e, empty_entry());
         }
         spin_unlock(&p->lock);
         if (!e) return 0;

@@ -42,6 +42,7 @@ struct p2m {
     uint64_t tables;     /* pages of tables                           */
     uint64_t max_gfn;    /* highest gfn ever mapped                   */
     uint64_t generation; /* grows with each change that needs a flush */
+    bool dma;            /* it has devices: IOMMUs walk the tables    */
     uint64_t kill_next;  /* progress of p2m_release                   */
     struct logdirty log;
 };
@@ -92,6 +93,9 @@ void p2m_flush(struct domain *d);
  */
 int p2m_replace(struct domain *d, uint64_t gfn, uint64_t mfn, enum p2m_type type,
                 struct p2m_entry *old) must_use;
+
+/* The table of the lowest 512 GiB, for IOMMUs with three levels; 0: no memory. */
+uint64_t p2m_low_table(struct domain *d);
 
 /* Drops what a removed entry referred to: frame_put, for each frame of the
  * leaf, where the type holds one. */

@@ -2,31 +2,55 @@
 /*
  * The tables of a p2m, for vm/p2m.c and vm/logdirty.c only.  Both vendors'
  * nested tables have four levels of 512 entries, "7" in the low bits of a
- * pointer to a table, bit 1 for writable, bit 7 for a large leaf; the type of a
- * leaf is kept in bits 52-55, which both ignore (APM vol. 2, 15.25; SDM vol. 3,
- * 29.3.2).
+ * pointer to a table, bit 1 for writable, bit 7 for a large leaf (APM vol. 2,
+ * 15.25; SDM vol. 3, 29.3.2).
+ *
+ * The IOMMU walks the same tables.  VT-d's entries are EPT's.  AMD-Vi ignores
+ * bits 1-8 and takes its own from where the processor ignores them: the level
+ * below in 9-11 (0: a leaf), read and write in 61 and 62.  52-58 and 63 have to
+ * be 0 for it, so the type of a leaf is kept in 8, 59 and 60, which mean nothing
+ * to anyone (48882, 2.2.3).
  *
  * Readers take no lock: a table is freed only when no CPU can look at it.
  */
 #ifndef VM_P2M_TABLES_H
 #define VM_P2M_TABLES_H
 
+#include "iommu/iommu.h"
 #include "memory/heap.h"
 #include "vm/p2m.h"
 
-#define ENTRY_TABLE    7ull
-#define ENTRY_WRITE    BIT(1)
-#define ENTRY_PS       BIT(7)
-#define ENTRY_LOG      BIT(9) /* of a table: below, log-dirty protects or has split */
-#define ENTRY_ADDR     MASK(51, 12)
-#define TYPE_SHIFT     52
-#define LEVEL_SHIFT(l) (9 * ((l)-1)) /* of a gfn */
-#define LEAF_PAGES(l)  (1ull << LEVEL_SHIFT(l))
-#define GFN_LIMIT      (1ull << 36) /* four levels */
+#define ENTRY_TABLE     7ull
+#define ENTRY_WRITE     BIT(1)
+#define ENTRY_PS        BIT(7)
+#define ENTRY_LOG       BIT(52) /* of a table: below, log-dirty protects or has split */
+#define ENTRY_ADDR      MASK(51, 12)
+#define ENTRY_READ_DMA  BIT(61)
+#define ENTRY_WRITE_DMA BIT(62)
+#define LEVEL_SHIFT(l)  (9 * ((l)-1)) /* of a gfn */
+#define LEAF_PAGES(l)   (1ull << LEVEL_SHIFT(l))
+#define GFN_LIMIT       (1ull << 36) /* four levels */
 
 static inline enum p2m_type entry_type(uint64_t e)
 {
-    return e >> TYPE_SHIFT & 15;
+    return (e >> 8 & 1) | (e >> 58 & 6);
+}
+
+static inline uint64_t type_bits(enum p2m_type t)
+{
+    return (t & 1ull) << 8 | (t & 6ull) << 58;
+}
+
+static inline void set_entry(uint64_t *e, uint64_t v)
+{
+    __atomic_store_n(e, v, __ATOMIC_RELEASE);
+    iommu_sync(e, sizeof(*e));
+}
+
+/* Maps nothing.  QEMU's AMD-Vi reports a fault only where an entry is not 0. */
+static inline uint64_t empty_entry(void)
+{
+    return iommu.amd_format ? 1 << 9 : 0;
 }
 
 /* Protected entries are present, too. */

@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A device reaches what its domain has mapped and nothing else, whatever its
+ * driver tells it; what it tried is in the hypervisor's log. */
+/* run: device=edu,dma_mask=0xffffffffffffffff time=120 hv=insula */
+#include "test.h"
+#include "toolstack.h"
+
+#define EDU_ID  0x11e81234u
+#define SOURCE  0x80 / 8
+#define TARGET  0x88 / 8
+#define COUNT   0x90 / 8
+#define COMMAND 0x98 / 8
+#define START   1u
+#define TO_RAM  2u
+#define BUFFER  0x40000u /* the device's own memory */
+#define BYTES   1024u
+#define CORE    0x200000u /* where the core's image is */
+
+static volatile uint64_t *edu;
+static uint32_t dev;
+static uint64_t *mine, *back;
+static char text[16384];
+
+static uint32_t get(uint32_t reg)
+{
+    outl(0xcf8, 0x80000000 | dev << 11 | reg);
+    return inl(0xcfc);
+}
+
+static void put(uint32_t reg, uint32_t value)
+{
+    outl(0xcf8, 0x80000000 | dev << 11 | reg);
+    outl(0xcfc, value);
+}
+
+static void run(uint64_t from, uint64_t to, uint32_t command)
+{
+    uint64_t end = now() + 2 * NS_PER_S;
+
+    edu[SOURCE] = from;
+    edu[TARGET] = to;
+    edu[COUNT] = BYTES;
+    edu[COMMAND] = START | command;
+    while (edu[COMMAND] & START)
+        if (now() > end) fatal("the device does not finish");
+}
+
+/* Both: what the device was told to do. */
+static void dma_read(uint64_t gpa)
+{
+    run(gpa, BUFFER, 0);
+}
+static void dma_write(uint64_t gpa)
+{
+    run(BUFFER, gpa, TO_RAM);
+}
+
+static void fill(uint64_t *page, uint64_t seed)
+{
+    for (unsigned int i = 0; i < BYTES / 8; i++) page[i] = seed * (i + 1);
+}
+
+static bool holds(const volatile uint64_t *page, uint64_t seed)
+{
+    for (unsigned int i = 0; i < BYTES / 8; i++)
+        if (page[i] != seed * (i + 1)) return false;
+    return true;
+}
+
+/* The device's memory holds `seed` from now on. */
+static void load(uint64_t seed)
+{
+    fill(mine, seed);
+    dma_read((uint64_t)mine);
+}
+
+/* A line of the log since the last call names device and address. */
+static bool logged(const char *what, uint64_t gpa)
+{
+    struct xen_sysctl op = {0};
+    char want[80];
+    bool found;
+
+    format(want, sizeof(want), "device 00:%02x.0 may not %s %lx", dev, what, gpa);
+    op.u.readconsole.clear = 1;
+    op.u.readconsole.count = sizeof(text) - 1;
+    set_xen_guest_handle(op.u.readconsole.buffer, text);
+    if (sysctl(&op, XEN_SYSCTL_readconsole)) return false;
+    text[op.u.readconsole.count] = 0;
+    found = find(text, want) != NULL;
+    if (!found) print("not found: %s\n", want);
+    nap(1100 * NS_PER_MS); /* the log's limit is per second */
+    return found;
+}
+
+/* Reads and writes there are refused and logged. */
+static void refused(uint64_t gpa, const char *what)
+{
+    char name[80];
+    bool same = true;
+
+    load(5);
+    fill(back, 0);
+    dma_read(gpa);
+    dma_write((uint64_t)back);
+    /* The device's old bytes or one value for all, never what is there. */
+    for (unsigned int i = 1; i < BYTES / 8; i++) same = same && back[i] == back[0];
+    format(name, sizeof(name), "%s: not read", what);
+    check(same || holds(back, 5), name);
+    format(name, sizeof(name), "%s: reading is logged", what);
+    check(logged("read", gpa), name);
+    load(7);
+    dma_write(gpa);
+    format(name, sizeof(name), "%s: writing is logged", what);
+    check(logged("write", gpa), name);
+}
+
+static void own_memory(void)
+{
+    uint64_t gfn = gfn_of(back), other;
+
+    load(3);
+    dma_write((uint64_t)back);
+    check(holds(back, 3), "own memory is read and written");
+    /* New frames, not where the machine has them. */
+    check_eq(decrease(DOMID_SELF, 0, &gfn, 1), 1, "decrease");
+    refused((uint64_t)back, "what was given back");
+    other = gfn_of(page_alloc());
+    check_eq(decrease(DOMID_SELF, 0, &other, 1), 1, "decrease another");
+    check_eq(populate(DOMID_SELF, 0, &gfn, 1), 1, "populate");
+    check_eq(populate(DOMID_SELF, 0, &other, 1), 1, "populate another");
+    load(9);
+    dma_write((uint64_t)back);
+    check(holds(back, 9), "a new frame is reached at once");
+    dma_write(other << 12);
+    check(holds((void *)(other << 12), 9), "and the other");
+}
+
+static uint64_t page[512] __attribute__((aligned(4096)));
+static long address_of_page(long a, long b, long c)
+{
+    (void)a, (void)b, (void)c;
+    return (long)page;
+}
+
+static void guests_memory(void)
+{
+    volatile uint64_t *at = WINDOW_PAGE(100);
+    struct guest g;
+    uint64_t gpa;
+
+    servant_start(&g, 0);
+    gpa = (uint64_t)guest_call(&g, address_of_page, 0, 0, 0);
+    check_eq(foreign_map((void *)at, g.id, gfn_of(gpa), 1), 0, "map a guest's page");
+    load(11);
+    dma_write((uint64_t)at);
+    check(holds(at, 11), "a page that dom0 maps is reached");
+    foreign_unmap((void *)at, 1);
+    refused((uint64_t)at, "a guest's page, unmapped again");
+    check_eq(foreign_map((void *)at, g.id, gfn_of(gpa), 1), 0, "map it again");
+    check(holds(at, 11), "it has not changed");
+    foreign_unmap((void *)at, 1);
+    check(guest_destroy(&g), "the guest is destroyed");
+}
+
+/* RAM of the machine that is neither dom0's nor the core's image. */
+static void free_memory(void)
+{
+    const struct hvm_memmap_table_entry *m = (void *)start_info->memmap_paddr;
+    bool any = false;
+
+    for (unsigned int i = 0; i < start_info->memmap_entries; i++) {
+        if (m[i].type != 5 || m[i].size < 64 << 20) continue;
+        refused((m[i].addr + m[i].size / 2) & ~0xfffull, "free memory");
+        any = true;
+    }
+    check(any, "there is free memory to try");
+}
+
+void test_main(void)
+{
+    while (dev < 32 && get(0) != EDU_ID) dev++;
+    if (dev == 32) fatal("no edu device");
+    put(4, get(4) & ~2u);
+    put(4, get(4) | 6); /* memory, bus master */
+    edu = (volatile uint64_t *)(uint64_t)(get(0x10) & ~15u);
+    mine = page_alloc();
+    back = page_alloc();
+    own_memory();
+    refused(CORE, "the core's image");
+    refused(CORE + 0x10000, "the core's text");
+    free_memory();
+    guests_memory();
+    refused(0x7ffffff000, "beyond all memory");
+}
