@@ -22,7 +22,7 @@ static uint64_t make_leaf(uint64_t mfn, enum p2m_type type, unsigned int level)
 
     if (iommu.amd_format) {
         bits &= ~BIT(63);
-        if (type != P2M_SHARED) /* the core's */
+        if (type != P2M_SHARED && type != P2M_RESOURCE) /* the core's */
             bits |= ENTRY_READ_DMA | (bits & ENTRY_WRITE ? ENTRY_WRITE_DMA : 0);
     }
     return mfn << PAGE_SHIFT | bits | type_bits(type) | (level > 1 ? ENTRY_PS : 0);

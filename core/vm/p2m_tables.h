@@ -33,12 +33,15 @@
 
 static inline enum p2m_type entry_type(uint64_t e)
 {
-    return (e >> 8 & 1) | (e >> 58 & 6);
+    return ((e >> 8 & 1) | (e >> 58 & 6)) + 1;
 }
 
 static inline uint64_t type_bits(enum p2m_type t)
 {
-    return (t & 1ull) << 8 | (t & 6ull) << 58;
+    uint64_t n = t - 1; /* P2M_NONE has no leaf */
+
+    _Static_assert(P2M_MMIO <= 8, "three bits");
+    return (n & 1) << 8 | (n & 6) << 58;
 }
 
 static inline void set_entry(uint64_t *e, uint64_t v)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A device reaches what its domain has mapped and nothing else, whatever its
  * driver tells it; what it tried is in the hypervisor's log. */
-/* run: device=edu,dma_mask=0xffffffffffffffff time=120 hv=insula */
+/* run: device=edu,dma_mask=0xffffffffffffffff iommu=intel-iommu time=120 hv=insula */
 #include "test.h"
 #include "toolstack.h"
 
