@@ -57,8 +57,9 @@ static const uint16_t allowed[] = {
 };
 /* clang-format on */
 
-/* Only when the toolstack asks for them. */
-static const uint16_t on_request[] = {F(ITSC), F(MOVDIRI), F(MOVDIR64B)};
+/* Only when the toolstack asks for them; machine checks for guests that come from
+ * stock Xen, which has them. */
+static const uint16_t on_request[] = {F(ITSC), F(MOVDIRI), F(MOVDIR64B), F(MCE), F(MCA)};
 
 /* The core gives these, whatever the host has. */
 static const uint16_t emulated[] = {F(APIC), F(X2APIC), F(TSC_DEADLINE), F(HYPERVISOR)};
@@ -181,10 +182,10 @@ uint64_t cpu_policy_cr4(const struct cpu_policy *p)
         uint16_t feature;
         uint8_t bit;
     } bits[] = {
-        {F(VME), 0},    {F(VME), 1},   {F(TSC), 2},       {F(DE), 3},
-        {F(PSE), 4},    {F(PAE), 5},   {F(PGE), 7},       {F(FXSR), 9},
-        {F(SSE), 10},   {F(UMIP), 11}, {F(FSGSBASE), 16}, {F(PCID), 17},
-        {F(XSAVE), 18}, {F(SMEP), 20}, {F(SMAP), 21},     {F(PKU), 22},
+        {F(VME), 0},   {F(VME), 1},       {F(TSC), 2},   {F(DE), 3},     {F(PSE), 4},
+        {F(PAE), 5},   {F(MCE), 6},       {F(PGE), 7},   {F(FXSR), 9},   {F(SSE), 10},
+        {F(UMIP), 11}, {F(FSGSBASE), 16}, {F(PCID), 17}, {F(XSAVE), 18}, {F(SMEP), 20},
+        {F(SMAP), 21}, {F(PKU), 22},
     };
     uint64_t m = BIT(8); /* PCE */
 

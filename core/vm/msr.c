@@ -18,6 +18,8 @@ enum {
     MSR_TSC = 0x10,
     MSR_APIC_BASE = 0x1b,
     MSR_TSC_ADJUST = 0x3b,
+    MSR_MCG_STATUS = 0x17a,
+    MSR_MC0_CTL = 0x400,
     MSR_TSC_DEADLINE = 0x6e0,
     MSR_X2APIC = 0x800,
     MSR_X2APIC_END = 0x8ff,
@@ -26,6 +28,7 @@ enum {
     MSR_AMD_DE_CFG = 0xc0011029u,
 };
 
+#define MCA_BANKS     2      /* as many as in stock Xen */
 #define DE_CFG_LFENCE BIT(1) /* LFENCE waits for all before it       */
 
 /* Those that read as constants. */
@@ -38,14 +41,16 @@ static const struct constant {
     {0x17, false, false, 0},              /* PLATFORM_ID */
     {0x8b, false, true, 0},               /* PATCH_LEVEL: written before CPUID fills it in */
     {0xfe, false, false, MTRR_CAP_VALUE}, /* MTRRcap */
-    {0x1a0, false, true, 0x1801},         /* MISC_ENABLE: fast strings; no BTS, no PEBS */
-    {MSR_HYPERCALL, false, false, 0},     /* its write is not */
-    {0xc0010010, true, true, 0},          /* SYSCFG */
-    {0xc0010015, true, true, BIT(24)},    /* HWCR: the TSC runs at P0's frequency */
-    {0xc001001a, true, false, 0},         /* TOP_MEM */
-    {0xc001001d, true, false, 0},         /* TOP_MEM2 */
-    {0xc001001f, true, true, 0},          /* NB_CFG: Linux wants PCI's I/O of ECS */
-    {MSR_AMD_DE_CFG, true, true, 0},      /* and the host's LFENCE bit */
+    {0x179, false, false, MCA_BANKS},     /* MCG_CAP: the banks report nothing */
+    {MSR_MCG_STATUS, false, true, 0},
+    {0x1a0, false, true, 0x1801},      /* MISC_ENABLE: fast strings; no BTS, no PEBS */
+    {MSR_HYPERCALL, false, false, 0},  /* its write is not */
+    {0xc0010010, true, true, 0},       /* SYSCFG */
+    {0xc0010015, true, true, BIT(24)}, /* HWCR: the TSC runs at P0's frequency */
+    {0xc001001a, true, false, 0},      /* TOP_MEM */
+    {0xc001001d, true, false, 0},      /* TOP_MEM2 */
+    {0xc001001f, true, true, 0},       /* NB_CFG: Linux wants PCI's I/O of ECS */
+    {MSR_AMD_DE_CFG, true, true, 0},   /* and the host's LFENCE bit */
 };
 
 /* --- memory types --- */
@@ -105,6 +110,7 @@ static bool has_tsc_aux(const struct vcpu *v)
 
 static const struct constant *find_constant(const struct vcpu *v, uint32_t msr)
 {
+    if (msr - MSR_MC0_CTL < MCA_BANKS * 4) msr = MSR_MCG_STATUS; /* like it: 0 */
     for (const struct constant *c = constants; c < constants + ARRAY_SIZE(constants); c++)
         if (c->msr == msr && (!c->amd || v->domain->policy->extd[0].b)) return c;
     return NULL;

@@ -39,6 +39,17 @@ static void cpuid_faulting(void)
     check_eq(try_wrmsr(0x140, 0), -1, "CPUID faulting off");
 }
 
+/* For guests that come from stock Xen: two banks that report nothing. */
+static void machine_check(void)
+{
+    if (find(cmdline, "hv=xen")) return;
+    check_eq(rdmsr(0x179), 2, "MCG_CAP: two banks");
+    check_eq(rdmsr(0x407), 0, "the last register of the second");
+    check_eq(try_wrmsr(0x401, 0), -1, "MC0_STATUS cleared");
+    check_eq(try_rdmsr(0x408, NULL), GP, "no third bank");
+    check_eq(try_wrmsr(0x179, 0), GP, "MCG_CAP is read-only");
+}
+
 static void efer(void)
 {
     uint64_t v = rdmsr(0xc0000080);
@@ -104,6 +115,7 @@ void test_main(void)
 {
     deny();
     cpuid_faulting();
+    machine_check();
     efer();
     pat_mtrr();
     hypercall_page();
