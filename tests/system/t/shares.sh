@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # Two busy guests on one CPU: weights and caps, within 3 %.
-# run: cpus=2 time=240
+# run: soak=y cpus=2 time=240
 . /test/lib.sh
 
 xl vcpu-pin Domain-0 all 0
