@@ -11,7 +11,7 @@ test-streams: all images
 	@tests/system/streams
 
 soak: all images
-	@tests/system/run shares load
+	@tests/system/run shares migrate load
 	@tests/system/run leak rounds=200 time=3600
 
 .PHONY: test-system test-streams soak
