@@ -12,7 +12,8 @@ sum=$(md5sum </run/www/data)
 cat >/run/www/load.sh <<EOF
 mkdir /n
 for what in cpu disk net bad; do echo 0 >/n/\$what; done
-count() { n=\$((n + 1)); echo \$n >/n/\$1; }
+# Renamed: a reader never finds the file empty.
+count() { n=\$((n + 1)); echo \$n >/n/\$1.new; mv /n/\$1.new /n/\$1; }
 cpu() {
     n=0
     while :; do
