@@ -18,6 +18,7 @@ enum {
     MSR_TSC = 0x10,
     MSR_APIC_BASE = 0x1b,
     MSR_TSC_ADJUST = 0x3b,
+    MSR_MCG_CAP = 0x179,
     MSR_MCG_STATUS = 0x17a,
     MSR_MC0_CTL = 0x400,
     MSR_TSC_DEADLINE = 0x6e0,
@@ -38,10 +39,10 @@ static const struct constant {
     bool write; /* changes nothing; else: refused */
     uint64_t value;
 } constants[] = {
-    {0x17, false, false, 0},              /* PLATFORM_ID */
-    {0x8b, false, true, 0},               /* PATCH_LEVEL: written before CPUID fills it in */
-    {0xfe, false, false, MTRR_CAP_VALUE}, /* MTRRcap */
-    {0x179, false, false, MCA_BANKS},     /* MCG_CAP: the banks report nothing */
+    {0x17, false, false, 0},                /* PLATFORM_ID */
+    {0x8b, false, true, 0},                 /* PATCH_LEVEL: written before CPUID fills it in */
+    {0xfe, false, false, MTRR_CAP_VALUE},   /* MTRRcap */
+    {MSR_MCG_CAP, false, false, MCA_BANKS}, /* the banks report nothing */
     {MSR_MCG_STATUS, false, true, 0},
     {0x1a0, false, true, 0x1801},      /* MISC_ENABLE: fast strings; no BTS, no PEBS */
     {MSR_HYPERCALL, false, false, 0},  /* its write is not */
@@ -111,6 +112,9 @@ static bool has_tsc_aux(const struct vcpu *v)
 static const struct constant *find_constant(const struct vcpu *v, uint32_t msr)
 {
     if (msr - MSR_MC0_CTL < MCA_BANKS * 4) msr = MSR_MCG_STATUS; /* like it: 0 */
+    if ((msr == MSR_MCG_CAP || msr == MSR_MCG_STATUS) &&
+        !cpu_policy_has(v->domain->policy, XEN_X86_FEATURE_MCA))
+        return NULL;
     for (const struct constant *c = constants; c < constants + ARRAY_SIZE(constants); c++)
         if (c->msr == msr && (!c->amd || v->domain->policy->extd[0].b)) return c;
     return NULL;

@@ -250,7 +250,8 @@ static void test_msr(void)
     for (uint32_t base = 0; base < 2; base++)
         for (uint32_t i = 0xc0010110; i < 0xc0010120; i++)
             CHECK(msr_read(v1, i, &x) == -1 && msr_write(v1, i, 0) == -1);
-    CHECK_EQ(msr_read(v1, 0x179, &x), -1);
+    CHECK_EQ(msr_read(v1, 0x179, &x), -1); /* machine checks are on request */
+    CHECK_EQ(msr_read(v1, 0x400, &x), -1);
     CHECK_EQ(msr_write(v1, 0x48, 1), -1);
     CHECK_EQ(msr_write(v1, 0x49, 1), -1);
     CHECK_EQ(msr_read(v1, 0xc0000105, &x), -1);
@@ -274,6 +275,22 @@ static void test_msr(void)
     CHECK_EQ(msr_write(v1, 0xfe, 0), -1);
     CHECK_EQ(msr_read(v1, 0xfe, &x), 0);
     CHECK_EQ(x & 0xff, 8);
+    teardown();
+}
+
+/* Two banks that report nothing, for a guest whose policy has machine checks. */
+static void test_msr_mca(void)
+{
+    uint64_t x = 1;
+
+    setup();
+    d1->policy->basic[1].d |= BIT(XEN_X86_FEATURE_MCA % 32);
+    CHECK_EQ(msr_read(v1, 0x179, &x), 0);
+    CHECK_EQ(x, 2);
+    CHECK_EQ(msr_write(v1, 0x179, 2), -1);
+    for (uint32_t i = 0x400; i < 0x408; i++)
+        CHECK(!msr_read(v1, i, &x) && x == 0 && !msr_write(v1, i, ~0ull));
+    CHECK_EQ(msr_read(v1, 0x408, &x), -1);
     teardown();
 }
 
@@ -320,6 +337,7 @@ int main(void)
     RUN(round_trip);
     RUN(merge);
     RUN(msr);
+    RUN(msr_mca);
     RUN(msr_tsc);
     RUN(hypercall_page);
     return test_failed != 0;
