@@ -2,7 +2,8 @@
 # make test-system     Debian's dom0 and guests under xl; bad boots
 # make test-streams    saved guests between stock Xen and Insula; not yet part of
 #                      `make test`: a guest of stock Xen restores, but then oopses
-# make soak            shares of CPU time, ten minutes of load, 200 guests
+# make soak            shares of CPU time, ten minutes of load, 200 guests,
+#                      1 GiB each way through raw disks
 
 test-system: all images
 	@a=0; tests/system/boots || a=1; tests/system/run || a=1; exit $$a
@@ -13,5 +14,6 @@ test-streams: all images
 soak: all images
 	@tests/system/run shares migrate load
 	@tests/system/run leak rounds=200 time=3600
+	@tests/system/run hardware mib=1024 disk=1100M pings=20000 time=1500
 
 .PHONY: test-system test-streams soak
