@@ -165,14 +165,15 @@ _Noreturn void core_main(uint32_t magic, uint32_t info)
 {
     int rc;
 
+    idt_init();
+    descriptors_init(&cpu0);
+    console_init("com1", ""); /* until we know what is wanted */
     boot_parse(magic, info);
     options_parse();
     console_set_levels(options.loglvl, options.guest_loglvl);
     console_init(options.console, options.com1);
     log_info("Insula " VERSION ", a hypervisor (started by %s)", boot.loader);
     log_info("command line: %s", cmdline);
-    idt_init();
-    descriptors_init(&cpu0);
     check_modules();
     memory_boot();
     acpi_parse(boot.rsdp);

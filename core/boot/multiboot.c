@@ -9,6 +9,11 @@
 
 #define MB1_MAGIC 0x2badb002
 #define MB2_MAGIC 0x36d76289
+#define MB1_LINE  4096u /* the longest command line that is looked at */
+#define RSDP_OLD  20u   /* bytes of ACPI 1.0's */
+
+/* Types of Multiboot 2's tags. */
+enum { MB2_END, MB2_LINE, MB2_LOADER, MB2_MODULE, MB2_MMAP = 6, MB2_RSDP = 14, MB2_RSDP2 };
 
 struct boot_info boot;
 char cmdline[1024];
@@ -27,45 +32,64 @@ struct mb1_module {
     uint32_t start, end, string, reserved;
 };
 
-struct mb1_mmap {
-    uint32_t size; /* of the rest */
-    uint64_t addr, length;
-    uint32_t type;
-} packed;
-
 struct mb2_tag {
     uint32_t type, size;
+};
+
+struct mb2_info {
+    uint32_t size, reserved;
+    struct mb2_tag first;
 };
 
 struct mb2_module {
     struct mb2_tag tag;
     uint32_t start, end;
-    char string[];
+    char line[];
 };
 
 struct mb2_mmap {
     struct mb2_tag tag;
     uint32_t entry_size, version;
-    char entries[];
 };
 
-/* Old boot loaders put the file's name before the arguments (abi.md 1.1). */
-static const char *arguments(const char *line)
+/* Text of at most `len` bytes, by a loader that is known: old ones put the
+ * file's name before the arguments (abi.md 1.1). */
+static void copy_arguments(char *to, size_t size, const char *line, size_t len)
 {
-    while (*line == ' ') line++;
-    if (!strncmp(boot.loader, "GRUB 2", 6)) return line;
-    while (*line && *line != ' ') line++;
-    while (*line == ' ') line++;
-    return line;
+    const char *end = line + len;
+
+    while (line < end && *line == ' ') line++;
+    if (strncmp(boot.loader, "GRUB 2", 6)) {
+        while (line < end && *line && *line != ' ') line++;
+        while (line < end && *line == ' ') line++;
+    }
+    copy_string(to, line, MIN(size, (size_t)(end - line) + 1));
 }
 
-static void add_memory(uint64_t addr, uint64_t size, uint32_t type)
+/* Entries of `step` bytes each; Multiboot 1's begin with `skip` bytes that tell
+ * the size of the rest. */
+static void add_memory(uintptr_t at, uint64_t left, uint32_t step, size_t skip)
 {
-    if (boot.map.count == E820_MAX) panic("the memory map has more than %u entries", E820_MAX);
-    boot.map.entry[boot.map.count++] = (struct e820_entry){addr, size, type};
+    const size_t least = skip + sizeof(struct e820_entry);
+
+    while (left >= least) {
+        const struct e820_entry *from = (void *)(at + skip);
+        struct e820_entry *e = &boot.map.entry[boot.map.count];
+
+        if (skip) step = *(uint32_t *)at + skip;
+        if (step < least || step > left) break;
+        if (boot.map.count == E820_MAX) panic("the memory map has more than %u entries", E820_MAX);
+        /* By address; firmware may list them in any order. */
+        for (; e > boot.map.entry && e[-1].addr > from->addr; e--) e[0] = e[-1];
+        *e = *from;
+        boot.map.count++;
+        at += step;
+        left -= step;
+    }
+    if (left) panic("the boot loader's memory map is cut off");
 }
 
-static void add_module(uint64_t start, uint64_t end, const char *line)
+static void add_module(uint32_t start, uint32_t end, const char *line, size_t len)
 {
     struct boot_module *m = &boot.module[boot.modules];
 
@@ -73,81 +97,63 @@ static void add_module(uint64_t start, uint64_t end, const char *line)
         log_warn("more than %u modules; the rest is ignored", MAX_MODULES);
         return;
     }
+    if (start > end) panic("the boot loader gave a broken module %u", boot.modules);
     m->start = start;
     m->size = end - start;
-    copy_string(m->args, arguments(line), sizeof(m->args));
+    copy_arguments(m->args, sizeof(m->args), line, len);
     boot.modules++;
 }
 
 static void parse_mb1(const struct mb1_info *mb)
 {
     const struct mb1_module *m = (void *)(uintptr_t)mb->mods_addr;
-    uintptr_t at = mb->mmap_addr, end = at + mb->mmap_length;
 
     if (mb->flags & BIT(9))
         copy_string(boot.loader, (char *)(uintptr_t)mb->boot_loader_name, sizeof(boot.loader));
     if (mb->flags & BIT(2))
-        copy_string(cmdline, arguments((char *)(uintptr_t)mb->cmdline), sizeof(cmdline));
-    if (!(mb->flags & BIT(6))) panic("the boot loader gave no memory map");
-    while (at < end) {
-        const struct mb1_mmap *e = (void *)at;
-
-        add_memory(e->addr, e->length, e->type);
-        at += e->size + 4;
-    }
-    for (uint32_t i = 0; mb->flags & BIT(3) && i < mb->mods_count; i++)
-        add_module(m[i].start, m[i].end, (char *)(uintptr_t)m[i].string);
+        copy_arguments(cmdline, sizeof(cmdline), (char *)(uintptr_t)mb->cmdline, MB1_LINE);
+    if (mb->flags & BIT(6)) add_memory(mb->mmap_addr, mb->mmap_length, 0, sizeof(uint32_t));
+    for (uint32_t i = 0; mb->flags & BIT(3) && i < MIN(mb->mods_count, MAX_MODULES + 1u); i++)
+        add_module(m[i].start, m[i].end, (char *)(uintptr_t)m[i].string, MB1_LINE);
 }
 
-static void parse_mb2_mmap(const struct mb2_mmap *m)
+/* The next tag of a type behind `at` (NULL: the first), or NULL.  It has `least`
+ * bytes and lies inside the list. */
+static const void *mb2_next(const struct mb2_info *mb, const void *at, uint32_t type,
+                            uint32_t least)
 {
-    for (uint32_t at = sizeof(*m); at + 20 <= m->tag.size && m->entry_size; at += m->entry_size) {
-        const struct e820_entry *e = (void *)((char *)m + at);
+    const struct mb2_tag *t = at;
+    uint64_t left;
 
-        add_memory(e->addr, e->size, e->type);
-    }
+    do {
+        t = t ? (void *)((char *)t + ROUND_UP(t->size, 8ul)) : &mb->first;
+        left = (uintptr_t)mb + mb->size - (uintptr_t)t;
+        if (left > mb->size || left < sizeof(*t) || t->size < sizeof(*t) || t->size > left)
+            panic("the boot loader's list of tags is cut off (%u bytes)", mb->size);
+        if (t->type == MB2_END) return NULL;
+    } while (t->type != type);
+    if (t->size < least) panic("the boot loader gave a broken tag (type %u)", type);
+    return t;
 }
 
-static void parse_mb2(uintptr_t info)
+static void parse_mb2(const struct mb2_info *mb)
 {
-    const struct mb2_tag *t;
-    uintptr_t end = info + *(uint32_t *)info;
+    const struct mb2_tag *t = mb2_next(mb, NULL, MB2_LOADER, sizeof(*t));
+    const struct mb2_module *m = NULL;
+    const struct mb2_mmap *map = NULL;
 
-    /* The loader's name decides how lines are read: find it first. */
-    for (unsigned int pass = 0; pass < 2; pass++) {
-        for (uintptr_t at = info + 8; at < end; at += ROUND_UP(t->size, 8ul)) {
-            t = (void *)at;
-            if (t->type == 0 || t->size < 8) break;
-            if (pass == 0) {
-                if (t->type == 2) copy_string(boot.loader, (char *)(t + 1), sizeof(boot.loader));
-            } else if (t->type == 1) {
-                copy_string(cmdline, arguments((char *)(t + 1)), sizeof(cmdline));
-            } else if (t->type == 3) {
-                const struct mb2_module *m = (void *)t;
-
-                add_module(m->start, m->end, m->string);
-            } else if (t->type == 6) {
-                parse_mb2_mmap((void *)t);
-            } else if (t->type == 14 || t->type == 15) {
-                memcpy(rsdp, t + 1, MIN(t->size - sizeof(*t), sizeof(rsdp)));
-                boot.rsdp = (uintptr_t)rsdp;
-            }
-        }
-    }
-}
-
-/* By address; firmware may list them in any order. */
-static void sort_map(void)
-{
-    struct e820_entry *e = boot.map.entry;
-
-    for (unsigned int i = 1; i < boot.map.count; i++)
-        for (unsigned int k = i; k > 0 && e[k - 1].addr > e[k].addr; k--) {
-            struct e820_entry t = e[k];
-
-            e[k] = e[k - 1];
-            e[k - 1] = t;
-        }
+    if (t) copy_string(boot.loader, (char *)(t + 1), MIN(sizeof(boot.loader), t->size - 7ul));
+    t = mb2_next(mb, NULL, MB2_LINE, sizeof(*t));
+    if (t) copy_arguments(cmdline, sizeof(cmdline), (char *)(t + 1), t->size - sizeof(*t));
+    while ((m = mb2_next(mb, m, MB2_MODULE, sizeof(*m))) != NULL)
+        add_module(m->start, m->end, m->line, m->tag.size - sizeof(*m));
+    while ((map = mb2_next(mb, map, MB2_MMAP, sizeof(*map))) != NULL)
+        add_memory((uintptr_t)(map + 1), map->tag.size - sizeof(*map), map->entry_size, 0);
+    t = mb2_next(mb, NULL, MB2_RSDP2, sizeof(*t) + RSDP_OLD);
+    if (!t) t = mb2_next(mb, NULL, MB2_RSDP, sizeof(*t) + RSDP_OLD);
+    if (!t) return;
+    memcpy(rsdp, t + 1, MIN(t->size - sizeof(*t), sizeof(rsdp)));
+    boot.rsdp = (uintptr_t)rsdp;
 }
 
 void boot_parse(uint32_t magic, uint32_t info)
@@ -155,9 +161,8 @@ void boot_parse(uint32_t magic, uint32_t info)
     if (magic == MB1_MAGIC)
         parse_mb1((void *)(uintptr_t)info);
     else if (magic == MB2_MAGIC)
-        parse_mb2(info);
+        parse_mb2((void *)(uintptr_t)info);
     else
         panic("not started by a Multiboot loader (magic %x)", magic);
     if (!boot.map.count) panic("the boot loader gave no memory map");
-    sort_map();
 }

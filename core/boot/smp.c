@@ -17,11 +17,10 @@
 /* A page below 1 MiB that firmware leaves alone. */
 #define TRAMPOLINE 0x8000ul
 
-extern const char trampoline[], trampoline_end[], trampoline_data[], trampoline_far[];
-
-struct trampoline_args {
-    uint64_t cr3, cpu, stack;
-};
+/* boot/entry.S; it tells a new CPU who it is by the two variables. */
+extern const char trampoline[], trampoline_end[];
+struct cpu *volatile smp_starting;
+void *volatile smp_stack;
 
 /* Where a new CPU comes in, with its stack and %gs. */
 _Noreturn void smp_cpu_main(struct cpu *c);
@@ -55,25 +54,10 @@ static struct cpu *new_cpu(unsigned int id, uint32_t apic)
     return c;
 }
 
-static void *trampoline_make(void)
+static bool start(struct cpu *c)
 {
-    char *page;
-    uint32_t *far;
-
-    if (!core_map(TRAMPOLINE, TRAMPOLINE, 1, PTE_P | PTE_RW | PTE_A | PTE_D))
-        panic("no memory for the trampoline");
-    page = (char *)TRAMPOLINE;
-    memcpy(page, trampoline, trampoline_end - trampoline);
-    far = (uint32_t *)(page + (trampoline_far - trampoline));
-    *far += TRAMPOLINE;
-    return page + (trampoline_data - trampoline);
-}
-
-static bool start(struct cpu *c, struct trampoline_args *args)
-{
-    args->cr3 = (uintptr_t)core_l4;
-    args->cpu = (uintptr_t)c;
-    args->stack = (uintptr_t)c->stack_top;
+    smp_starting = c;
+    smp_stack = c->stack_top;
     smp_mb();
     apic_send_init(c->apic_id);
     delay_us(10000);
@@ -87,16 +71,17 @@ static bool start(struct cpu *c, struct trampoline_args *args)
 void smp_boot(void)
 {
     unsigned int limit = options.maxcpus ? options.maxcpus : MAX_CPUS;
-    struct trampoline_args *args;
 
     if (acpi.cpus < 2 || limit < 2) return;
-    args = trampoline_make();
+    if (!core_map(TRAMPOLINE, TRAMPOLINE, 1, PTE_P | PTE_RW | PTE_A | PTE_D))
+        panic("no memory for the trampoline");
+    memcpy((char *)TRAMPOLINE, trampoline, trampoline_end - trampoline);
     for (unsigned int i = 0; i < acpi.cpus && cpu_count < limit; i++) {
         struct cpu *c;
 
         if (acpi.cpu_apic_ids[i] == cpu0.apic_id) continue;
         c = new_cpu(cpu_count, acpi.cpu_apic_ids[i]);
-        if (!start(c, args))
+        if (!start(c))
             panic("CPU with APIC id %u does not start; try maxcpus=%u", c->apic_id, cpu_count);
         cpus[cpu_count] = c;
         smp_mb();

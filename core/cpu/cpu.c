@@ -6,12 +6,12 @@
 #include "memory/map.h"
 
 static struct cpu_arch arch0;
-static uint8_t stack0[STACK_SIZE] __attribute__((aligned(16)));
+extern char boot_stack_top[];
 struct cpu cpu0 = {
     .self = &cpu0,
     .online = true,
     .arch = &arch0,
-    .stack_top = stack0 + STACK_SIZE,
+    .stack_top = boot_stack_top,
 };
 struct cpu *cpus[MAX_CPUS] = {&cpu0};
 unsigned int cpu_count = 1;

@@ -9,6 +9,8 @@
 #include "memory/map.h"
 #include "vm/domain.h"
 
+#define MSR_GS_BASE 0xc0000101
+
 /* APM vol. 2, 4.8.3. */
 struct gate {
     uint16_t offset_low, selector;
@@ -19,7 +21,7 @@ struct gate {
 
 static struct gate idt[256];
 extern char trap_stubs[];
-extern uint64_t boot_gdt[4];
+extern const uint64_t boot_gdt[3];
 
 /* Instructions that may fault, and where to go on then. */
 struct extable_entry {
@@ -56,7 +58,7 @@ void descriptors_init(struct cpu *c)
     } packed gdtr = {sizeof(a->gdt) - 1, (uintptr_t)a->gdt},
              idtr = {sizeof(idt) - 1, (uintptr_t)idt};
 
-    memcpy(a->gdt, boot_gdt, 4 * sizeof(uint64_t));
+    memcpy(a->gdt, boot_gdt, sizeof(boot_gdt));
     a->gdt[4] = (sizeof(struct tss) - 1) | (base & 0xffffff) << 16 | 0x89ull << 40 |
                 (base >> 24 & 0xff) << 56;
     a->gdt[5] = base >> 32;
@@ -64,6 +66,7 @@ void descriptors_init(struct cpu *c)
     a->tss.io_map = sizeof(struct tss);
     for (unsigned int i = 0; i < 3; i++) a->tss.ist[i] = (uintptr_t)a->ist_stack[i] + IST_SIZE;
     __asm__ volatile("lgdt %0; lidt %1; ltr %w2" : : "m"(gdtr), "m"(idtr), "r"(SEL_TSS));
+    write_msr(MSR_GS_BASE, (uintptr_t)c);
 }
 
 static bool fix_up(struct trap_frame *f)

@@ -167,6 +167,7 @@ void console_init(const char *console, const char *com1)
 {
     unsigned int divisor = 115200 / parse_baud(com1);
 
+    port = 0;
     /* A list, such as "vga,com1". */
     while (strncmp(console, "com1", 4)) {
         console = strchr(console, ',');

@@ -76,8 +76,6 @@ char *strchr(const char *s, int c)
 
 void copy_string(char *dst, const char *src, size_t size)
 {
-    size_t n = MIN(strlen(src), size - 1);
-
-    memcpy(dst, src, n);
-    dst[n] = 0;
+    for (; size > 1 && *src; size--) *dst++ = *src++;
+    *dst = 0;
 }

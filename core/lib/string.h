@@ -13,7 +13,7 @@ size_t strlen(const char *s);
 int strcmp(const char *a, const char *b);
 int strncmp(const char *a, const char *b, size_t n);
 char *strchr(const char *s, int c);
-/* Copies at most size - 1 bytes and always terminates. */
+/* Reads and copies at most size - 1 bytes and always terminates. */
 void copy_string(char *dst, const char *src, size_t size);
 
 #endif

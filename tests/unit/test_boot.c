@@ -5,11 +5,15 @@
 #include "boot/multiboot.c"
 #include "boot/options.c"
 #include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/mman.h>
 
 static jmp_buf panicked;
 static unsigned int logged;
-static char *low; /* below 4 GiB, with a page that faults behind it */
+static char said[200]; /* by panic */
+static char *low;      /* below 4 GiB, with a page that faults behind it */
 
 #define LOW_SIZE  0x10000ul
 #define ADDR(p)   ((uint32_t)(uintptr_t)(p))
@@ -17,7 +21,11 @@ static char *low; /* below 4 GiB, with a page that faults behind it */
 
 _Noreturn void panic(const char *fmt, ...)
 {
-    (void)fmt;
+    va_list args;
+
+    va_start(args, fmt);
+    vsnprintf(said, sizeof(said), fmt, args);
+    va_end(args);
     longjmp(panicked, 1);
 }
 
@@ -30,11 +38,17 @@ void log_core(enum log_level level, const char *fmt, ...)
 
 void copy_string(char *dst, const char *src, size_t size)
 {
-    size_t n = strlen(src);
+    size_t n = strnlen(src, size - 1);
 
-    n = MIN(n, size - 1);
     memcpy(dst, src, n);
     dst[n] = 0;
+}
+
+/* Does it say what is wrong? */
+static bool refused(uint32_t magic, const void *info, const char *what)
+{
+    said[0] = 0;
+    return PANICS(boot_parse(magic, ADDR(info))) && strstr(said, what);
 }
 
 static void fresh(void)
@@ -131,28 +145,84 @@ static void mb2_broken(void)
 
     fresh();
     tag_end = low + 8;
-    CHECK(PANICS(boot_parse(MB2_MAGIC, ADDR(low)))); /* nothing at all */
+    CHECK(refused(MB2_MAGIC, low, "cut off")); /* nothing at all */
     CHECK(PANICS(boot_parse(0, ADDR(low))));
-    /* A tag of size 0 ends the list instead of turning for ever. */
-    mmap_tag(map, 2);
-    t = tag(1, "seen=no", 8);
-    t->size = 0;
-    boot_parse(MB2_MAGIC, ADDR(low));
-    CHECK(boot.map.count == 2 && !cmdline[0]);
+    tag(0, "", 0);
+    CHECK(refused(MB2_MAGIC, low, "no memory map"));
     /* Entries of size 0. */
     fresh();
     tag_end = low + 8;
     mmap_tag(map, 2);
     *(uint32_t *)(low + 16) = 0;
-    CHECK(PANICS(boot_parse(MB2_MAGIC, ADDR(low))));
-    /* A last entry that is cut off is none. */
+    tag(0, "", 0);
+    CHECK(refused(MB2_MAGIC, low, "memory map is cut off"));
+    /* A last entry that is cut off. */
     fresh();
     tag_end = low + 8;
     t = (void *)tag_end;
     mmap_tag(map, 3);
     t->size -= 8;
+    tag_end -= 8;
+    tag(0, "", 0);
+    CHECK(refused(MB2_MAGIC, low, "memory map is cut off"));
+    /* Tags that are too short for what they are. */
+    for (unsigned int type = 3; type < 16; type++) {
+        if (type > 3 && type != 6 && type < 14) continue;
+        fresh();
+        tag_end = low + 8;
+        mmap_tag(map, 2);
+        tag(type, "1234567", 7);
+        tag(0, "", 0);
+        CHECK(refused(MB2_MAGIC, low, "broken tag"));
+    }
+    /* A module that ends before it starts. */
+    fresh();
+    tag_end = low + 8;
+    mmap_tag(map, 2);
+    module_tag(0x2000, 0x1fff, "m");
+    tag(0, "", 0);
+    CHECK(refused(MB2_MAGIC, low, "broken module 0"));
+}
+
+/* No length that a list gives leads out of it: it ends where memory does. */
+static void mb2_lengths(void)
+{
+    static const uint32_t sizes[] = {0, 1, 7, 57, 1000, 0x10000, 0x7fffffff, ~0u - 7, ~0u};
+    char *at, line[48];
+
+    memset(line, 'x', sizeof(line)); /* and no end */
+    for (unsigned int i = 0; i < ARRAY_SIZE(sizes); i++) {
+        for (uint32_t type = 1; type < 16; type++) {
+            fresh();
+            at = low + LOW_SIZE - 136;
+            *(uint32_t *)at = 136;
+            tag_end = at + 8;
+            *(struct mb2_tag *)tag_end = (struct mb2_tag){6, 64};
+            memcpy(tag_end + 8, (uint32_t[]){24, 0}, 8);
+            for (unsigned int n = 0; n < 2; n++)
+                memcpy(tag_end + 16 + 24 * n, &map[n], sizeof(*map));
+            tag_end += 64;
+            *(struct mb2_tag *)tag_end = (struct mb2_tag){type, sizes[i]};
+            memcpy(tag_end + 8, line, sizeof(line));
+            CHECK(refused(MB2_MAGIC, at, "list of tags is cut off"));
+            ((struct mb2_tag *)tag_end)->size = 56; /* all but the end */
+            CHECK(refused(MB2_MAGIC, at, "list of tags is cut off"));
+        }
+    }
+    /* Lines without an end stop at their tag's. */
+    fresh();
+    tag_end = low + 8;
+    tag(2, line, 5);
+    tag(1, "x aaaaaaaa", 10);
+    module_tag(0x1000, 0x2000, "m bbb");
+    ((struct mb2_tag *)(tag_end - 24))->size = 16 + 4;
+    mmap_tag(map, 1);
+    tag(0, "", 0);
+    memset(low + 16 + 5, 'y', 3);
+    memset(low + 24 + 8 + 10, 'z', 6);
     boot_parse(MB2_MAGIC, ADDR(low));
-    CHECK(boot.map.count == 2);
+    CHECK(!strcmp(boot.loader, "xxxxx") && !strcmp(cmdline, "aaaaaaaa"));
+    CHECK(boot.modules == 1 && !strcmp(boot.module[0].args, "bb"));
 }
 
 static void mb2_many(void)
@@ -178,6 +248,12 @@ static void mb2_many(void)
 }
 
 /* --- Multiboot 1 --- */
+
+struct mb1_mmap {
+    uint32_t size; /* of the rest */
+    uint64_t addr, length;
+    uint32_t type;
+} packed;
 
 static void mb1(void)
 {
@@ -211,6 +287,15 @@ static void mb1(void)
     CHECK(boot.modules == MAX_MODULES);
     CHECK(boot.module[3].start == 0x3000 && boot.module[3].size == 0x1000);
     CHECK(strlen(boot.module[3].args) == sizeof(boot.module[3].args) - 1);
+    /* A map that is cut off, and sizes that lead out of it. */
+    m->mmap_length--;
+    CHECK(refused(MB1_MAGIC, low, "map is cut off"));
+    m->mmap_length++;
+    for (unsigned int i = 0; i < 4; i++) {
+        e[1].size = (uint32_t[]){0, 19, 21, ~0u}[i];
+        boot.map.count = 0;
+        CHECK(refused(MB1_MAGIC, low, "map is cut off"));
+    }
 }
 
 /* --- options --- */
@@ -282,6 +367,7 @@ int main(void)
     RUN(mb2);
     RUN(mb2_names);
     RUN(mb2_broken);
+    RUN(mb2_lengths);
     RUN(mb2_many);
     RUN(mb1);
     RUN(option_values);
