@@ -28,9 +28,9 @@ struct boot_info {
 #define BLOCK_START_INFO 0x10000ull
 #define BLOCK_LOADER     0x200000ull
 
-/* build/loader/loader.bin (loader/README) */
+/* build/loader/loader.bin, and the bytes that it needs (loader/layout.h). */
 extern const char loader_image[], loader_image_end[];
-uint32_t loader_memory(void); /* bytes it needs from where it is put */
+#define LOADER_MEMORY (*(const uint32_t *)(loader_image + 12))
 
 extern struct boot_info boot;
 

@@ -24,126 +24,96 @@
 
 const struct vendor_ops *vendor;
 
-static void note_ram(void)
+/* What is in use, as ranges of bytes: low memory (dom0 gets it as it is), the
+ * image, the frame table, the block; until they are moved, the modules. */
+enum { LOW, IMAGE, TABLE, BLOCK, FIRST_MODULE };
+static struct {
+    uint64_t start, end;
+} taken[FIRST_MODULE + MAX_MODULES];
+
+/* Takes `size` bytes, 2 MiB aligned, at the top of some RAM. */
+static void take_room(unsigned int what, uint64_t size, uint64_t below)
+{
+    for (unsigned int i = boot.map.count; i-- > 0;) {
+        const struct e820_entry *e = &boot.map.entry[i];
+        uint64_t end = MIN(e->addr + e->size, below), at = (end - size) & ~(LARGE - 1);
+
+        if (e->type != E820_RAM || end < size) continue;
+        for (unsigned int k = 0; k < ARRAY_SIZE(taken); k++) {
+            if (at >= taken[k].end || at + size <= taken[k].start) continue;
+            at = (taken[k].start - size) & ~(LARGE - 1);
+            k = -1u; /* look at all again */
+        }
+        if (at < e->addr || at >= end) continue;
+        taken[what].start = at;
+        taken[what].end = at + size;
+        return;
+    }
+    panic("no %lu KiB of memory in a row below %lu MiB", size >> 10, below >> 20);
+}
+
+/*
+ * The block is at the top of low memory, out of the way of dom0's kernel, which
+ * has to go to 16 MiB.  Linux reads start_info's memory map through its first
+ * page tables, which cover 1 GiB.
+ */
+static void make_block(void)
+{
+    uint64_t modules = BLOCK_LOADER + ROUND_UP(LOADER_MEMORY, LARGE), size = modules;
+
+    for (unsigned int i = 0; i < boot.modules; i++)
+        size += ROUND_UP(boot.module[i].size, PAGE_SIZE);
+    take_room(BLOCK, ROUND_UP(size, LARGE), 1ull << 30);
+    boot.block = taken[BLOCK].start;
+    boot.block_end = taken[BLOCK].end;
+    modules += boot.block;
+    for (unsigned int i = 0; i < boot.modules; i++) {
+        struct boot_module *m = &boot.module[i];
+
+        memcpy((void *)modules, (void *)m->start, m->size);
+        m->start = modules;
+        modules += ROUND_UP(m->size, PAGE_SIZE);
+    }
+}
+
+/* What of [start, end) is in none of the ranges from `k` on becomes free. */
+static void add_free(uint64_t start, uint64_t end, unsigned int k)
+{
+    if (start >= end) return;
+    if (k == FIRST_MODULE) {
+        frames_add_ram(start, end);
+        return;
+    }
+    add_free(start, MIN(end, taken[k].start), k + 1);
+    add_free(MAX(start, taken[k].end), end, k + 1);
+}
+
+static void memory_boot(void)
 {
     uint64_t sum = 0;
+    const struct e820_entry *e;
 
-    for (unsigned int i = 0; i < boot.map.count; i++) {
-        struct e820_entry *e = &boot.map.entry[i];
-
+    for (e = boot.map.entry; e < boot.map.entry + boot.map.count; e++) {
         if (e->type != E820_RAM) continue;
         sum += e->size;
         frames_note_ram(e->addr, e->addr + e->size);
     }
     if (sum < MIN_RAM)
         panic("%lu MiB of memory; Insula needs %llu at least", sum >> 20, MIN_RAM >> 20);
-}
-
-static bool overlaps(uint64_t a, uint64_t a_end, uint64_t b, uint64_t b_end)
-{
-    return a < b_end && b < a_end;
-}
-
-/* Room at the top of some RAM below 4 GiB that touches nothing we were given;
- * `align` is a power of two. */
-static uint64_t find_room(uint64_t size, uint64_t align, uint64_t below)
-{
-    for (unsigned int i = boot.map.count; i-- > 0;) {
-        struct e820_entry *e = &boot.map.entry[i];
-        uint64_t end = MIN(e->addr + e->size, below), at;
-
-        if (e->type != E820_RAM || e->addr < 1ull << 20 || end < size) continue;
-        at = (end - size) & ~(align - 1);
-        for (unsigned int m = 0; m < boot.modules; m++) {
-            struct boot_module *b = &boot.module[m];
-
-            if (overlaps(at, at + size, b->start, b->start + b->size)) {
-                at = (b->start - size) & ~(align - 1);
-                m = -1u; /* look at all again */
-            }
-        }
-        if (at >= e->addr && at >= (uintptr_t)image_end && at < end) return at;
-    }
-    panic("no %lu KiB of memory in a row below 4 GiB", size >> 10);
-}
-
-uint32_t loader_memory(void)
-{
-    return *(const uint32_t *)(loader_image + 12);
-}
-
-/*
- * The modules move to the top of low memory, out of the way of dom0's kernel,
- * which has to go to 16 MiB.
- */
-static void move_modules(uint64_t below)
-{
-    uint64_t total = BLOCK_LOADER + ROUND_UP(loader_memory(), LARGE), at;
-
-    at = total;
-    for (unsigned int i = 0; i < boot.modules; i++)
-        total += ROUND_UP(boot.module[i].size, PAGE_SIZE);
-    total = ROUND_UP(total, LARGE);
-    /* Linux reads start_info's memory map through its first page tables,
-     * which cover 1 GiB. */
-    boot.block = find_room(total, LARGE, MIN(below, 1ull << 30));
-    boot.block_end = boot.block + total;
-    at += boot.block;
+    taken[LOW].end = 1 << 20;
+    taken[IMAGE].start = (uintptr_t)image_start;
+    taken[IMAGE].end = (uintptr_t)image_end;
     for (unsigned int i = 0; i < boot.modules; i++) {
-        struct boot_module *m = &boot.module[i];
-
-        memcpy((void *)at, (void *)m->start, m->size);
-        m->start = at;
-        at += ROUND_UP(m->size, PAGE_SIZE);
+        taken[FIRST_MODULE + i].start = boot.module[i].start;
+        taken[FIRST_MODULE + i].end = boot.module[i].start + boot.module[i].size;
     }
-}
-
-/* RAM that is not spoken for becomes free frames. */
-static void add_free_ram(uint64_t table, uint64_t table_end)
-{
-    const uint64_t taken[][2] = {
-        {0, 1ull << 20}, /* dom0 gets it as it is, see dom0.c */
-        {(uintptr_t)image_start, (uintptr_t)image_end},
-        {boot.block, boot.block_end},
-        {table, table_end},
-    };
-
-    for (unsigned int i = 0; i < boot.map.count; i++) {
-        uint64_t at = boot.map.entry[i].addr;
-        uint64_t end = at + boot.map.entry[i].size;
-
-        if (boot.map.entry[i].type != E820_RAM) continue;
-        while (at < end) {
-            uint64_t stop = end, next = end;
-
-            /* The first taken range at or above `at`. */
-            for (unsigned int k = 0; k < ARRAY_SIZE(taken); k++) {
-                if (overlaps(at, end, taken[k][0], taken[k][1]) && MAX(taken[k][0], at) < stop) {
-                    stop = MAX(taken[k][0], at);
-                    next = taken[k][1];
-                } else if (taken[k][0] <= at && at < taken[k][1]) {
-                    stop = at;
-                    next = taken[k][1];
-                }
-            }
-            if (stop > at) frames_add_ram(at, stop);
-            at = MIN(next, end);
-        }
-    }
-}
-
-static void memory_boot(void)
-{
-    uint64_t size, table;
-
-    note_ram();
-    size = frames_table_bytes();
-    table = find_room(size, LARGE, 1ull << 32);
-    move_modules(table);
+    take_room(TABLE, frames_table_bytes(), 1ull << 32);
+    make_block();
     map_init();
     if (!windows_init(&cpu0)) panic("no memory for windows");
-    frames_init(table);
-    add_free_ram(table, table + size);
+    frames_init(taken[TABLE].start);
+    for (e = boot.map.entry; e < boot.map.entry + boot.map.count; e++)
+        if (e->type == E820_RAM) add_free(e->addr, e->addr + e->size, 0);
     heap_boot();
     log_info("memory: %lu MiB, %lu free; the core uses %lu KiB", frames_total_count() >> 8,
              frames_free_count() >> 8, frames_core_count() * 4);
@@ -152,12 +122,10 @@ static void memory_boot(void)
 static void check_modules(void)
 {
     if (!boot.modules)
-        panic("no dom0 kernel: give it as the first module "
-              "(GRUB: module2, QEMU: -initrd)");
+        panic("no dom0 kernel: give it as the first module (GRUB: module2, QEMU: -initrd)");
     for (unsigned int i = 0; i < boot.modules; i++)
         if (!boot.module[i].size)
-            panic("module %u is empty: the boot loader could not read it, or "
-                  "the file is truncated",
+            panic("module %u is empty: the boot loader could not read it, or the file is truncated",
                   i);
 }
 
