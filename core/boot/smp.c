@@ -59,10 +59,10 @@ static bool start(struct cpu *c)
     smp_starting = c;
     smp_stack = c->stack_top;
     smp_mb();
-    apic_send_init(c->apic_id);
+    apic_send(c->apic_id, ICR_INIT);
     delay_us(10000);
     for (unsigned int i = 0; i < 2 && !READ_ONCE(c->online); i++) {
-        apic_send_startup(c->apic_id, TRAMPOLINE >> PAGE_SHIFT);
+        apic_send(c->apic_id, ICR_STARTUP | TRAMPOLINE >> PAGE_SHIFT);
         for (unsigned int ms = 0; ms < 200 && !READ_ONCE(c->online); ms++) delay_us(1000);
     }
     return READ_ONCE(c->online);

@@ -31,8 +31,6 @@
 #define LVT_DEADLINE BIT(18)
 #define ICR_BUSY     BIT(12)
 #define ICR_ASSERT   BIT(14)
-#define ICR_INIT     0x500
-#define ICR_STARTUP  0x600
 
 static volatile uint32_t *regs; /* xAPIC page */
 static bool x2apic, deadline;
@@ -85,31 +83,16 @@ void apic_eoi(void)
     reg_write(REG_EOI, 0);
 }
 
-static void send(uint32_t id, uint32_t command)
+void apic_send(uint32_t id, uint32_t command)
 {
+    smp_mb();
     if (x2apic) {
-        write_msr(0x830, (uint64_t)id << 32 | command);
+        write_msr(0x830, (uint64_t)id << 32 | ICR_ASSERT | command);
         return;
     }
     while (regs[REG_ICR / 4] & ICR_BUSY) cpu_relax();
     regs[REG_ICR_HI / 4] = id << 24;
-    regs[REG_ICR / 4] = command;
-}
-
-void apic_send_ipi(uint32_t id, uint8_t vector)
-{
-    smp_mb();
-    send(id, ICR_ASSERT | vector);
-}
-
-void apic_send_init(uint32_t id)
-{
-    send(id, ICR_ASSERT | ICR_INIT);
-}
-
-void apic_send_startup(uint32_t id, uint8_t page)
-{
-    send(id, ICR_ASSERT | ICR_STARTUP | page);
+    regs[REG_ICR / 4] = ICR_ASSERT | command;
 }
 
 void apic_calibrate(void)

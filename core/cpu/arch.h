@@ -51,7 +51,7 @@ void fpu_reset(struct vcpu *v); /* to the state after reset   */
 void fpu_save(struct vcpu *v);
 void fpu_restore(struct vcpu *v);
 bool xcr0_valid(uint64_t v);        /* as XSETBV checks it        */
-void fpu_set_xcr0(uint64_t v);      /* of the current vCPU        */
+void fpu_set_xcr0(uint64_t v);      /* of this CPU, if not so already */
 void fpu_read_xcr0(struct vcpu *v); /* v is current: refreshes v->xcr0 */
 
 /* cpu/mitigate.c: against speculation that leaks */

@@ -18,7 +18,7 @@ unsigned int cpu_count = 1;
 
 void cpu_kick(struct cpu *c)
 {
-    if (c != this_cpu() && c->online) apic_send_ipi(c->apic_id, VECTOR_KICK);
+    if (c != this_cpu() && c->online) apic_send(c->apic_id, VECTOR_KICK);
 }
 
 void cpu_ask(struct cpu *c, enum cpu_work work)

@@ -116,59 +116,43 @@ static inline uint64_t read_tsc(void)
     return (uint64_t)hi << 32 | lo;
 }
 
-static inline void outb(uint16_t port, uint8_t v)
-{
-    __asm__ volatile("outb %0, %1" : : "a"(v), "Nd"(port));
-}
-
-static inline void outw(uint16_t port, uint16_t v)
-{
-    __asm__ volatile("outw %0, %1" : : "a"(v), "Nd"(port));
-}
-
-static inline void outl(uint16_t port, uint32_t v)
-{
-    __asm__ volatile("outl %0, %1" : : "a"(v), "Nd"(port));
-}
-
-static inline uint8_t inb(uint16_t port)
-{
-    uint8_t v;
-
-    __asm__ volatile("inb %1, %0" : "=a"(v) : "Nd"(port));
-    return v;
-}
-
-static inline uint16_t inw(uint16_t port)
-{
-    uint16_t v;
-
-    __asm__ volatile("inw %1, %0" : "=a"(v) : "Nd"(port));
-    return v;
-}
-
-static inline uint32_t inl(uint16_t port)
-{
-    uint32_t v;
-
-    __asm__ volatile("inl %1, %0" : "=a"(v) : "Nd"(port));
-    return v;
-}
-
-/* I/O of a width chosen at run time: 1, 2 or 4 bytes. */
+/* I/O of 1, 2 or 4 bytes. */
 static inline uint32_t port_in(uint16_t port, unsigned int size)
 {
-    return size == 1 ? inb(port) : size == 2 ? inw(port) : inl(port);
+    uint32_t v = 0;
+
+    if (size == 1)
+        __asm__ volatile("inb %1, %b0" : "+a"(v) : "Nd"(port));
+    else if (size == 2)
+        __asm__ volatile("inw %1, %w0" : "+a"(v) : "Nd"(port));
+    else
+        __asm__ volatile("inl %1, %0" : "+a"(v) : "Nd"(port));
+    return v;
 }
 
 static inline void port_out(uint16_t port, unsigned int size, uint32_t v)
 {
     if (size == 1)
-        outb(port, v);
+        __asm__ volatile("outb %b0, %1" : : "a"(v), "Nd"(port));
     else if (size == 2)
-        outw(port, v);
+        __asm__ volatile("outw %w0, %1" : : "a"(v), "Nd"(port));
     else
-        outl(port, v);
+        __asm__ volatile("outl %0, %1" : : "a"(v), "Nd"(port));
+}
+
+static inline uint8_t inb(uint16_t port)
+{
+    return port_in(port, 1);
+}
+
+static inline void outb(uint16_t port, uint8_t v)
+{
+    port_out(port, 1, v);
+}
+
+static inline void outl(uint16_t port, uint32_t v)
+{
+    port_out(port, 4, v);
 }
 
 #endif

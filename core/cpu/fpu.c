@@ -18,8 +18,7 @@
 uint64_t fpu_host_xcr0;
 uint32_t fpu_area_size = 512;
 
-/* Sets XCR0 of this CPU, if it is not so already. */
-static void write_xcr0(uint64_t v)
+void fpu_set_xcr0(uint64_t v)
 {
     struct cpu *c = this_cpu();
 
@@ -51,7 +50,7 @@ void fpu_init_cpu(void)
     cr4 |= CR4_OSFXSR | BIT(10);
     if (fpu_host_xcr0) cr4 |= CR4_OSXSAVE;
     __asm__ volatile("mov %0, %%cr4" : : "r"(cr4));
-    if (fpu_host_xcr0) write_xcr0(fpu_host_xcr0);
+    fpu_set_xcr0(fpu_host_xcr0);
 }
 
 void fpu_reset(struct vcpu *v)
@@ -75,11 +74,6 @@ bool xcr0_valid(uint64_t v)
            (!(v & avx512) || ((v & avx512) == avx512 && v & avx));
 }
 
-void fpu_set_xcr0(uint64_t v)
-{
-    write_xcr0(v);
-}
-
 /* Not every emulator lets the core see XSETBV: ask the processor. */
 void fpu_read_xcr0(struct vcpu *v)
 {
@@ -94,7 +88,7 @@ void fpu_save(struct vcpu *v)
 {
     fpu_read_xcr0(v);
     /* All of it, whatever the guest has turned on. */
-    write_xcr0(fpu_host_xcr0);
+    fpu_set_xcr0(fpu_host_xcr0);
     if (fpu_host_xcr0)
         __asm__ volatile("xsave64 (%0)" : : "r"(v->fpu), "a"(~0u), "d"(~0u) : "memory");
     else
@@ -108,7 +102,7 @@ void fpu_restore(struct vcpu *v)
     static const uint32_t zero = 0;
 
     __asm__ volatile("fninit; fildl %0; fninit" : : "m"(zero));
-    write_xcr0(fpu_host_xcr0);
+    fpu_set_xcr0(fpu_host_xcr0);
     if (fpu_host_xcr0)
         __asm__ volatile("xrstor64 (%0)" : : "r"(v->fpu), "a"(~0u), "d"(~0u));
     else

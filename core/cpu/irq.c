@@ -60,7 +60,6 @@ static void call(unsigned int vector)
 
 void irq_dispatch(unsigned int vector)
 {
-
     if (vector == VECTOR_SPURIOUS) return;
     if (vector == VECTOR_TIMER)
         timer_interrupt();

@@ -31,9 +31,10 @@ void irq_dispatch(unsigned int vector);
 void apic_init_cpu(void); /* on each CPU                     */
 uint32_t apic_id(void);
 void apic_eoi(void);
-void apic_send_ipi(uint32_t apic_id, uint8_t vector);
-void apic_send_init(uint32_t apic_id);
-void apic_send_startup(uint32_t apic_id, uint8_t page);
+/* To another CPU: an interrupt, or ICR_INIT, or ICR_STARTUP | page. */
+#define ICR_INIT    0x500
+#define ICR_STARTUP 0x600
+void apic_send(uint32_t apic_id, uint32_t command);
 void apic_set_timer(uint64_t deadline_ns); /* TIME_NEVER: off; absolute      */
 void apic_calibrate(void);                 /* on the boot CPU, before timers */
 /* The address and data that make a device interrupt this CPU (APM vol. 2,

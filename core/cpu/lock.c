@@ -24,11 +24,6 @@ static void note_dropped(const struct spinlock *l)
     c->held--;
 }
 
-static inline bool checking(void)
-{
-    return LOCK_CHECK;
-}
-
 void spin_init(struct spinlock *l, enum lock_rank rank)
 {
     *l = (struct spinlock)SPINLOCK(rank);
@@ -42,7 +37,7 @@ void spin_lock(struct spinlock *l)
         cpu_poll();
         cpu_relax();
     }
-    if (checking()) note_taken(l);
+    if (LOCK_CHECK) note_taken(l);
 }
 
 bool spin_trylock(struct spinlock *l)
@@ -53,19 +48,14 @@ bool spin_trylock(struct spinlock *l)
     if (!__atomic_compare_exchange_n(&l->next, &ticket, serving + 1, false, __ATOMIC_ACQUIRE,
                                      __ATOMIC_RELAXED))
         return false;
-    if (checking()) note_taken(l);
+    if (LOCK_CHECK) note_taken(l);
     return true;
 }
 
 void spin_unlock(struct spinlock *l)
 {
-    if (checking()) note_dropped(l);
+    if (LOCK_CHECK) note_dropped(l);
     __atomic_store_n(&l->serving, l->serving + 1, __ATOMIC_RELEASE);
-}
-
-bool spin_is_locked(const struct spinlock *l)
-{
-    return READ_ONCE(l->next) != READ_ONCE(l->serving);
 }
 
 void spin_lock_two(struct spinlock *a, struct spinlock *b)

@@ -48,7 +48,6 @@ void spin_init(struct spinlock *l, enum lock_rank rank);
 void spin_lock(struct spinlock *l);
 bool spin_trylock(struct spinlock *l);
 void spin_unlock(struct spinlock *l);
-bool spin_is_locked(const struct spinlock *l);
 
 /* Takes two locks of one rank in the order of their addresses; a == b: once. */
 void spin_lock_two(struct spinlock *a, struct spinlock *b);

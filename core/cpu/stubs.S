@@ -11,49 +11,25 @@ trap_stubs:
         .set    vector, 0
         .rept   256
         .align  16
-        .if     vector == 8 || (vector >= 10 && vector <= 14) || vector == 17 || vector == 21 || vector == 29 || vector == 30
-        .else
-        push    $0
+        .if     !(vector == 8 || (vector >= 10 && vector <= 14) || vector == 17 || vector == 21 || vector == 29 || vector == 30)
+        push    $0 /* no error code */
         .endif
         push    $vector
         jmp     trap_common
         .set    vector, vector + 1
         .endr
 
+/* struct trap_frame, from its end. */
 trap_common:
-        push    %r15
-        push    %r14
-        push    %r13
-        push    %r12
-        push    %r11
-        push    %r10
-        push    %r9
-        push    %r8
-        push    %rdi
-        push    %rsi
-        push    %rbp
-        push    %rbx
-        push    %rdx
-        push    %rcx
-        push    %rax
+        .irp    reg, r15, r14, r13, r12, r11, r10, r9, r8, rdi, rsi, rbp, rbx, rdx, rcx, rax
+        push    %\reg
+        .endr
         mov     %rsp, %rdi
         cld
         call    trap_entry
-        pop     %rax
-        pop     %rcx
-        pop     %rdx
-        pop     %rbx
-        pop     %rbp
-        pop     %rsi
-        pop     %rdi
-        pop     %r8
-        pop     %r9
-        pop     %r10
-        pop     %r11
-        pop     %r12
-        pop     %r13
-        pop     %r14
-        pop     %r15
+        .irp    reg, rax, rcx, rdx, rbx, rbp, rsi, rdi, r8, r9, r10, r11, r12, r13, r14, r15
+        pop     %\reg
+        .endr
         add     $16, %rsp
         iretq
         .section .note.GNU-stack, "", @progbits

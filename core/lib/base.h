@@ -21,8 +21,6 @@
 #define DIV_UP(x, n)   (((x) + (n)-1) / (n))
 #define BIT(n)         (1ull << (n))
 #define MASK(hi, lo)   ((~0ull >> (63 - (hi))) & (~0ull << (lo)))
-#define STRINGIFY_(x)  #x
-#define STRINGIFY(x)   STRINGIFY_(x)
 
 #define container_of(p, type, member) ((type *)((char *)(p)-offsetof(type, member)))
 
@@ -36,8 +34,6 @@
 /* One load or store that the compiler neither splits nor repeats. */
 #define READ_ONCE(x)     (*(const volatile __typeof__(x) *)&(x))
 #define WRITE_ONCE(x, v) (*(volatile __typeof__(x) *)&(x) = (v))
-
-#define barrier() __asm__ volatile("" ::: "memory")
 
 static inline void smp_mb(void)
 {
@@ -67,6 +63,5 @@ static inline size_t index_nospec(size_t i, size_t n)
  */
 _Noreturn void assert_failed(const char *expr, const char *file, int line);
 #define ASSERT(e) (likely(e) ? (void)0 : assert_failed(#e, __FILE__, __LINE__))
-#define BUG()     assert_failed("reached", __FILE__, __LINE__)
 
 #endif

@@ -51,11 +51,6 @@ uint16_t frame_owner(uint64_t mfn)
     return word_owner(READ_ONCE(words[index_nospec(mfn, max_mfn)]));
 }
 
-uint32_t frame_refs(uint64_t mfn)
-{
-    return has_word(mfn) ? (uint32_t)READ_ONCE(words[mfn]) : 0;
-}
-
 bool frame_get(uint64_t mfn, uint16_t owner)
 {
     uint64_t *w, old;

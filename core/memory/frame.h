@@ -25,7 +25,6 @@ extern uint64_t max_mfn; /* one above the highest RAM frame */
 
 /* The owner of a frame; OWNER_RESERVED for one that is no RAM. */
 uint16_t frame_owner(uint64_t mfn);
-uint32_t frame_refs(uint64_t mfn);
 
 /*
  * Takes a reference to a frame, if `owner` owns it and it is in use.  This is

@@ -28,14 +28,9 @@ vmx_enter:
         mov REG(5)(%rax), %rbp
         mov REG(6)(%rax), %rsi
         mov REG(7)(%rax), %rdi
-        mov REG(8)(%rax), %r8
-        mov REG(9)(%rax), %r9
-        mov REG(10)(%rax), %r10
-        mov REG(11)(%rax), %r11
-        mov REG(12)(%rax), %r12
-        mov REG(13)(%rax), %r13
-        mov REG(14)(%rax), %r14
-        mov REG(15)(%rax), %r15
+        .irp n, 8, 9, 10, 11, 12, 13, 14, 15
+        mov REG(\n)(%rax), %r\n
+        .endr
         mov REG(0)(%rax), %rax
         jz 1f
         vmresume
@@ -56,14 +51,9 @@ vmx_exit_point:
         mov %rbp, REG(5)(%rdi)
         mov %rsi, REG(6)(%rdi)
         pop REG(7)(%rdi)
-        mov %r8, REG(8)(%rdi)
-        mov %r9, REG(9)(%rdi)
-        mov %r10, REG(10)(%rdi)
-        mov %r11, REG(11)(%rdi)
-        mov %r12, REG(12)(%rdi)
-        mov %r13, REG(13)(%rdi)
-        mov %r14, REG(14)(%rdi)
-        mov %r15, REG(15)(%rdi)
+        .irp n, 8, 9, 10, 11, 12, 13, 14, 15
+        mov %r\n, REG(\n)(%rdi)
+        .endr
         pop %rdi
         xor %eax, %eax
 3:      pop %r15
