@@ -27,6 +27,7 @@ enum lock_rank {
     RANK_IOAPIC,       /* host IO-APIC registers                      */
     RANK_IOMMU,        /* commands to IOMMUs, their device tables    */
     RANK_RUNQ,         /* a run queue and its vCPUs' state            */
+    RANK_CAP,          /* caps of CPU time, their timers              */
     RANK_TIMER,        /* the timers of one CPU                       */
     RANK_VMAP,         /* single pages mapped for the core            */
     RANK_HEAP,         /* small objects                               */

@@ -44,7 +44,7 @@ static int cpu_info(struct xen_sysctl *op)
 
     g->nr_cpus = MIN(g->max_cpus, cpu_count);
     for (uint32_t i = 0; i < g->nr_cpus; i++) {
-        struct xen_sysctl_cpuinfo info = {READ_ONCE(cpus[i]->idle_ns)};
+        struct xen_sysctl_cpuinfo info = {vcpu_run_time(cpus[i]->idle)};
 
         if (guest_write(g->info, i, &info)) return -XEN_EFAULT;
     }
@@ -167,17 +167,21 @@ static int cpupool(struct xen_sysctl *op)
     }
 }
 
-/* The rate limit is fixed: what is set must be what it is. */
 static int scheduler(struct xen_sysctl *op)
 {
     struct xen_sysctl_scheduler_op *s = &op->u.scheduler_op;
+    uint32_t *limit = &s->u.sched_credit2.ratelimit_us;
 
     if (s->cpupool_id) return -XEN_ESRCH;
     if (s->sched_id != XEN_SCHEDULER_CREDIT2) return -XEN_EINVAL;
     switch (s->cmd) {
-    case XEN_SYSCTL_SCHEDOP_putinfo:
-        return s->u.sched_credit2.ratelimit_us == SCHED_RATELIMIT_US ? 0 : -XEN_EOPNOTSUPP;
-    case XEN_SYSCTL_SCHEDOP_getinfo: s->u.sched_credit2.ratelimit_us = SCHED_RATELIMIT_US; return 0;
+    case XEN_SYSCTL_SCHEDOP_putinfo: /* 0: none */
+        if (*limit > XEN_SYSCTL_SCHED_RATELIMIT_MAX ||
+            (*limit && *limit < XEN_SYSCTL_SCHED_RATELIMIT_MIN))
+            return -XEN_EINVAL;
+        WRITE_ONCE(sched_ratelimit_us, *limit);
+        return 0;
+    case XEN_SYSCTL_SCHEDOP_getinfo: *limit = sched_ratelimit_us; return 0;
     default: return -XEN_EINVAL;
     }
 }

@@ -5,6 +5,10 @@
  * domain's weight.  Who has had least runs next.  An idle CPU takes from the
  * queues of others.  A domain with a cap has a budget that is refilled every
  * CAP_PERIOD; what it overdraws is missing from the next.
+ *
+ * vCPUs that may not compete for a CPU drift apart in virtual time.  So who
+ * comes to a queue, by waking or from elsewhere, starts a little behind the
+ * time of those that run on the CPUs that it may use.
  */
 #include "sched/sched.h"
 #include "cpu/cpu.h"
@@ -19,27 +23,35 @@
 #include <xen/errno.h>
 
 #define RUNQ_CPUS   16
-#define SLICE       (5 * NS_PER_MS)
-#define RATELIMIT   (SCHED_RATELIMIT_US * 1000ull)
+#define RATELIMIT   (sched_ratelimit_us * 1000ull)
+#define SLICE       MAX(5 * NS_PER_MS, RATELIMIT)
 #define WAKE_CREDIT (2 * NS_PER_MS) /* how far a sleeper may be ahead */
 #define CAP_PERIOD  (10 * NS_PER_MS)
+#define SUITS_IDLE  (1ull << 63) /* see suits() */
 
 struct runq {
-    struct spinlock lock; /* guards: queue; struct sched_unit, running_on,
-                           * runstate of its vCPUs; current of its CPUs      */
+    struct spinlock lock; /* guards: queue; struct sched_unit, running_on, runstate
+                           * of its vCPUs; current, slice of its CPUs           */
     struct list queue;
     unsigned int waiting;
-    uint64_t min_vtime; /* no queued or running vCPU had less, monotonic   */
-    struct cpu *cpu[RUNQ_CPUS];
-    unsigned int cpus;
 };
 
 static struct runq runqs[MAX_CPUS / RUNQ_CPUS];
-static struct timer slice_timer[MAX_CPUS];
+static struct {
+    struct timer slice; /* ends the slice of the one that runs                */
+    uint64_t vtime;     /* of the one that ran last                           */
+} state[MAX_CPUS];
+static struct spinlock cap_lock = SPINLOCK(RANK_CAP); /* caps and their timers */
+uint32_t sched_ratelimit_us = 1000;
 
 static inline struct runq *runq_of(const struct cpu *c)
 {
     return &runqs[c->id / RUNQ_CPUS];
+}
+
+static inline unsigned int first_cpu(const struct runq *rq)
+{
+    return (rq - runqs) * RUNQ_CPUS;
 }
 
 /* A vCPU's queue is that of the CPU it ran on last; it changes only under
@@ -110,16 +122,23 @@ uint64_t vcpu_run_time(struct vcpu *v)
     return r.time[RUNSTATE_running];
 }
 
-/* Charges what v ran since slice_start. */
-static void charge(struct runq *rq, struct vcpu *v, uint64_t t)
+static uint64_t ran(const struct vcpu *v, uint64_t t)
 {
-    struct domain *d = v->domain;
-    uint64_t ran = t > v->sched.slice_start ? t - v->sched.slice_start : 0;
+    return t > v->sched.slice_start ? t - v->sched.slice_start : 0;
+}
 
+/* v's virtual time when it runs. */
+static uint64_t vtime_at(const struct vcpu *v, uint64_t t)
+{
+    return v->sched.vtime + ran(v, t) * SCHED_DEFAULT_WEIGHT / v->domain->weight;
+}
+
+/* Charges what v, which runs on c, ran since slice_start. */
+static void charge(struct cpu *c, struct vcpu *v, uint64_t t)
+{
+    if (v->domain->cap) __atomic_fetch_sub(&v->domain->cap_budget, ran(v, t), __ATOMIC_SEQ_CST);
+    state[c->id].vtime = v->sched.vtime = vtime_at(v, t);
     v->sched.slice_start = t;
-    v->sched.vtime += ran * SCHED_DEFAULT_WEIGHT / d->weight;
-    if (v->sched.vtime > rq->min_vtime && list_empty(&rq->queue)) rq->min_vtime = v->sched.vtime;
-    if (d->cap) __atomic_fetch_sub(&d->cap_budget, ran, __ATOMIC_SEQ_CST);
 }
 
 static bool out_of_budget(const struct domain *d)
@@ -127,23 +146,33 @@ static bool out_of_budget(const struct domain *d)
     return d->cap && (int64_t)READ_ONCE(d->cap_budget) <= 0;
 }
 
+static void wake_all(struct domain *d)
+{
+    struct vcpu *v;
+
+    for_each_vcpu (d, v) sched_wake(v);
+}
+
+/* A late timer makes up for the periods that it missed; what a domain did not
+ * use is lost. */
 static void cap_refill(void *data)
 {
     struct domain *d = data;
-    struct vcpu *v;
     uint64_t t = now();
-    int64_t full, left;
 
-    if (!d->cap) return;
-    /* A late timer makes up for the periods that it missed; what a domain did
-     * not use is lost. */
-    full = CAP_PERIOD * d->cap / 100 * (1 + (t - d->cap_refill) / CAP_PERIOD);
-    d->cap_refill += CAP_PERIOD * (1 + (t - d->cap_refill) / CAP_PERIOD);
-    left = __atomic_add_fetch(&d->cap_budget, full, __ATOMIC_SEQ_CST);
-    if (left > full) __atomic_store_n(&d->cap_budget, full, __ATOMIC_SEQ_CST);
-    timer_set(&d->cap_timer, d->cap_refill);
-    for_each_vcpu (d, v)
-        if (READ_ONCE(v->sched.parked)) sched_wake(v);
+    spin_lock(&cap_lock);
+    /* Or the parameters were set while this was about to run. */
+    if (d->cap && t >= d->cap_refill) {
+        uint64_t periods = 1 + (t - d->cap_refill) / CAP_PERIOD;
+        int64_t full = CAP_PERIOD * d->cap / 100 * periods;
+
+        d->cap_refill += CAP_PERIOD * periods;
+        if ((int64_t)__atomic_add_fetch(&d->cap_budget, full, __ATOMIC_SEQ_CST) > full)
+            __atomic_store_n(&d->cap_budget, full, __ATOMIC_SEQ_CST);
+        timer_set(&d->cap_timer, d->cap_refill);
+    }
+    spin_unlock(&cap_lock);
+    wake_all(d);
 }
 
 void sched_init_domain(struct domain *d)
@@ -176,97 +205,93 @@ static bool may_run_on(const struct vcpu *v, const struct cpu *c)
     return test_bit(c->id, v->sched.hard);
 }
 
-/* The best CPU for a vCPU that has just become runnable: an idle one, soft
- * affinity first, the last one first; or the one whose vCPU has had most (it
- * may go on, but for a slice only). */
-static struct cpu *choose_cpu(struct runq *rq, struct vcpu *v)
+/* How well c suits v, which has just become runnable: best is an idle CPU, by
+ * soft affinity, of its queue, the last one; else, of its queue, the one whose
+ * vCPU has had most (it may go on, but for a slice only).  0: not at all. */
+static uint64_t suits(const struct cpu *c, const struct runq *rq, const struct vcpu *v, uint64_t t)
+{
+    bool ours = runq_of(c) == rq;
+
+    if (!may_run_on(v, c)) return 0;
+    if (c->current == c->idle && !test_bit(WORK_SCHEDULE, &c->pending))
+        return SUITS_IDLE + 4 * test_bit(c->id, v->sched.soft) + 2 * ours +
+               (c == v->sched.last_cpu);
+    return ours ? 2 + vtime_at(c->current, t) : 1;
+}
+
+/* There is one: v's hard affinity has a CPU that exists. */
+static struct cpu *choose_cpu(const struct runq *rq, const struct vcpu *v, uint64_t t)
 {
     struct cpu *best = NULL;
-    unsigned int best_score = 0;
     uint64_t most = 0;
 
-    for (unsigned int i = 0; i < rq->cpus; i++) {
-        struct cpu *c = rq->cpu[i];
-        unsigned int score;
+    for (unsigned int i = 0; i < cpu_count && (i < RUNQ_CPUS || most < SUITS_IDLE); i++) {
+        struct cpu *c = cpus[(first_cpu(rq) + i) % cpu_count];
+        uint64_t suit = suits(c, rq, v, t);
 
-        if (!may_run_on(v, c)) continue;
-        if (c->current == c->idle && !test_bit(WORK_SCHEDULE, &c->pending)) {
-            score = 2 + 4 * test_bit(c->id, v->sched.soft) + (c == v->sched.last_cpu);
-            if (score > best_score) {
-                best_score = score;
-                best = c;
-            }
-        } else if (!best_score && c->current != c->idle && c->current->sched.vtime >= most) {
-            most = c->current->sched.vtime;
-            best = c;
-        }
+        if (suit <= most) continue;
+        most = suit;
+        best = c;
     }
     return best;
 }
 
-/* An idle CPU of another queue that may run v. */
-static struct cpu *idle_elsewhere(const struct runq *rq, struct vcpu *v)
-{
-    struct cpu *c;
-
-    for_each_cpu (c)
-        if (runq_of(c) != rq && may_run_on(v, c) && c->current == c->idle) return c;
-    return NULL;
-}
-
-/* The rate limit of the one running is over only later. */
+/* Lets c look at once if it is idle; else when its vCPU has had its slice, or
+ * when the rate limit is over if v should run before. */
 static void preempt(struct cpu *c, const struct vcpu *v, uint64_t t)
 {
-    if (c->current != c->idle && c->current->sched.vtime <= v->sched.vtime &&
-        timer_is_set(&slice_timer[c->id]))
-        return; /* its slice will end */
-    if (c->current == c->idle || t - c->current->sched.slice_start >= RATELIMIT)
+    struct timer *slice = &state[c->id].slice;
+    uint64_t end = c->current->sched.slice_start;
+
+    end += vtime_at(c->current, t) <= v->sched.vtime ? SLICE : RATELIMIT;
+    if (is_idle(c->current) || t >= end)
         cpu_ask(c, WORK_SCHEDULE);
-    else if (c == this_cpu())
-        timer_set(&slice_timer[c->id], c->current->sched.slice_start + RATELIMIT);
-    else
-        cpu_ask(c, WORK_SCHEDULE);
+    else if (!timer_is_set(slice) || slice->expires > end)
+        timer_set(slice, end);
 }
 
-/* With nobody waiting the running ones have no slice, and what they have had
- * since they began counts only now: else who wakes would be that far ahead. */
-static void advance_min(struct runq *rq, uint64_t t)
+/* Gives v, which comes to its queue, no more than WAKE_CREDIT before those that
+ * run where it may; what an idle CPU ran last counts, too. */
+static void lift(const struct runq *rq, struct vcpu *v, uint64_t t)
 {
-    uint64_t least = TIME_NEVER;
+    unsigned int first = first_cpu(rq);
+    uint64_t least = 0;
 
-    for (unsigned int i = 0; i < rq->cpus && list_empty(&rq->queue); i++) {
-        const struct vcpu *v = rq->cpu[i]->current;
-        uint64_t ran = t - v->sched.slice_start;
+    for (unsigned int i = first; i < MIN(first + RUNQ_CPUS, cpu_count); i++)
+        if (may_run_on(v, cpus[i]))
+            least = MAX(least,
+                        is_idle(cpus[i]->current) ? state[i].vtime : vtime_at(cpus[i]->current, t));
+    if (v->sched.vtime + WAKE_CREDIT < least) v->sched.vtime = least - WAKE_CREDIT;
+}
 
-        if (!is_idle(v) && t > v->sched.slice_start)
-            least = MIN(least, v->sched.vtime + ran * SCHED_DEFAULT_WEIGHT / v->domain->weight);
-    }
-    if (least != TIME_NEVER) rq->min_vtime = MAX(rq->min_vtime, least);
+/* v, in no queue now, belongs to c's. */
+static void move(struct vcpu *v, struct cpu *c)
+{
+    v->sched.vtime = 0; /* to be lifted there */
+    WRITE_ONCE(v->sched.last_cpu, c);
 }
 
 void sched_wake(struct vcpu *v)
 {
     struct runq *rq = lock_runq(v);
-    struct cpu *c = NULL;
-    uint64_t t;
+    uint64_t t = now();
+    struct cpu *c;
 
-    if (vcpu_runnable(v) && !v->running_on && !v->sched.queued && !out_of_budget(v->domain)) {
-        t = now();
-        v->sched.parked = false;
-        set_runstate(v, RUNSTATE_runnable, t);
-        advance_min(rq, t);
-        if (v->sched.vtime + WAKE_CREDIT < rq->min_vtime)
-            v->sched.vtime = rq->min_vtime - WAKE_CREDIT;
-        enqueue(rq, v);
-        c = choose_cpu(rq, v);
-        if (!c || c->current != c->idle) {
-            struct cpu *other = idle_elsewhere(rq, v);
-
-            c = other ? other : c;
+    if (vcpu_runnable(v) && !v->running_on) {
+        if (!v->sched.queued) set_runstate(v, RUNSTATE_runnable, t);
+        c = choose_cpu(rq, v, t);
+        if (out_of_budget(v->domain)) {
+            c = NULL; /* until the refill */
+        } else if (runq_of(c) != rq) {
+            if (v->sched.queued) dequeue(rq, v);
+            move(v, c);
+            spin_unlock(&rq->lock);
+            return sched_wake(v);
+        } else if (!v->sched.queued) {
+            lift(rq, v, t);
+            enqueue(rq, v);
         }
         if (c) preempt(c, v, t);
-    } else if (vcpu_runnable(v) && !v->running_on && !v->sched.queued) {
-        v->sched.parked = true;
     }
     spin_unlock(&rq->lock);
 }
@@ -293,20 +318,6 @@ void sched_wait_off_cpu(struct vcpu *v)
     }
 }
 
-void sched_yield(struct vcpu *v)
-{
-    struct runq *rq = lock_runq(v);
-
-    /* Behind the first that waits, if there is one. */
-    if (rq->waiting) {
-        struct vcpu *first = queued(rq->queue.next);
-
-        v->sched.vtime = MAX(v->sched.vtime, first->sched.vtime + 1);
-        cpu_ask(this_cpu(), WORK_SCHEDULE);
-    }
-    spin_unlock(&rq->lock);
-}
-
 /* --- choosing --- */
 
 static struct vcpu *pick(struct runq *rq, struct cpu *c)
@@ -317,14 +328,23 @@ static struct vcpu *pick(struct runq *rq, struct cpu *c)
         struct vcpu *v = queued(p);
 
         if (!may_run_on(v, c)) continue;
-        if (out_of_budget(v->domain)) {
-            dequeue(rq, v);
-            v->sched.parked = true;
-            continue;
-        }
-        return v;
+        if (!out_of_budget(v->domain)) return v;
+        dequeue(rq, v); /* until the refill */
     }
     return NULL;
+}
+
+void sched_yield(struct vcpu *v)
+{
+    struct runq *rq = lock_runq(v);
+    struct vcpu *first;
+
+    first = pick(rq, this_cpu());
+    if (first) { /* behind it */
+        v->sched.vtime = MAX(v->sched.vtime, first->sched.vtime + 1);
+        cpu_ask(this_cpu(), WORK_SCHEDULE);
+    }
+    spin_unlock(&rq->lock);
 }
 
 /* Takes a waiting vCPU from another queue for an idle CPU. */
@@ -339,22 +359,17 @@ static void steal(struct cpu *c)
         v = pick(rq, c);
         if (v) {
             dequeue(rq, v);
-            /* From here on it belongs to c's queue. */
-            v->sched.vtime -= rq->min_vtime;
-            WRITE_ONCE(v->sched.last_cpu, c);
+            move(v, c);
         }
         spin_unlock(&rq->lock);
-        if (!v) continue;
-        rq = runq_of(c);
-        spin_lock(&rq->lock);
-        v->sched.vtime += rq->min_vtime;
-        if (vcpu_runnable(v) && !v->sched.queued && !v->running_on) enqueue(rq, v);
-        spin_unlock(&rq->lock);
-        return;
+        if (v) {
+            sched_wake(v);
+            return;
+        }
     }
 }
 
-static void switch_to(struct cpu *c, struct vcpu *prev, struct vcpu *next)
+static void switch_to(struct vcpu *prev, struct vcpu *next)
 {
     if (prev == next) return;
     if (!is_idle(prev)) {
@@ -362,7 +377,6 @@ static void switch_to(struct cpu *c, struct vcpu *prev, struct vcpu *next)
         __atomic_store_n(&prev->running_on, NULL, __ATOMIC_SEQ_CST);
     }
     if (!is_idle(next)) vcpu_switch_in(next);
-    (void)c;
 }
 
 /* Tells the guest about its runstate where it asked for it. */
@@ -382,73 +396,62 @@ static void publish_runstate(struct vcpu *v)
     (void)!copy_to_guest(v->runstate_va, &r, sizeof(r));
 }
 
-static uint64_t slice_end(struct runq *rq, struct vcpu *v, uint64_t t)
+static void set_slice(struct cpu *c, uint64_t t)
 {
-    uint64_t slice = TIME_NEVER;
+    const struct domain *d = c->current->domain;
+    uint64_t slice = runq_of(c)->waiting ? SLICE : TIME_NEVER;
 
-    if (rq->waiting) slice = SLICE;
-    if (v->domain->cap) {
-        int64_t budget = READ_ONCE(v->domain->cap_budget);
-
-        slice = MIN(slice, (uint64_t)MAX(budget, 100000));
-    }
-    return slice == TIME_NEVER ? slice : t + slice;
+    if (d->cap) slice = MIN(slice, (uint64_t)MAX((int64_t)READ_ONCE(d->cap_budget), 100000));
+    if (slice == TIME_NEVER || is_idle(c->current))
+        timer_stop(&state[c->id].slice);
+    else
+        timer_set(&state[c->id].slice, t + slice);
 }
 
 void schedule(struct cpu *c)
 {
     struct runq *rq = runq_of(c);
     struct vcpu *prev = c->current, *next;
-    uint64_t t, end;
+    uint64_t t;
 
     if (is_idle(prev) && !READ_ONCE(rq->waiting)) steal(c);
     spin_lock(&rq->lock);
     t = now();
-    if (is_idle(prev)) {
-        c->idle_ns += t - prev->sched.slice_start;
-    } else {
-        charge(rq, prev, t);
+    if (!is_idle(prev)) {
+        charge(c, prev, t);
         /* Back on the queue, but not for others before it is switched out:
          * the queue's lock is held until then. */
-        if (vcpu_runnable(prev) && !out_of_budget(prev->domain))
+        if (!may_run_on(prev, c))
+            move(prev, c); /* sched_wake finds it another CPU */
+        else if (vcpu_runnable(prev) && !out_of_budget(prev->domain))
             enqueue(rq, prev);
-        else if (vcpu_runnable(prev))
-            prev->sched.parked = true;
     }
     next = pick(rq, c);
     if (next) {
         dequeue(rq, next);
-        rq->min_vtime = MAX(rq->min_vtime, next->sched.vtime);
         next->running_on = c;
         next->sched.last_cpu = c;
     } else {
         next = c->idle;
     }
-    /* Who waits on may be let run elsewhere at once. */
-    if (prev != next && prev->sched.queued) {
-        struct cpu *other = choose_cpu(rq, prev);
-
-        if (other && other != c && other->current == other->idle) cpu_ask(other, WORK_SCHEDULE);
-    }
     next->sched.slice_start = t;
-    end = is_idle(next) ? TIME_NEVER : slice_end(rq, next, t);
     WRITE_ONCE(c->current, next);
-    switch_to(c, prev, next);
-    if (!is_idle(prev) && prev != next) set_runstate(prev, runstate_for(prev, false), t);
-    if (!is_idle(next)) set_runstate(next, RUNSTATE_running, t);
+    switch_to(prev, next);
+    set_runstate(prev, runstate_for(prev, false), t);
+    set_runstate(next, RUNSTATE_running, t);
+    set_slice(c, t);
     spin_unlock(&rq->lock);
-    if (end == TIME_NEVER)
-        timer_stop(&slice_timer[c->id]);
-    else
-        timer_set(&slice_timer[c->id], end);
-    if (!is_idle(next) && next != prev) publish_runstate(next);
+    if (next == prev) return;
+    /* Who waits on may be let run elsewhere at once. */
+    if (!is_idle(prev) && vcpu_runnable(prev)) sched_wake(prev);
+    if (!is_idle(next)) publish_runstate(next);
 }
 
 /* --- set-up and parameters --- */
 
-static void slice_over(void *data)
+static void slice_over(void *c)
 {
-    set_bit(WORK_SCHEDULE, &((struct cpu *)data)->pending);
+    cpu_ask(c, WORK_SCHEDULE);
 }
 
 void sched_init(void)
@@ -461,16 +464,11 @@ void sched_init(void)
 
 void sched_add_cpu(struct cpu *c)
 {
-    struct runq *rq = runq_of(c);
-
     c->idle = vcpu_create_idle();
     c->idle->running_on = c;
     c->idle->sched.last_cpu = c;
-    c->idle->sched.slice_start = now();
-    timer_init(&slice_timer[c->id], slice_over, c);
-    spin_lock(&rq->lock);
-    rq->cpu[rq->cpus++] = c;
-    spin_unlock(&rq->lock);
+    c->idle->runstate.state_entry_time = now();
+    timer_init(&state[c->id].slice, slice_over, c);
     set_bit(WORK_SCHEDULE, &c->pending);
     __atomic_store_n(&c->current, c->idle, __ATOMIC_RELEASE); /* go */
 }
@@ -483,7 +481,6 @@ void sched_add_vcpu(struct vcpu *v)
     v->sched.last_cpu = cpus[v->id % cpu_count];
     v->runstate.state = RUNSTATE_offline;
     v->runstate.state_entry_time = now();
-    v->sched.vtime = runq_of(v->sched.last_cpu)->min_vtime;
 }
 
 void sched_remove_vcpu(struct vcpu *v)
@@ -500,18 +497,14 @@ void sched_remove_vcpu(struct vcpu *v)
 int sched_set_params(struct domain *d, uint16_t weight, uint16_t cap)
 {
     if (!weight || cap > 100 * d->max_vcpus) return -XEN_EINVAL;
+    spin_lock(&cap_lock);
     d->weight = weight;
     d->cap = cap;
-    if (cap) {
-        __atomic_store_n(&d->cap_budget, CAP_PERIOD * cap / 100, __ATOMIC_SEQ_CST);
-        d->cap_refill = now() + CAP_PERIOD;
-        timer_set(&d->cap_timer, d->cap_refill);
-    } else {
-        struct vcpu *v;
-
-        timer_stop(&d->cap_timer);
-        for_each_vcpu (d, v) sched_wake(v);
-    }
+    __atomic_store_n(&d->cap_budget, CAP_PERIOD * cap / 100, __ATOMIC_SEQ_CST);
+    d->cap_refill = now() + CAP_PERIOD;
+    if (cap) timer_set(&d->cap_timer, d->cap_refill);
+    spin_unlock(&cap_lock);
+    wake_all(d);
     return 0;
 }
 
@@ -523,11 +516,17 @@ int sched_set_affinity(struct vcpu *v, const unsigned long *hard, const unsigned
     rq = lock_runq(v);
     if (hard) memcpy(v->sched.hard, hard, sizeof(v->sched.hard));
     if (soft) memcpy(v->sched.soft, soft, sizeof(v->sched.soft));
-    if (v->running_on && !may_run_on(v, v->running_on)) cpu_ask(v->running_on, WORK_SCHEDULE);
-    if (v->sched.queued || v->running_on)
-        for (unsigned int i = 0; i < rq->cpus; i++)
-            if (may_run_on(v, rq->cpu[i])) cpu_ask(rq->cpu[i], WORK_SCHEDULE);
+    if (!v->running_on) {
+        if (v->sched.queued) dequeue(rq, v);
+        move(v, v->sched.last_cpu);
+    } else if (may_run_on(v, v->running_on)) {
+        charge(v->running_on, v, now());
+        lift(rq, v, now());
+    } else {
+        cpu_ask(v->running_on, WORK_SCHEDULE);
+    }
     spin_unlock(&rq->lock);
+    sched_wake(v);
     return 0;
 }
 
@@ -538,12 +537,12 @@ void sched_dump(void)
 
     for_each_cpu (c)
         log_info("CPU%u: d%uv%u, idle %lu ms", c->id, c->current->domain->id, c->current->id,
-                 c->idle_ns / NS_PER_MS);
-    for (unsigned int i = 0; i < ARRAY_SIZE(runqs) && runqs[i].cpus; i++) {
+                 vcpu_run_time(c->idle) / NS_PER_MS);
+    for (unsigned int i = 0; i < DIV_UP(cpu_count, RUNQ_CPUS); i++) {
         struct runq *rq = &runqs[i];
 
         spin_lock(&rq->lock);
-        log_info("run queue %u: %u waiting, min_vtime %lu", i, rq->waiting, rq->min_vtime);
+        log_info("run queue %u: %u waiting", i, rq->waiting);
         list_for_each (p, &rq->queue)
             log_info("  d%uv%u vtime %lu", queued(p)->domain->id, queued(p)->id,
                      queued(p)->sched.vtime);

@@ -13,7 +13,9 @@ struct domain;
 struct vcpu;
 
 #define SCHED_DEFAULT_WEIGHT 256
-#define SCHED_RATELIMIT_US   1000
+
+/* A vCPU that became another's turn runs on until it ran this long. */
+extern uint32_t sched_ratelimit_us;
 
 void sched_init(void);
 void sched_add_cpu(struct cpu *c);   /* before it enters its run loop */

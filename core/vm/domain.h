@@ -42,7 +42,6 @@ struct sched_unit {   /* guarded by the run queue's lock */
     bool queued;
     uint64_t vtime;       /* weighted ns                       */
     uint64_t slice_start; /* ns                                */
-    bool parked;          /* its domain's cap is used up       */
     struct cpu *last_cpu;
     unsigned long hard[BITMAP_WORDS(MAX_CPUS)];
     unsigned long soft[BITMAP_WORDS(MAX_CPUS)];

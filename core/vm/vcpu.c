@@ -28,7 +28,7 @@ static void poll_fired(void *data)
     sched_wake(v);
 }
 
-static struct domain idle_domain = {.id = DOMID_IDLE};
+static struct domain idle_domain = {.id = DOMID_IDLE, .weight = SCHED_DEFAULT_WEIGHT};
 
 struct vcpu *vcpu_create_idle(void)
 {

@@ -205,6 +205,8 @@ int vcpu_create(struct domain *d, unsigned int id)
     return -XEN_ENOMEM;
 }
 
+uint32_t sched_ratelimit_us = 1000;
+
 uint64_t vcpu_run_time(struct vcpu *v)
 {
     return v->runstate.time[0];

@@ -5,6 +5,7 @@
 #include "hypercall/control.h"
 #include "hypercall/evtchn.h"
 #include "hypercall/grant.h"
+#include "sched/sched.h"
 #include "memory/frame.h"
 #include "memory/heap.h"
 #include "vm/cpu_policy.h"
@@ -780,6 +781,30 @@ static void test_sysctl(void)
     teardown();
 }
 
+static void test_sysctl_scheduler(void)
+{
+    static const struct {
+        uint32_t us;
+        int rc;
+    } limit[] = {{100, 0}, {99, -XEN_EINVAL}, {500000, 0}, {500001, -XEN_EINVAL}, {0, 0}};
+    struct xen_sysctl op = {0};
+    struct xen_sysctl_scheduler_op *s = &op.u.scheduler_op;
+
+    setup();
+    s->sched_id = XEN_SCHEDULER_CREDIT2;
+    for (unsigned int i = 0; i < ARRAY_SIZE(limit); i++) {
+        uint32_t before = sched_ratelimit_us;
+
+        s->cmd = XEN_SYSCTL_SCHEDOP_putinfo;
+        s->u.sched_credit2.ratelimit_us = limit[i].us;
+        CHECK_EQ(sysctl(v0, XEN_SYSCTL_scheduler_op, &op), limit[i].rc);
+        s->cmd = XEN_SYSCTL_SCHEDOP_getinfo;
+        CHECK_EQ(sysctl(v0, XEN_SYSCTL_scheduler_op, &op), 0);
+        CHECK_EQ(s->u.sched_credit2.ratelimit_us, limit[i].rc ? before : limit[i].us);
+    }
+    teardown();
+}
+
 static void test_sysctl_policy(void)
 {
     struct xen_sysctl op = {0};
@@ -831,6 +856,7 @@ int main(void)
     RUN(page_types);
     RUN(soft_reset);
     RUN(sysctl);
+    RUN(sysctl_scheduler);
     RUN(sysctl_policy);
     return test_failed != 0;
 }

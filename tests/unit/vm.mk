@@ -10,3 +10,7 @@ $(B)/tests/unit/test_guest: core/vm/guest.c
 unit_svm := tests/unit/test_svm.c
 UNIT_SIMPLE += svm
 $(B)/tests/unit/test_svm: core/svm/exit.c
+# The scheduler, simulated; the test includes the file.
+unit_sched := tests/unit/test_sched.c core/cpu/lock.c
+UNIT_SIMPLE += sched
+$(B)/tests/unit/test_sched: core/sched/sched.c

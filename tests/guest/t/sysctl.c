@@ -23,6 +23,7 @@ static void topology(void)
 {
     static struct xen_sysctl_cputopo cpu[4];
     static struct xen_sysctl_cpuinfo load[4];
+    uint64_t idle;
 
     memset(&op, 0, sizeof(op));
     check_eq(sysctl(&op, XEN_SYSCTL_cputopoinfo), 0, "cputopoinfo");
@@ -36,7 +37,12 @@ static void topology(void)
     set_xen_guest_handle(op.u.getcpuinfo.info, load);
     check_eq(sysctl(&op, XEN_SYSCTL_getcpuinfo), 0, "getcpuinfo");
     check_eq(op.u.getcpuinfo.nr_cpus, 2, "CPUs");
-    check(load[1].idletime > 0, "the second was idle");
+    idle = load[0].idletime + load[1].idletime;
+    check(idle > 0, "one was idle");
+    for (uint64_t end = now() + 20 * NS_PER_MS; now() < end;) cpu_relax();
+    check_eq(sysctl(&op, XEN_SYSCTL_getcpuinfo), 0, "getcpuinfo again");
+    check_in(load[0].idletime + load[1].idletime - idle, 15 * NS_PER_MS, NS_PER_S,
+             "one is idle all the while");
 }
 
 static void keys(void)
