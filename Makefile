@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # make          build/insula.elf (qemu -kernel) and build/insula.gz (GRUB)
 # make run      the main job: dom0 and two guests, then a shell in dom0
-# make test     all tests;  make lint, make bench, make demo, make install, make soak
+# make test     all tests;  make lint, make fuzz, make bench, make demo, make install, make soak
 # DEBUG=y       checks the order of locks at run time
 
 CC      ?= gcc
@@ -59,7 +59,7 @@ clean:
 # --- tests: the fastest first; test-bochs is not yet one of them: it was never
 # seen to pass as a whole ---
 
-SUITES ?= lint test-unit test-loader test-install test-image test-guest \
+SUITES ?= lint test-unit test-fuzz test-loader test-install test-image test-guest \
 	test-system test-demo
 
 test:

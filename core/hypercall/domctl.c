@@ -306,9 +306,10 @@ static int max_vcpus(struct domain *d, struct xen_domctl *op)
 {
     if (op->u.max_vcpus.max != d->max_vcpus) return -XEN_EINVAL;
     for (unsigned int i = 0; i < d->max_vcpus; i++) {
-        int rc = d->vcpus[i] ? 0 : vcpu_create(d, i);
+        int rc;
 
-        if (rc) return rc;
+        if (d->vcpus[i]) continue;
+        if ((rc = vcpu_create(d, i))) return rc;
         if (i + 1 < d->max_vcpus && hypercall_preempt()) return -XEN_ERESTART;
     }
     return 0;

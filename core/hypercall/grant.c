@@ -283,6 +283,7 @@ static uint32_t take_handle(struct grant_table *t)
         handle = t->map_free;
         t->map_free = map_at(t, handle)->ref;
         map_at(t, handle)->claimed = true;
+        t->released = MIN(t->released, handle); /* of a soft reset before */
     }
     spin_unlock(&t->map_lock);
     return handle;

@@ -353,10 +353,11 @@ struct stream {
 static void *put(struct stream *s, uint16_t type, uint16_t instance, uint32_t len)
 {
     struct hvm_save_descriptor d = {type, instance, len};
-    uint8_t *at = s->buf + s->used;
+    uint8_t *at;
 
     s->used += sizeof(d) + len;
     if (!s->buf || s->used > s->size) return NULL;
+    at = s->buf + s->used - sizeof(d) - len;
     memcpy(at, &d, sizeof(d));
     memset(at + sizeof(d), 0, len);
     return at + sizeof(d);

@@ -536,7 +536,9 @@ static void test_attributes(void)
     op.u.max_vcpus.max = 3;
     CHECK_EQ(domctl(v0, XEN_DOMCTL_max_vcpus, 1, &op), -XEN_EINVAL);
     op.u.max_vcpus.max = 2;
+    fake.preempt_every = 1; /* what is there already is no reason to wait */
     CHECK_EQ(domctl(v0, XEN_DOMCTL_max_vcpus, 1, &op), 0);
+    fake.preempt_every = 0;
     teardown();
 }
 

@@ -237,6 +237,25 @@ static void test_mapper_dies(void)
     teardown();
 }
 
+/* What is mapped after a soft reset goes at the domain's end, too. */
+static void test_released_twice(void)
+{
+    uint64_t refs;
+    uint32_t h;
+
+    setup();
+    refs = d1->refs;
+    grant(8, 0, 3, 0);
+    CHECK_EQ(map(d0, 1, 8, 100, RW, &h), GNTST_okay);
+    CHECK_EQ(grant_release(d0), 0);
+    CHECK_EQ(d1->refs, refs);
+    CHECK_EQ(map(d0, 1, 8, 100, RW, &h), GNTST_okay);
+    CHECK_EQ(grant_release(d0), 0);
+    CHECK_EQ(d1->refs, refs);
+    CHECK_EQ(p2m_lookup(d0, 100).type, P2M_NONE);
+    teardown();
+}
+
 static void test_batch(void)
 {
     struct gnttab_map_grant_ref m[100];
@@ -460,6 +479,7 @@ int main(void)
     RUN(replaced);
     RUN(granter_dies);
     RUN(mapper_dies);
+    RUN(released_twice);
     RUN(batch);
     RUN(copy);
     RUN(copy_batch);

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A whole machine for the fuzzers: the real core above the processor (frames,
+ * heap, p2m, domains, vCPUs, hypercalls), over RAM in one mapping, one CPU and
+ * a vendor that keeps its state in memory.  Guests run without paging: an
+ * address in a hypercall is a guest-physical one.
+ */
+#ifndef FUZZ_MACHINE_H
+#define FUZZ_MACHINE_H
+
+#include "hypercall/hypercall.h"
+#include "vm/p2m.h"
+#include <stdio.h>
+#include <stdlib.h>
+
+#define RAM_FRAMES 1536u
+#define DOMAINS    6u /* ids below it exist */
+#define GREFS      512u
+
+struct machine {
+    unsigned int preempt_every; /* looks at the clock between two answers "yes" */
+    unsigned int preempt_calls;
+    unsigned int fail_in; /* the n-th allocation from now fails; 0: none */
+    uint64_t now, iommu_flushes;
+    bool preempt_due, stopped, reclaim;
+    size_t objects; /* of core_alloc that were not freed */
+};
+extern struct machine machine;
+
+/* What went wrong, with the place; ends the program. */
+#define INSIST(e)                                                                     \
+    do {                                                                              \
+        if (!(e)) {                                                                   \
+            fprintf(stderr, "not ok invariant: %s:%d: %s\n", __FILE__, __LINE__, #e); \
+            abort();                                                                  \
+        }                                                                             \
+    } while (0)
+
+void machine_boot(void);  /* once */
+void machine_start(void); /* dom0 with RAM */
+void machine_end(void);   /* all domains die; nothing may be left */
+void run_vcpu(struct vcpu *v);
+void run_idle(void);
+void reclaim(void); /* what a CPU does on its way to a guest */
+/* One hypercall as v; `abandon`: the guest does not go on when it is
+ * interrupted.  What it returned. */
+long hypercall(struct vcpu *v, unsigned int nr, const uint64_t *args, bool abandon);
+
+/* RAM, by machine and by guest address; false where the guest has no RAM. */
+uint8_t *ram(uint64_t mfn);
+bool guest_poke(struct domain *d, uint64_t gpa, const void *src, size_t len);
+bool guest_peek(struct domain *d, uint64_t gpa, void *dst, size_t len);
+
+/* --- invariants --- */
+
+/* After each step; `fresh_zero`: no step of the guest's may have written to a
+ * frame that it got just now. */
+void check_machine(bool fresh_zero);
+void check_frame_freed(uint64_t mfn); /* from the fake window_zero */
+void check_reset(void);
+void check_ports(void);
+void check_grants(void);
+bool grant_is_live(struct domain *d, uint64_t gfn, uint64_t mfn, bool write);
+/* Mappings of its frames that d grants. */
+uint32_t grants_held_of(struct domain *d);
+/* The domain whose table's frame it is. */
+struct domain *grant_frame_owner(uint64_t mfn);
+/* A guest writes an entry of its own table. */
+void grant_poke(struct domain *d, uint32_t ref, uint16_t flags, domid_t to, uint32_t frame);
+/* A port is open, is joined: what it was sent has to be seen there. */
+bool port_peer_pending(struct domain *d, uint32_t port);
+
+#endif
