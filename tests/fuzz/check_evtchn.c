@@ -22,7 +22,7 @@ static void check_port(struct domain *d, uint32_t port)
     struct evtchn *c = channel(d, port);
 
     INSIST((c->state != EVTCHNSTAT_closed) == test_bit(port, d->evtchns->used));
-    INSIST(!spin_is_locked(&c->lock));
+    INSIST(c->lock.next == c->lock.serving);
     INSIST(c->vcpu < d->max_vcpus);
     if (c->state == EVTCHNSTAT_interdomain)
         check_joined(d, port, c);

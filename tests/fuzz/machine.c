@@ -169,6 +169,11 @@ uint8_t *ram(uint64_t mfn)
     return (uint8_t *)HEAP_BASE + (mfn << PAGE_SHIFT);
 }
 
+uint32_t frame_refs(uint64_t mfn)
+{
+    return ((uint64_t *)FRAMES_BASE)[mfn];
+}
+
 bool core_map(uint64_t va, maybe_unused uint64_t phys, unsigned int level,
               maybe_unused uint64_t flags)
 {
@@ -418,6 +423,7 @@ ALWAYS(int, 0, vlapic_load_regs, _ struct vcpu *v, _ const struct hvm_hw_lapic_r
 ALWAYS(int, 0, vlapic_write_msr, _ struct vcpu *v, _ uint32_t msr, _ uint64_t value)
 
 struct iommu iommu;
+uint32_t sched_ratelimit_us;
 
 /* --- its life --- */
 
