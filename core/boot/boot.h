@@ -5,8 +5,10 @@
 
 #include "hypercall/control.h"
 #include "lib/base.h"
+#include <xen/xen.h>
 
-#define MAX_MODULES 4
+#define MAX_MODULES  4
+#define MAX_ASSIGNED 8
 
 struct boot_module {
     uint64_t start, size; /* physical bytes */
@@ -40,6 +42,11 @@ struct options {
     uint64_t dom0_mem, dom0_mem_min, dom0_mem_max; /* bytes, 0: not given */
     unsigned int dom0_max_vcpus, maxcpus;          /* 0: not given        */
     bool noreboot, iommu;
+    struct assignment {
+        xen_domain_handle_t handle;
+        uint16_t bdf;
+    } assigned[MAX_ASSIGNED]; /* PCI devices for guests */
+    unsigned int assigned_count;
 };
 extern struct options options;
 

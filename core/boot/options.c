@@ -63,6 +63,42 @@ static void parse_dom0_mem(const char *s)
     }
 }
 
+/* Reads `digits` hexadecimal digits. */
+static bool parse_hex(const char **s, unsigned int digits, unsigned int *v)
+{
+    for (*v = 0; digits; digits--) {
+        char c = *(*s)++ | 0x20;
+
+        if (!(c >= '0' && c <= '9') && !(c >= 'a' && c <= 'f')) return false;
+        *v = *v << 4 | (c <= '9' ? c - '0' : c - 'a' + 10);
+    }
+    return true;
+}
+
+/* driver-domain=UUID,BUS:DEVICE.FUNCTION,... */
+static bool parse_driver_domain(const char *s)
+{
+    xen_domain_handle_t handle;
+    unsigned int v, bus, dev, fn;
+
+    for (unsigned int i = 0; i < sizeof(handle); i++) {
+        if (*s == '-') s++;
+        if (!parse_hex(&s, 2, &v)) return false;
+        handle[i] = v;
+    }
+    do {
+        struct assignment *a = &options.assigned[options.assigned_count];
+
+        if (options.assigned_count == MAX_ASSIGNED || *s++ != ',' || !parse_hex(&s, 2, &bus) ||
+            *s++ != ':' || !parse_hex(&s, 2, &dev) || *s++ != '.' || !parse_hex(&s, 1, &fn))
+            return false;
+        memcpy(a->handle, handle, sizeof(handle));
+        a->bdf = bus << 8 | (dev & 31) << 3 | (fn & 7);
+        options.assigned_count++;
+    } while (*s);
+    return true;
+}
+
 static unsigned int parse_count(const char *s)
 {
     unsigned int v = 0;
@@ -92,7 +128,9 @@ static void parse_option(const char *name, const char *value)
         options.dom0_max_vcpus = parse_count(value);
     else if (!strcmp(name, "maxcpus"))
         options.maxcpus = parse_count(value);
-    else if (!strcmp(name, "noreboot"))
+    else if (!strcmp(name, "driver-domain")) {
+        if (!parse_driver_domain(value)) log_warn("driver-domain: cannot read '%s'", value);
+    } else if (!strcmp(name, "noreboot"))
         options.noreboot = is_true(value);
     else if (!strcmp(name, "iommu"))
         options.iommu = is_true(value);

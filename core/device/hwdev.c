@@ -80,8 +80,8 @@ void handle_io(struct vcpu *v, const struct vm_exit *e)
         vendor->inject_exception(v, VEC_UD, NO_ERROR_CODE);
         return;
     }
-    if (v->domain->privileged && (e->io.port & ~7) == 0xcf8)
-        value = vpci_port_access(e->io.port, e->io.size, e->io.in, r->rax);
+    if (v->domain->pci && (e->io.port & ~7) == 0xcf8)
+        value = vpci_port_access(v->domain, e->io.port, e->io.size, e->io.in, r->rax);
     else if (!port_allowed(v->domain, e->io.port, e->io.size))
         value = refuse_port(v, e->io.port);
     else

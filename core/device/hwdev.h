@@ -25,16 +25,17 @@ int vioapic_init(void) must_use;
 bool vioapic_access(uint64_t gpa, bool write, uint64_t *value);
 /* A level interrupt of this vector was ended by dom0's EOI. */
 void vioapic_eoi(uint8_t vector);
-/* The APIC id of the CPU for interrupts to that destination of dom0's. */
-uint32_t hwdev_apic_id(unsigned int dest, bool logical);
+/* The APIC id of the CPU for interrupts to that destination of d's. */
+uint32_t hwdev_apic_id(const struct domain *d, unsigned int dest, bool logical);
 void irqs_dump(void);
 
 /* device/vpci.c */
 void vpci_init(void); /* finds the devices, when dom0 is there but does not run */
-uint32_t vpci_port_access(uint16_t port, unsigned int size, bool in, uint32_t value); /* 0xcf8-f */
-/* dom0's access at gpa; false when neither PCI configuration nor an MSI-X
+uint32_t vpci_port_access(struct domain *d, uint16_t port, unsigned int size, bool in,
+                          uint32_t value); /* 0xcf8-f */
+/* d's access at gpa; false when neither PCI configuration nor an MSI-X
  * table's page is there. */
-bool vpci_access(uint64_t gpa, unsigned int size, bool write, uint64_t *value);
+bool vpci_access(struct domain *d, uint64_t gpa, unsigned int size, bool write, uint64_t *value);
 /* The hardware's configuration space: at boot, or with vPCI's lock. */
 uint32_t cfg_read(uint16_t bdf, unsigned int reg, unsigned int size);
 void cfg_write(uint16_t bdf, unsigned int reg, unsigned int size, uint32_t v);
@@ -42,8 +43,14 @@ void cfg_write(uint16_t bdf, unsigned int reg, unsigned int size, uint32_t v);
 unsigned int pci_find_capability(uint16_t bdf, uint8_t id);
 /* Stops a device's DMA and message interrupts. */
 void vpci_quiesce(uint16_t bdf);
-/* dom0 touched gpa, where it has nothing: maps the device memory that may be
+/* d touched gpa, where it has nothing: maps the device memory that may be
  * there.  False when it is not to have it.  Takes the p2m's lock. */
-bool vpci_map(uint64_t gpa);
+bool vpci_map(struct domain *d, uint64_t gpa);
+
+/* device/assign.c.  Gives a new domain the devices that are kept for it. */
+void vpci_assign(struct domain *d);
+/* Takes a dying domain's devices: no DMA from the first call on; resets them.
+ * -ERESTART: call again. */
+int vpci_release(struct domain *d) must_use;
 
 #endif

@@ -204,9 +204,8 @@ static uint64_t access(struct vcpu *v, uint64_t gpa, unsigned int size, bool wri
 
     if ((gpa & PAGE_MASK) == 0xfee00000 && (v->apic_base & (BIT(11) | BIT(10))) == BIT(11))
         return vlapic_access(v, gpa & 0xfff, size, write, value);
-    if (d->privileged &&
-        (vioapic_access(gpa, write, &value) || vpci_access(gpa, size, write, &value)))
-        return value;
+    if (d->privileged && vioapic_access(gpa, write, &value)) return value;
+    if (d->pci && vpci_access(d, gpa, size, write, &value)) return value;
     log_guest(LOG_DEBUG, "d%uv%u: %s of nothing at %lx, rip %lx", d->id, v->id,
               write ? "write" : "read", gpa, v->regs.rip);
     return ~0ull;
@@ -267,7 +266,7 @@ void handle_mmio(struct vcpu *v, uint64_t gpa, bool write)
     struct insn i;
     bool again = false;
 
-    if (v->domain->privileged && vpci_map(gpa)) return;
+    if (v->domain->pci && vpci_map(v->domain, gpa)) return;
     if (!decode(v, &i, bytes)) {
         log_guest(LOG_INFO, "d%uv%u: cannot decode the access to %lx, rip %lx", v->domain->id,
                   v->id, gpa, v->regs.rip);

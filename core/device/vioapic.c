@@ -62,12 +62,12 @@ static void interrupt(void *data)
 }
 
 /* Where the vCPU of that destination ran last. */
-uint32_t hwdev_apic_id(unsigned int dest, bool logical)
+uint32_t hwdev_apic_id(const struct domain *d, unsigned int dest, bool logical)
 {
     unsigned int id = dest / 2;
     struct vcpu *v = NULL;
 
-    if (!logical && id < dom0->max_vcpus) v = dom0->vcpus[index_nospec(id, dom0->max_vcpus)];
+    if (!logical && id < d->max_vcpus) v = d->vcpus[index_nospec(id, d->max_vcpus)];
     return v ? v->sched.last_cpu->apic_id : cpus[0]->apic_id;
 }
 
@@ -89,7 +89,7 @@ static void write_rte(struct pin *p, uint64_t value)
     }
     p->vector = vector;
     if (p->routed != wanted &&
-        ioapic_route(p->gsi, p->vector, hwdev_apic_id(p->rte >> 56, p->rte & RTE_LOGICAL),
+        ioapic_route(p->gsi, p->vector, hwdev_apic_id(dom0, p->rte >> 56, p->rte & RTE_LOGICAL),
                      p->rte & RTE_LEVEL, p->rte & RTE_LOW))
         log_guest(LOG_WARN, "d0: no interrupt %u", p->gsi);
     p->routed = wanted;

@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * PCI for dom0.  Configuration space passes through, apart from MSI and MSI-X:
- * dom0 programs what interrupt it wants to see, the core what the hardware
- * sends, so that a device can raise only vectors that are its own (PCI Local
- * Bus 3.0, 6.8).  A BAR's memory is mapped page by page as dom0 touches it, and
- * taken back when the BAR moves or is not decoded any more.
+ * PCI for dom0 and driver domains (device/assign.c).  Configuration space passes
+ * through, apart from MSI and MSI-X: the owner programs what interrupt it wants
+ * to see, the core what the hardware sends, so that a device can raise only
+ * vectors that are its own (PCI Local Bus 3.0, 6.8).  A BAR's memory is mapped
+ * page by page as its owner touches it, and taken back when the BAR moves or is
+ * not decoded any more.
  */
 #include "boot/acpi.h"
 #include "boot/boot.h"
 #include "cpu/irq.h"
 #include "device/hwdev.h"
 #include "device/vlapic.h"
+#include "device/vpci.h"
 #include "hypercall/control.h"
 #include "iommu/iommu.h"
 #include "lib/print.h"
@@ -21,58 +23,21 @@
 #include "vm/domain.h"
 #include "vm/p2m.h"
 
-#define CFG_COMMAND    0x04
-#define CFG_BAR0       0x10
-#define CFG_CAPS       0x34
-#define COMMAND_MEMORY BIT(1)
-#define COMMAND_MASTER BIT(2)
-#define CAP_MSI        0x05
-#define CAP_MSIX       0x11
-#define MSI_ENABLE     BIT(0)
-#define MSI_64BIT      BIT(7)
-#define MSI_OURS       (MSI_ENABLE | 0x70) /* dom0 may write these */
-#define MSIX_ENABLE    BIT(15)
-#define MSIX_MASKED    BIT(0)      /* of an entry's control word */
-#define HPET           0xfed00000u /* hidden from dom0 */
-#define BAR_MASK       (~15u)
-#define ROM_MASK       (~0x7ffu)
-#define ROM_ENABLE     BIT(0)
-#define MAX_DEVICES    256u
+#define CFG_CAPS    0x34
+#define CAP_MSI     0x05
+#define CAP_MSIX    0x11
+#define MSI_ENABLE  BIT(0)
+#define MSI_64BIT   BIT(7)
+#define MSI_OURS    (MSI_ENABLE | 0x70) /* dom0 may write these */
+#define MSIX_ENABLE BIT(15)
+#define MSIX_MASKED BIT(0)      /* of an entry's control word */
+#define HPET        0xfed00000u /* hidden from dom0 */
+#define ROM_MASK    (~0x7ffu)
+#define ROM_ENABLE  BIT(0)
 
-/* An interrupt message as dom0 wrote it, and the host's vector behind it. */
-struct message {
-    uint32_t address, address_high, data, control; /* as an MSI-X table has it */
-    uint8_t vector;                                /* 0: none                  */
-    bool programmed;                               /* the hardware has the message for vector */
-};
-
-/* What decodes memory. */
-struct bar {
-    uint8_t reg;
-    bool wide;     /* of 64 bits */
-    uint32_t mask; /* of the address in its register */
-    uint64_t size;
-};
-
-struct device {
-    uint16_t bdf;
-    uint8_t msi, msix;     /* offsets of the capabilities, 0: none   */
-    uint16_t msi_control;  /* as dom0 sees it                        */
-    bool msix_on;          /* MSI-X is enabled                       */
-    struct message one;    /* MSI                                    */
-    struct message *entry; /* MSI-X                                  */
-    unsigned int entries;
-    struct bar bar[7], *table_bar; /* the one that holds the MSI-X table */
-    unsigned int bars;
-    uint32_t table_offset;
-    uint64_t table; /* address; 0 while memory is not decoded   */
-};
-
-/* Guards: devices and what they point to, the host's 0xcf8 and dom0's. */
-static struct spinlock pci_lock = SPINLOCK(RANK_HWDEV);
-static struct device *devices[MAX_DEVICES];
-static unsigned int device_count;
-static uint32_t cf8; /* dom0's address register */
+struct spinlock pci_lock = SPINLOCK(RANK_HWDEV);
+struct device *devices[MAX_DEVICES];
+unsigned int device_count;
 
 /* --- the hardware --- */
 
@@ -121,9 +86,23 @@ static uint64_t bar_base(const struct device *p, const struct bar *b)
     return b->mask == ROM_MASK && !(low & ROM_ENABLE) ? 0 : high << 32 | (low & b->mask);
 }
 
+/* Another's device is in those pages. */
+static bool is_anothers(const struct domain *d, uint64_t at, uint64_t size)
+{
+    for (unsigned int i = 0; i < device_count; i++) {
+        struct device *p = devices[i];
+
+        for (struct bar *b = p->bar; p->owner != d && b < p->bar + p->bars; b++)
+            if ((p->assigned || !d->privileged) &&
+                overlap(at & PAGE_MASK, ROUND_UP(size, PAGE_SIZE), bar_base(p, b), b->size))
+                return true;
+    }
+    return false;
+}
+
 /* RAM (in whole pages: what else there is in a page is firmware's), or a
- * device of the core's. */
-static bool reserved(uint64_t at, uint64_t size)
+ * device of the core's or of another domain's than d. */
+static bool reserved(const struct domain *d, uint64_t at, uint64_t size)
 {
     for (unsigned int i = 0; i < boot.map.count; i++) {
         const struct e820_entry *e = &boot.map.entry[i];
@@ -132,7 +111,7 @@ static bool reserved(uint64_t at, uint64_t size)
         if (e->type == E820_RAM && start < end && overlap(at, size, start, end - start))
             return true;
     }
-    return core_device_at(at, size) || iommu_covers(at, size);
+    return core_device_at(at, size) || iommu_covers(at, size) || is_anothers(d, at, size);
 }
 
 static bool covers(uint64_t start, uint64_t length, uint64_t at, uint64_t size)
@@ -140,10 +119,11 @@ static bool covers(uint64_t start, uint64_t length, uint64_t at, uint64_t size)
     return at >= (start & PAGE_MASK) && at + size <= ROUND_UP(start + length, PAGE_SIZE);
 }
 
-/* True for a range in firmware's memory below 4 GiB or in a BAR, by pages. */
-static bool is_device_memory(uint64_t at, uint64_t size)
+/* True for a range in a BAR of d's or, for dom0, in firmware's memory below
+ * 4 GiB, by pages. */
+static bool is_device_memory(const struct domain *d, uint64_t at, uint64_t size)
 {
-    for (unsigned int i = 0; i < boot.map.count; i++) {
+    for (unsigned int i = 0; d->privileged && i < boot.map.count; i++) {
         const struct e820_entry *e = &boot.map.entry[i];
 
         if (e->type != E820_RAM && e->type != E820_UNUSABLE && e->addr < 1ull << 32 &&
@@ -153,13 +133,13 @@ static bool is_device_memory(uint64_t at, uint64_t size)
     for (unsigned int i = 0; i < device_count; i++) {
         struct device *p = devices[i];
 
-        for (struct bar *b = p->bar; decodes(p) && b < p->bar + p->bars; b++) {
+        for (struct bar *b = p->bar; p->owner == d && decodes(p) && b < p->bar + p->bars; b++) {
             uint64_t base = bar_base(p, b);
 
             if (base && base + b->size > base && covers(base, b->size, at, size)) return true;
         }
     }
-    return covers(0, 1 << 20, at, size);
+    return d->privileged && covers(0, 1 << 20, at, size);
 }
 
 /* The device with an MSI-X table in the pages of that range. */
@@ -175,39 +155,39 @@ static struct device *table_in(uint64_t at, uint64_t size)
     return NULL;
 }
 
-/* Takes back what dom0 was given of a range. */
-static void unmap(uint64_t at, uint64_t size)
+/* Takes back what d was given of a range. */
+static void unmap(struct domain *d, uint64_t at, uint64_t size)
 {
     uint64_t gfn = at >> PAGE_SHIFT, end = ROUND_UP(at + size, PAGE_SIZE) >> PAGE_SHIFT;
     struct p2m_entry e, old;
 
     for (; gfn < end; gfn = (gfn | ((1ull << e.order) - 1)) + 1) {
-        e = p2m_lookup(dom0, gfn);
+        e = p2m_lookup(d, gfn);
         if (e.type == P2M_MMIO)
-            (void)!p2m_remove_noflush(dom0, gfn & ~((1ull << e.order) - 1), e.order, MFN_INVALID,
+            (void)!p2m_remove_noflush(d, gfn & ~((1ull << e.order) - 1), e.order, MFN_INVALID,
                                       P2M_MMIO, &old);
     }
-    p2m_flush(dom0);
+    p2m_flush(d);
 }
 
 static void unmap_bar(const struct device *p, const struct bar *b)
 {
     uint64_t base = bar_base(p, b);
 
-    if (base && base + b->size > base) unmap(base, b->size);
+    if (p->owner && base && base + b->size > base) unmap(p->owner, base, b->size);
 }
 
-/* Memory is about to be decoded: the table is where its BAR points, and dom0
- * has not got it. */
+/* Memory is about to be decoded: the table is where its BAR points, and its
+ * owner has not got it. */
 static void find_table(struct device *p)
 {
     uint64_t base = p->entries ? bar_base(p, p->table_bar) : 0;
     uint64_t at = base + p->table_offset, size = p->entries * 16;
 
     p->table = 0;
-    if (!base || base + p->table_bar->size < base || reserved(at, size)) return;
+    if (!base || base + p->table_bar->size < base || reserved(p->owner, at, size)) return;
     p->table = at;
-    unmap(at, size);
+    unmap(p->owner, at, size);
 }
 
 /* --- devices --- */
@@ -278,7 +258,10 @@ static void init_msix(struct device *p)
     p->entry = core_alloc(n * sizeof(*p->entry));
     if (!p->entry) return;
     p->entries = n;
-    for (unsigned int i = 0; i < n; i++) p->entry[i].control = MSIX_MASKED;
+    for (unsigned int i = 0; i < n; i++) {
+        p->entry[i].control = MSIX_MASKED;
+        p->entry[i].device = p;
+    }
 }
 
 /* The device, known from its first access on; NULL when there is none. */
@@ -295,6 +278,9 @@ static struct device *get_device(uint16_t bdf)
         return NULL;
     }
     p->bdf = bdf;
+    p->one.device = p;
+    p->assigned = find_assignment(bdf);
+    p->owner = p->assigned ? NULL : dom0;
     find_bars(p);
     p->msi = pci_find_capability(bdf, CAP_MSI);
     p->msix = pci_find_capability(bdf, CAP_MSIX);
@@ -302,7 +288,8 @@ static struct device *get_device(uint16_t bdf)
         p->msi_control = cfg_read(bdf, p->msi + 2, 2) & ~(MSI_OURS | 0xe);
     if (p->msix) init_msix(p);
     devices[device_count++] = p;
-    iommu_attach(bdf, dom0);
+    iommu_attach(bdf, p->owner);
+    if (p->assigned) assigned_init(p);
     if (decodes(p)) find_table(p);
     return p;
 }
@@ -313,22 +300,22 @@ void vpci_init(void)
         if (!get_device(bdf) && !(bdf & 7)) bdf += 7; /* no function 0: no other */
 }
 
-static bool map(uint64_t gfn, unsigned int order)
+static bool map(struct domain *d, uint64_t gfn, unsigned int order)
 {
     uint64_t at = gfn << PAGE_SHIFT, size = PAGE_SIZE << order;
 
-    return is_device_memory(at, size) && !reserved(at, size) && !table_in(at, size) &&
-           !p2m_add(dom0, gfn, gfn, order, P2M_MMIO);
+    return is_device_memory(d, at, size) && !reserved(d, at, size) && !table_in(at, size) &&
+           !p2m_add(d, gfn, gfn, order, P2M_MMIO);
 }
 
-bool vpci_map(uint64_t gpa)
+bool vpci_map(struct domain *d, uint64_t gpa)
 {
     uint64_t gfn = gpa >> PAGE_SHIFT;
     bool done;
 
     spin_lock(&pci_lock);
-    done = p2m_lookup(dom0, gfn).type == P2M_MMIO || /* another vCPU was faster */
-           map(gfn & ~511ul, ORDER_2M) || map(gfn, ORDER_4K);
+    done = p2m_lookup(d, gfn).type == P2M_MMIO || /* another vCPU was faster */
+           map(d, gfn & ~511ul, ORDER_2M) || map(d, gfn, ORDER_4K);
     spin_unlock(&pci_lock);
     return done;
 }
@@ -345,8 +332,10 @@ void vpci_quiesce(uint16_t bdf)
 static void deliver(void *data)
 {
     struct message *m = data;
+    struct domain *d = READ_ONCE(m->device->owner); /* stays until CPUs were quiescent */
 
-    vlapic_deliver(dom0, m->address >> 12 & 0xff,
+    if (!d) return;
+    vlapic_deliver(d, m->address >> 12 & 0xff,
                    (m->data & 0x7ff) | (m->address & BIT(2) ? MESSAGE_LOGICAL : 0));
 }
 
@@ -357,12 +346,12 @@ static bool bind(struct message *m, uint64_t *address, uint32_t *data)
     int vector = m->vector ? m->vector : irq_alloc_vector(deliver, m);
 
     if (vector < 0) {
-        log_guest(LOG_WARN, "d0: no vector left for a message interrupt");
+        log_guest(LOG_WARN, "d%u: no vector left for a message interrupt", m->device->owner->id);
         return false;
     }
     m->vector = vector;
-    apic_msi_message(hwdev_apic_id(m->address >> 12 & 0xff, m->address & BIT(2)), vector, address,
-                     data);
+    apic_msi_message(hwdev_apic_id(m->device->owner, m->address >> 12 & 0xff, m->address & BIT(2)),
+                     vector, address, data);
     return true;
 }
 
@@ -375,7 +364,7 @@ static void unbind(struct message *m)
 
 /* --- MSI: the capability's words are dom0's own copy --- */
 
-static void msi_enable(struct device *p, bool on)
+void msi_enable(struct device *p, bool on)
 {
     uint16_t control = cfg_read(p->bdf, p->msi + 2, 2) & ~MSI_OURS;
     bool wide = p->msi_control & MSI_64BIT;
@@ -445,12 +434,12 @@ static void entry_update(struct device *p, unsigned int i)
     window_close(page);
 }
 
-static void msix_control(struct device *p, uint16_t control)
+void msix_control(struct device *p, uint16_t control)
 {
     bool on = control & MSIX_ENABLE;
 
     if (on && !p->table) {
-        log_guest(LOG_WARN, "d0: MSI-X of device %x has no table", p->bdf);
+        log_guest(LOG_WARN, "MSI-X of device %x has no table", p->bdf);
         return;
     }
     if (on != p->msix_on) {
@@ -498,8 +487,7 @@ static uint64_t table_access(struct device *p, uint64_t off, unsigned int size, 
 
 /* --- configuration space --- */
 
-/* The word of the MSI capability that is at reg, or -1. */
-static int msi_word(const struct device *p, unsigned int reg)
+int msi_word(const struct device *p, unsigned int reg)
 {
     unsigned int word = (reg - p->msi) / 4;
 
@@ -511,7 +499,7 @@ static void write_through(struct device *p, unsigned int reg, unsigned int size,
     for (struct bar *b = p->bar; b < p->bar + p->bars; b++) {
         if (!overlap(reg, size, b->reg, b->wide ? 8 : 4)) continue;
         if (b->mask == BAR_MASK && decodes(p)) {
-            log_guest(LOG_DEBUG, "d0: BAR %x of device %x stays while it decodes", b->reg, p->bdf);
+            log_guest(LOG_DEBUG, "BAR %x of device %x stays while it decodes", b->reg, p->bdf);
             return;
         }
         unmap_bar(p, b);
@@ -523,22 +511,20 @@ static void write_through(struct device *p, unsigned int reg, unsigned int size,
     for (struct bar *b = p->bar; b < p->bar + p->bars; b++) unmap_bar(p, b);
 }
 
-static uint32_t access(uint16_t bdf, unsigned int reg, unsigned int size, bool write, uint32_t v)
+uint32_t device_access(struct device *p, unsigned int reg, unsigned int size, bool write,
+                       uint32_t v)
 {
-    struct device *p = get_device(bdf);
     unsigned int shift = (reg & 3) * 8;
     uint32_t mask = size == 4 ? ~0u : ((1u << size * 8) - 1) << shift;
     uint32_t old;
-    int word;
+    int word = msi_word(p, reg);
 
-    if (!p) return ~0u;
-    word = msi_word(p, reg);
     if (word < 0 && (!p->msix || (reg & ~3u) != p->msix)) {
-        if (!write) return cfg_read(bdf, reg, size);
+        if (!write) return cfg_read(p->bdf, reg, size);
         write_through(p, reg, size, v);
         return 0;
     }
-    old = word >= 0 ? msi_read(p, word) : cfg_read(bdf, p->msix, 4);
+    old = word >= 0 ? msi_read(p, word) : cfg_read(p->bdf, p->msix, 4);
     if (!write) return old >> shift;
     old = (old & ~mask) | (v << shift & mask);
     if (word >= 0)
@@ -548,39 +534,61 @@ static uint32_t access(uint16_t bdf, unsigned int reg, unsigned int size, bool w
     return 0;
 }
 
-uint32_t vpci_port_access(uint16_t port, unsigned int size, bool in, uint32_t value)
+static uint32_t access(struct domain *d, uint16_t bdf, unsigned int reg, unsigned int size,
+                       bool write, uint32_t v)
+{
+    struct device *p = d->privileged ? get_device(bdf) : NULL;
+
+    if (!d->privileged) return assigned_access(d, bdf, reg, size, write, v);
+    return p && p->owner == d ? device_access(p, reg, size, write, v) : ~0u;
+}
+
+uint32_t vpci_port_access(struct domain *d, uint16_t port, unsigned int size, bool in,
+                          uint32_t value)
 {
     uint32_t result = ~0u;
 
     spin_lock(&pci_lock);
     if (port == 0xcf8 && size == 4) {
-        if (!in) cf8 = value;
-        result = cf8;
-    } else if (port == 0xcf9 && size == 1) { /* reset control */
+        if (!in) d->cf8 = value;
+        result = d->cf8;
+    } else if (port == 0xcf9 && size == 1 && d->privileged) { /* reset control */
         result = in ? inb(port) : (outb(port, value), 0);
-    } else if (port >= 0xcfc && cf8 & BIT(31) && port % 4 + size <= 4) {
-        result = access(cf8 >> 8, (cf8 & 0xfc) + port % 4, size, !in, value);
+    } else if (port >= 0xcfc && d->cf8 & BIT(31) && port % 4 + size <= 4) {
+        result = access(d, d->cf8 >> 8, (d->cf8 & 0xfc) + port % 4, size, !in, value);
     }
     spin_unlock(&pci_lock);
     return result;
 }
 
-bool vpci_access(uint64_t gpa, unsigned int size, bool write, uint64_t *value)
+/* dom0's access to extended configuration space. */
+static uint64_t extended_access(struct domain *d, uint16_t bdf, uint64_t gpa, unsigned int size,
+                                bool write, uint64_t value)
+{
+    struct device *p = get_device(bdf);
+
+    return p && p->owner == d ? through(gpa, size, write, value) : ~0ull;
+}
+
+bool vpci_access(struct domain *d, uint64_t gpa, unsigned int size, bool write, uint64_t *value)
 {
     uint64_t off = gpa - acpi.mmcfg_base;
-    bool config =
-        acpi.mmcfg_base && off >> 20 >= acpi.mmcfg_start_bus && off >> 20 <= acpi.mmcfg_end_bus;
+    bool config = d->privileged && acpi.mmcfg_base && off >> 20 >= acpi.mmcfg_start_bus &&
+                  off >> 20 <= acpi.mmcfg_end_bus;
     struct device *p;
 
     spin_lock(&pci_lock);
     p = config ? NULL : table_in(gpa, 1);
+    if (p && p->owner != d) p = NULL;
     if (config && (size > 4 || off % size))
         *value = ~0ull;
     else if (config && (off & 0xfff) < 0x100)
-        *value = access(off >> 12, off & 0xff, size, write, *value);
+        *value = access(d, off >> 12, off & 0xff, size, write, *value);
+    else if (config)
+        *value = extended_access(d, off >> 12, gpa, size, write, *value);
     else if (p && gpa - p->table < p->entries * 16)
         *value = table_access(p, gpa - p->table, size, write, *value);
-    else if (config || p)
+    else if (p)
         *value = through(gpa, size, write, *value);
     spin_unlock(&pci_lock);
     return config || p;

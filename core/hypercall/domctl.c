@@ -281,7 +281,9 @@ static int shadow_op(struct domain *d, struct xen_domctl *op)
 
     domain_pause_sync(d);
     switch (s->op) {
-    case XEN_DOMCTL_SHADOW_OP_ENABLE_LOGDIRTY: rc = logdirty_on(d); break;
+    case XEN_DOMCTL_SHADOW_OP_ENABLE_LOGDIRTY: /* what devices write is not seen */
+        rc = d->pci ? -XEN_EOPNOTSUPP : logdirty_on(d);
+        break;
     case XEN_DOMCTL_SHADOW_OP_OFF: rc = logdirty_off(d); break;
     case XEN_DOMCTL_SHADOW_OP_CLEAN:
     case XEN_DOMCTL_SHADOW_OP_PEEK:

@@ -131,7 +131,9 @@ static int init_parts(struct domain *d, const struct xen_domctl_createdomain *c)
         (rc = evtchn_init(d, c->max_evtchn_port)) ||
         (rc = grant_init(d, c->max_grant_frames, c->max_maptrack_frames)))
         return rc;
-    return d->privileged ? hwdev_init(d) : 0;
+    if (d->privileged) return hwdev_init(d);
+    vpci_assign(d);
+    return 0;
 }
 
 int domain_create(domid_t id, bool privileged, const struct xen_domctl_createdomain *c,
@@ -145,7 +147,7 @@ int domain_create(domid_t id, bool privileged, const struct xen_domctl_createdom
     if (!d) return -XEN_ENOMEM;
     d->id = id;
     d->refs = 1;
-    d->privileged = privileged;
+    d->privileged = d->pci = privileged;
     d->max_vcpus = c->max_vcpus;
     d->emulation_flags = c->arch.emulation_flags;
     memcpy(d->handle, c->handle, sizeof(d->handle));
@@ -187,7 +189,7 @@ int domain_kill(struct domain *d)
         d->dying = DYING;
         spin_unlock(&d->lock);
     }
-    if ((rc = evtchn_release(d)) || (rc = grant_release(d))) return rc;
+    if ((rc = vpci_release(d)) || (rc = evtchn_release(d)) || (rc = grant_release(d))) return rc;
     for_each_vcpu (d, v) vcpu_info_unmap(v);
     p2m_flush(d);
     if ((rc = p2m_release(d))) return rc;

@@ -107,6 +107,8 @@ struct vcpu {
 struct domain {
     domid_t id;
     bool privileged; /* dom0                                      */
+    bool pci;        /* it has, or had, PCI devices               */
+    uint32_t cf8;    /* its PCI address register                  */
     uint32_t refs;   /* atomic; see domain_get                    */
     enum dying dying;
     struct spinlock lock; /* guards: dying, shutdown_code, is_shut_down,

@@ -3,6 +3,7 @@
 #include "iommu/iommu.h"
 
 struct iommu iommu;
+struct domain *iommu_attached[65536];
 
 void iommu_flush(struct domain *d)
 {
@@ -16,7 +17,7 @@ void iommu_sync(const void *p, size_t len)
 
 void iommu_attach(uint16_t bdf, struct domain *d)
 {
-    (void)bdf, (void)d;
+    iommu_attached[bdf] = d;
 }
 
 bool iommu_covers(uint64_t at, uint64_t size)

@@ -340,6 +340,16 @@ static void option_sizes(void)
     CHECK(options.dom0_mem == 2048ull << 10);
     parse("dom0_mem=1Mx,max:3G");
     CHECK(options.dom0_mem == 1 << 20 && !options.dom0_mem_max && logged == 1);
+    parse("driver-domain=11111111-2222-3333-4444-5555555555AB,01:02.3,ff:1f.0 "
+          "driver-domain=00000000000000000000000000000007,00:03.0");
+    CHECK(options.assigned_count == 3 && logged == 0);
+    CHECK(options.assigned[0].bdf == 0x113 && options.assigned[1].bdf == 0xfff8);
+    CHECK(options.assigned[1].handle[0] == 0x11 && options.assigned[1].handle[15] == 0xab);
+    CHECK(options.assigned[2].bdf == 0x18 && options.assigned[2].handle[15] == 7);
+    parse("driver-domain= driver-domain=11 driver-domain=0000000000000000000000000000000g,00:00.0 "
+          "driver-domain=00000000000000000000000000000007 "
+          "driver-domain=00000000000000000000000000000007,0:3.0");
+    CHECK(options.assigned_count == 0 && logged == 5);
     parse("dom0_mem=,, dom0_max_vcpus=99999999999999999999");
     CHECK(options.dom0_max_vcpus >= 100000);
 }

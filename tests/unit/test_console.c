@@ -55,8 +55,9 @@ int vioapic_init(void)
     return 0;
 }
 
-uint32_t vpci_port_access(uint16_t p, unsigned int size, bool in, uint32_t value)
+uint32_t vpci_port_access(struct domain *d, uint16_t p, unsigned int size, bool in, uint32_t value)
 {
+    CHECK(d == dom0);
     (void)size;
     (void)value;
     CHECK(p >= 0xcf8 && p < 0xd00);

@@ -38,8 +38,9 @@ bool vioapic_access(uint64_t gpa, bool write, uint64_t *value)
     return true;
 }
 
-bool vpci_access(uint64_t gpa, unsigned int size, bool write, uint64_t *value)
+bool vpci_access(struct domain *d, uint64_t gpa, unsigned int size, bool write, uint64_t *value)
 {
+    CHECK(d == dom0);
     if (gpa < BASE || gpa >= BASE + SIZE) return false;
     accesses++;
     CHECK(gpa - BASE + size <= SIZE);
@@ -49,8 +50,9 @@ bool vpci_access(uint64_t gpa, unsigned int size, bool write, uint64_t *value)
     return true;
 }
 
-bool vpci_map(uint64_t gpa)
+bool vpci_map(struct domain *d, uint64_t gpa)
 {
+    CHECK(d == dom0);
     return gpa >> PAGE_SHIFT == 0xd0000;
 }
 

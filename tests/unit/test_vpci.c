@@ -8,6 +8,7 @@
 #include "check.h"
 #include "fake_device.h"
 #include "device/vpci.c"
+#include "device/assign.c"
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -38,6 +39,9 @@ static struct {
 } taken;
 struct acpi_info acpi;
 struct boot_info boot;
+struct options options;
+extern struct domain *iommu_attached[65536];
+static struct domain *who; /* makes the accesses */
 struct ioapic_info ioapics[MAX_IOAPICS];
 unsigned int ioapic_count;
 
@@ -99,7 +103,7 @@ void window_close(const void *p)
 
 int p2m_add(struct domain *d, uint64_t gfn, uint64_t mfn, unsigned int order, enum p2m_type type)
 {
-    CHECK(d == dom0 && gfn == mfn && type == P2M_MMIO);
+    CHECK(d == who && gfn == mfn && type == P2M_MMIO);
     CHECK(!(gfn & ((1u << order) - 1)) && gfn < 1 << 20);
     for (unsigned int i = 0; i < 1u << order; i++)
         if (mapped[gfn + i]) return -1;
@@ -151,8 +155,9 @@ void irq_free_vector(unsigned int vector)
     vectors_used--;
 }
 
-uint32_t hwdev_apic_id(unsigned int dest, bool logical)
+uint32_t hwdev_apic_id(const struct domain *d, unsigned int dest, bool logical)
 {
+    CHECK(d == who);
     return logical ? 0 : dest & 4;
 }
 
@@ -164,7 +169,7 @@ void apic_msi_message(uint32_t apic_id, uint8_t vector, uint64_t *addr, uint32_t
 
 void vlapic_deliver(struct domain *d, uint32_t dest, uint32_t message)
 {
-    CHECK(d == dom0 && !(message & MESSAGE_LEVEL));
+    CHECK(d == who && !(message & MESSAGE_LEVEL));
     taken.dest = dest;
     taken.logical = message & MESSAGE_LOGICAL;
     taken.mode = message >> 8 & 7;
@@ -193,7 +198,7 @@ static void capability(unsigned int dev, unsigned int at, uint8_t id, uint8_t ne
 
 static uint64_t mmcfg(uint64_t gpa, unsigned int size, bool write, uint64_t v)
 {
-    CHECK(vpci_access(gpa, size, write, &v));
+    CHECK(vpci_access(who, gpa, size, write, &v));
     return v;
 }
 
@@ -201,8 +206,8 @@ static uint64_t mmcfg(uint64_t gpa, unsigned int size, bool write, uint64_t v)
 static uint32_t get(unsigned int dev, unsigned int reg, unsigned int size)
 {
     if (reg & 1) return mmcfg(MMCFG + (dev << 15) + reg, size, false, 0);
-    vpci_port_access(0xcf8, 4, false, 1u << 31 | dev << 11 | (reg & ~3u));
-    return vpci_port_access(0xcfc + (reg & 3), size, true, 0);
+    vpci_port_access(who, 0xcf8, 4, false, 1u << 31 | dev << 11 | (reg & ~3u));
+    return vpci_port_access(who, 0xcfc + (reg & 3), size, true, 0);
 }
 
 static void put(unsigned int dev, unsigned int reg, unsigned int size, uint32_t v)
@@ -211,11 +216,11 @@ static void put(unsigned int dev, unsigned int reg, unsigned int size, uint32_t 
         mmcfg(MMCFG + (dev << 15) + reg, size, true, v);
         return;
     }
-    vpci_port_access(0xcf8, 4, false, 1u << 31 | dev << 11 | (reg & ~3u));
-    vpci_port_access(0xcfc + (reg & 3), size, false, v);
+    vpci_port_access(who, 0xcf8, 4, false, 1u << 31 | dev << 11 | (reg & ~3u));
+    vpci_port_access(who, 0xcfc + (reg & 3), size, false, v);
 }
 
-static void begin(void)
+static void begin_with(const struct assignment *a)
 {
     fake_init(2);
     memset(cfg, 0, sizeof(cfg));
@@ -226,7 +231,9 @@ static void begin(void)
     vectors_used = 0;
     vectors_limit = 190;
     device_count = 0;
-    cf8 = 0;
+    who = dom0;
+    options.assigned_count = 0;
+    memset(iommu_attached, 0, sizeof(iommu_attached));
     acpi.mmcfg_base = MMCFG;
     acpi.mmcfg_end_bus = 255;
     boot.map.count = 2;
@@ -257,8 +264,14 @@ static void begin(void)
     for (unsigned int i = 0; i < 4; i++) mmio[0x402000 + 16 * i + 12] = 1;
     bar(SMALL1, 0x10, MMIO_BASE + 0x5100, 0x100, 0);
     bar(SMALL2, 0x10, MMIO_BASE + 0x5200, 0x100, 0);
+    if (a) options.assigned[options.assigned_count++] = *a;
     vpci_init();
     CHECK(device_count == DEVICES);
+}
+
+static void begin(void)
+{
+    begin_with(NULL);
 }
 
 static void end(void)
@@ -285,11 +298,11 @@ static bool touch(uint64_t at)
     uint64_t v = 0;
 
     if (mapped[at >> 12]) return true;
-    if (vpci_map(at)) {
+    if (vpci_map(who, at)) {
         CHECK(mapped[at >> 12]);
         return true;
     }
-    vpci_access(at, 4, false, &v);
+    vpci_access(who, at, 4, false, &v);
     return false;
 }
 
@@ -311,16 +324,16 @@ static void vpci_firmware(void)
     CHECK(mapped[(MMIO_BASE + 0x402000) >> 12] == 0);
     CHECK(mapped[(MMIO_BASE + 0x600000) >> 12] == 2); /* a large leaf */
     CHECK(all_pages() == 1023);
-    CHECK(vpci_map(MMIO_BASE + 0x401000)); /* another vCPU was faster */
+    CHECK(vpci_map(who, MMIO_BASE + 0x401000)); /* another vCPU was faster */
     CHECK(cfg[MSIX][COMMAND] == 6 && !memcmp(&cfg[MSIX][0x10], "\4\0\x40\xfe\0\0\0", 8));
     CHECK(get(BRIDGE, 0, 4) == 0x12340000 && get(7, 0, 4) == ALL);
     CHECK(get(PLAIN, 2, 2) == 0x1234 && get(PLAIN, 1, 1) == 0);
-    CHECK(vpci_port_access(0xcff, 2, true, 0) == ALL);
-    vpci_port_access(0xcf8, 4, false, 0);
-    CHECK(vpci_port_access(0xcfc, 4, true, 0) == ALL);
+    CHECK(vpci_port_access(who, 0xcff, 2, true, 0) == ALL);
+    vpci_port_access(who, 0xcf8, 4, false, 0);
+    CHECK(vpci_port_access(who, 0xcfc, 4, true, 0) == ALL);
     /* Four bytes at 0xcf9 would reach the data port. */
     address_port = 1u << 31 | PLAIN << 11 | 0x54;
-    vpci_port_access(0xcf9, 4, false, ALL);
+    vpci_port_access(who, 0xcf9, 4, false, ALL);
     CHECK(*word(PLAIN, 0x54) == 0);
     extended[0x10] = 0x77;
     CHECK((mmcfg(MMCFG + 0x110, 1, false, 0) & 255) == 0);
@@ -430,7 +443,7 @@ static void vpci_forbidden(void)
         put(MSIX, COMMAND, 2, 2);
         put(MSIX, 0x62, 2, 0x8000);
         CHECK(!devices[MSIX]->table && !(cfg[MSIX][0x63] & 0x80));
-        CHECK(!vpci_map(at[i]) && (at[i] == MMCFG || !vpci_access(at[i], 4, true, &v)));
+        CHECK(!vpci_map(who, at[i]) && (at[i] == MMCFG || !vpci_access(who, at[i], 4, true, &v)));
         put(MSIX, COMMAND, 2, 0);
     }
     end();
@@ -492,7 +505,7 @@ static void vpci_msi(void)
 
 static uint64_t table(unsigned int off, unsigned int size, bool write, uint64_t v)
 {
-    CHECK(vpci_access(MMIO_BASE + 0x402000 + off, size, write, &v));
+    CHECK(vpci_access(who, MMIO_BASE + 0x402000 + off, size, write, &v));
     return v;
 }
 
@@ -503,7 +516,7 @@ static void vpci_msix(void)
     uint64_t none = 0;
 
     begin();
-    CHECK(!vpci_access(MMIO_BASE + 0x401000, 4, false, &none));
+    CHECK(!vpci_access(who, MMIO_BASE + 0x401000, 4, false, &none));
     CHECK(table(12, 4, false, 0) == 1);
     table(16, 4, true, 0xfee02000);
     table(24, 4, true, 0x31);
@@ -598,6 +611,90 @@ static void check_maps(void)
     }
 }
 
+/* --- a device that is kept for a guest --- */
+
+static void vpci_assigned(void)
+{
+    struct assignment a = {.handle = {7}, .bdf = MSIX << 3};
+
+    begin_with(&a);
+    iommu.driver = (void *)&iommu;
+    CHECK(get(MSIX, 0, 4) == ALL && get(PLAIN, 0, 4) == 0x12340001);
+    CHECK(!iommu_attached[MSIX << 3] && iommu_attached[PLAIN << 3] == dom0);
+    CHECK(cfg[MSIX][COMMAND] == 0 && cfg[MSIX][COMMAND + 1] == 4);
+    CHECK(!touch(MMIO_BASE + 0x400000) && (mmcfg(MMCFG + (MSIX << 15) + 0x110, 1, false, 0) & 1));
+    vpci_assign(fake_guest); /* another's handle */
+    CHECK(!iommu_attached[MSIX << 3] && !fake_guest->pci);
+    fake_guest->handle[0] = 7;
+    vpci_assign(fake_guest);
+    CHECK(iommu_attached[MSIX << 3] == fake_guest && fake_guest->pci);
+    CHECK(!touch(MMIO_BASE + 0x400000));
+    end();
+}
+
+static uint32_t guest_get(unsigned int dev, unsigned int reg)
+{
+    vpci_port_access(who, 0xcf8, 4, false, 1u << 31 | dev << 11 | reg);
+    return vpci_port_access(who, 0xcfc, 4, true, 0);
+}
+
+static void guest_put(unsigned int dev, unsigned int reg, uint32_t v)
+{
+    vpci_port_access(who, 0xcf8, 4, false, 1u << 31 | dev << 11 | reg);
+    vpci_port_access(who, 0xcfc, 4, false, v);
+}
+
+static void vpci_of_guest(void)
+{
+    struct assignment a = {.handle = {7}, .bdf = MSIX << 3};
+    uint64_t v = 0;
+
+    begin_with(&a);
+    fake_guest->handle[0] = 7;
+    vpci_assign(fake_guest);
+    who = fake_guest;
+    /* Its bus: a host bridge, the device, nothing else; no MMCFG, no reset. */
+    CHECK(guest_get(0, 8) >> 16 == 0x0600 && guest_get(1, 0) == 0x12340002);
+    CHECK(guest_get(2, 0) == ALL && guest_get(32, 0) == ALL);
+    CHECK(!vpci_access(who, MMCFG, 4, false, &v));
+    CHECK(vpci_port_access(who, 0xcf9, 1, true, 0) == ALL);
+    /* A BAR tells its size and stays; there is no ROM and no pin. */
+    guest_put(1, 0x10, ALL);
+    guest_put(1, 0x14, ALL);
+    CHECK(guest_get(1, 0x10) == 0xffc00004 && guest_get(1, 0x14) == ALL);
+    guest_put(1, 0x10, 0xd0000000);
+    guest_put(1, 0x14, 0);
+    CHECK(guest_get(1, 0x10) == ((uint32_t)MMIO_BASE + 0x400000) + 4 && guest_get(1, 0x14) == 0);
+    guest_put(1, 0x30, ALL);
+    CHECK(guest_get(1, 0x30) == 0 && *word(MSIX, 0x30) == (uint32_t)MMIO_BASE + 0x100000);
+    CHECK(guest_get(1, 0x3c) == 0);
+    /* Memory while it decodes, and no other's. */
+    CHECK(!touch(MMIO_BASE + 0x400000));
+    guest_put(1, COMMAND, ALL);
+    CHECK(cfg[MSIX][COMMAND] == 6 && cfg[MSIX][COMMAND + 1] == 4);
+    CHECK(touch(MMIO_BASE + 0x400000) && !touch(MMIO_BASE) && !touch(0xfd000000) &&
+          !touch(0xa0000));
+    /* Its messages are delivered to it. */
+    guest_put(1, 0x60, 0x80000000);
+    CHECK(vpci_access(who, MMIO_BASE + 0x402000, 4, true, (uint64_t[]){0xfee02000}));
+    CHECK(vpci_access(who, MMIO_BASE + 0x402008, 4, true, (uint64_t[]){0x61}));
+    CHECK(vpci_access(who, MMIO_BASE + 0x40200c, 4, true, (uint64_t[]){0}));
+    CHECK(vectors_used == 1);
+    taken.vector = 0;
+    vectors[mmio[0x402008]].fn(vectors[mmio[0x402008]].data);
+    CHECK(taken.vector == 0x61);
+    /* It dies: cut off at once, free when it was reset. */
+    CHECK(vpci_release(who) == -XEN_ERESTART);
+    CHECK(!iommu_attached[MSIX << 3] && !vectors_used && !(cfg[MSIX][COMMAND] & 6));
+    CHECK(all_pages() == 0);
+    CHECK(vpci_release(who) == -XEN_ERESTART);
+    fake.now += 100 * NS_PER_MS;
+    CHECK(vpci_release(who) == 0 && guest_get(1, 0) == ALL);
+    who = dom0;
+    CHECK(get(MSIX, 0, 4) == ALL);
+    end();
+}
+
 static void vpci_noise(void)
 {
     static const uint8_t regs[] = {0x04, 0x10, 0x14, 0x30, 0x40, 0x42, 0x44, 0x48, 0x50, 0x52,
@@ -641,6 +738,8 @@ int main(void)
     RUN(vpci_firmware_memory);
     RUN(vpci_msi);
     RUN(vpci_msix);
+    RUN(vpci_assigned);
+    RUN(vpci_of_guest);
     RUN(vpci_noise);
     return CHECK_RESULT();
 }
