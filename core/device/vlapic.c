@@ -154,6 +154,13 @@ void vlapic_accept(struct vcpu *v, uint8_t vector)
     set_vector(v->lapic, APIC_ISR, vector);
 }
 
+void vlapic_withdraw(struct vcpu *v, uint8_t vector)
+{
+    clear_vector(v->lapic, APIC_ISR, vector);
+    set_vector(v->lapic, APIC_IRR, vector);
+    __atomic_store_n(&v->lapic->maybe_pending, true, __ATOMIC_SEQ_CST);
+}
+
 static void eoi(struct vcpu *v)
 {
     struct vlapic *l = v->lapic;

@@ -28,6 +28,8 @@ void vlapic_deliver(struct domain *d, uint32_t dest, uint32_t message);
 int vlapic_pending(struct vcpu *v);
 /* Moves it from IRR to ISR: it is being injected. */
 void vlapic_accept(struct vcpu *v, uint8_t vector);
+/* Takes that back: the guest has not taken it. */
+void vlapic_withdraw(struct vcpu *v, uint8_t vector);
 
 /* xAPIC page: offset in 0..0xfff. */
 uint64_t vlapic_access(struct vcpu *v, unsigned int offset, unsigned int size, bool write,

@@ -183,11 +183,12 @@ static inline void world_switch(struct regs *r, uint64_t vmcb, uint64_t host)
 #undef REG
 }
 
-static void svm_run(struct vcpu *v, struct vm_exit *exit)
+static bool svm_run(struct vcpu *v, struct vm_exit *exit)
 {
     struct svm_vcpu *s = v->vendor;
     struct vmcb *b = s->vmcb;
     struct cpu *c = this_cpu();
+    bool taken;
 
     check_asid(v, s, c);
     b->rax = v->regs.rax;
@@ -200,11 +201,16 @@ static void svm_run(struct vcpu *v, struct vm_exit *exit)
     v->regs.rip = b->rip;
     v->regs.rflags = b->rflags;
     /* An event whose delivery the exit interrupted is delivered again; INT n
-     * is executed again instead. */
+     * is executed again, and an interrupt was not taken. */
     b->event_inject = 0;
-    if (b->exit_int_info & EVENT_VALID && EVENT_TYPE(b->exit_int_info) != EVENT_SOFT)
-        b->event_inject = b->exit_int_info;
+    taken = !(b->vintr & VINTR_IRQ);
+    b->vintr = VINTR_MASKING;
+    if (b->exit_int_info & EVENT_VALID) {
+        taken = EVENT_TYPE(b->exit_int_info) != EVENT_INTR;
+        if (taken && EVENT_TYPE(b->exit_int_info) != EVENT_SOFT) b->event_inject = b->exit_int_info;
+    }
     svm_decode(v, exit);
+    return taken;
 }
 
 static bool svm_can_inject(struct vcpu *v, bool nmi)
@@ -215,9 +221,17 @@ static bool svm_can_inject(struct vcpu *v, bool nmi)
            !(b->event_inject & EVENT_VALID);
 }
 
+/*
+ * As a virtual interrupt (APM vol. 2, 15.21.4), which is taken at once since
+ * the guest allows it.  (QEMU 7.2 delivers one of EVENTINJ a second time
+ * when another CPU's locked access stops all CPUs before the next exit.)
+ */
 static void svm_inject_interrupt(struct vcpu *v, uint8_t vector)
 {
-    vmcb_of(v)->event_inject = vector | EVENT_INTR | EVENT_VALID;
+    struct vmcb *b = vmcb_of(v);
+
+    b->vintr = VINTR_MASKING | VINTR_IGN_TPR | VINTR_IRQ | VINTR_VECTOR(vector);
+    b->intercept[0] &= ~BIT(VMEXIT_VINTR % 32);
 }
 
 static void svm_inject_nmi(struct vcpu *v)
@@ -241,7 +255,8 @@ static void svm_want_window(struct vcpu *v, bool on)
 {
     struct vmcb *b = vmcb_of(v);
 
-    b->vintr = (b->vintr & ~VINTR_WINDOW) | (on ? VINTR_WINDOW : 0);
+    b->vintr = VINTR_MASKING | (on ? VINTR_IGN_TPR | VINTR_IRQ : 0);
+    b->intercept[0] |= BIT(VMEXIT_VINTR % 32);
 }
 
 static void svm_skip_insn(struct vcpu *v, unsigned int len)

@@ -70,8 +70,10 @@ _Static_assert(offsetof(struct vmcb, rsp) == 0x5d8, "VMCB rsp");
 _Static_assert(offsetof(struct vmcb, cr2) == 0x640, "VMCB cr2");
 _Static_assert(offsetof(struct vmcb, g_pat) == 0x668, "VMCB g_pat");
 
-#define VINTR_WINDOW  (BIT(8) | BIT(20)) /* V_IRQ, V_IGN_TPR */
-#define VINTR_MASKING BIT(24)
+#define VINTR_IRQ       BIT(8)
+#define VINTR_IGN_TPR   BIT(20)
+#define VINTR_MASKING   BIT(24)
+#define VINTR_VECTOR(n) ((uint64_t)(n) << 32)
 
 #define EVENT_VALID     BIT(31)
 #define EVENT_ERROR     BIT(11)

@@ -59,8 +59,10 @@ static void idle(struct cpu *c)
     turn(c);
 }
 
-/* What the guest is to find when it runs: the most urgent event. */
-static void deliver(struct vcpu *v)
+/* What the guest is to find when it runs: the most urgent event.  The vector
+ * of the local APIC that it accepted, or -1.  The upcall comes after these:
+ * their end of interrupt is an exit at which it is seen. */
+static int deliver(struct vcpu *v)
 {
     bool upcall;
     int vector;
@@ -69,30 +71,32 @@ static void deliver(struct vcpu *v)
     if (unlikely(v->nmi_pending) && vendor->can_inject(v, true)) {
         v->nmi_pending = false;
         vendor->inject_nmi(v);
-        return;
+        return -1;
     }
-    upcall = v->domain->upcall_via_vector && evtchn_upcall_pending(v);
-    vector = upcall ? v->domain->upcall_vector : vlapic_pending(v);
-    if (vector < 0) return;
+    vector = vlapic_pending(v);
+    upcall = vector < 0 && v->domain->upcall_via_vector && evtchn_upcall_pending(v);
+    if (vector < 0 && !upcall) return -1;
     if (!vendor->can_inject(v, false)) {
         vendor->want_window(v, true);
-        return;
+        return -1;
     }
-    vendor->inject_interrupt(v, vector);
+    vendor->inject_interrupt(v, upcall ? v->domain->upcall_vector : vector);
     if (!upcall) vlapic_accept(v, vector);
+    return vector;
 }
 
 static void run_vcpu(struct cpu *c, struct vcpu *v)
 {
     struct vm_exit e;
+    int vector;
 
     turn(c);
     if (unlikely(READ_ONCE(c->pending))) {
         turn(c);
         return;
     }
-    deliver(v);
-    vendor->run(v, &e);
+    vector = deliver(v);
+    if (unlikely(!vendor->run(v, &e)) && vector >= 0) vlapic_withdraw(v, vector);
     turn(c);
     if (e.reason == EXIT_INTERRUPT)
         interrupt_window();

@@ -70,8 +70,8 @@ struct vendor_ops {
     void (*vcpu_free)(struct vcpu *v);
 
     /* Enters the guest, returns at its next exit.  Interrupts off before and
-     * after. */
-    void (*run)(struct vcpu *v, struct vm_exit *exit);
+     * after.  False: the injected interrupt was not taken. */
+    bool (*run)(struct vcpu *v, struct vm_exit *exit);
 
     /* v is the current vCPU or does not run. */
     void (*get_state)(struct vcpu *v, struct arch_state *s);
@@ -85,7 +85,7 @@ struct vendor_ops {
     /* False while the guest blocks maskable interrupts (IF, shadow, an event
      * being delivered); for an NMI, whatever IF says. */
     bool (*can_inject)(struct vcpu *v, bool nmi);
-    void (*inject_interrupt)(struct vcpu *v, uint8_t vector);
+    void (*inject_interrupt)(struct vcpu *v, uint8_t vector); /* for one run */
     void (*inject_nmi)(struct vcpu *v);
     void (*inject_exception)(struct vcpu *v, uint8_t vector, int error_code);
     void (*want_window)(struct vcpu *v, bool on); /* EXIT_WINDOW, please */

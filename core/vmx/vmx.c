@@ -352,7 +352,7 @@ static inline void update(enum vmcs_field f, uint64_t *held, uint64_t value)
     vmwrite(f, value);
 }
 
-static void vmx_run(struct vcpu *v, struct vm_exit *exit)
+static bool vmx_run(struct vcpu *v, struct vm_exit *exit)
 {
     struct vmx_vcpu *x = v->vendor;
 
@@ -368,7 +368,7 @@ static void vmx_run(struct vcpu *v, struct vm_exit *exit)
     if (unlikely(vmx_enter(&v->regs, x->launched))) {
         exit->reason = EXIT_BAD;
         exit->code = vmread(INSTRUCTION_ERROR);
-        return;
+        return true;
     }
     x->launched = true;
     v->regs.rip = x->rip = vmread(GUEST_RIP);
@@ -376,6 +376,7 @@ static void vmx_run(struct vcpu *v, struct vm_exit *exit)
     v->regs.rflags = x->flags = vmread(GUEST_RFLAGS);
     vmx_keep_event(x);
     vmx_decode(v, exit);
+    return true; /* one that was not is kept */
 }
 
 static uint64_t vmx_leaf_bits(enum p2m_type type)

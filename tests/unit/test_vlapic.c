@@ -134,6 +134,10 @@ static void vlapic_level(void)
     CHECK(ioapic_vector == 0x51);
     vlapic_set_irq(v0, 0x51, false); /* the vector is edge now */
     vlapic_accept(v0, 0x51);
+    CHECK(vlapic_pending(v0) == -1);
+    vlapic_withdraw(v0, 0x51);
+    CHECK(vlapic_pending(v0) == 0x51 && !test_vector(v0->lapic, APIC_ISR, 0x51));
+    vlapic_accept(v0, 0x51);
     w(v0, APIC_EOI, 0);
     CHECK(ioapic_eois == 1);
     end();
