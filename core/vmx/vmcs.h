@@ -186,6 +186,22 @@ struct vmx_caps {
 
 extern struct vmx_caps vmx_caps;
 
+static inline uint64_t read_cr0(void)
+{
+    uint64_t v;
+
+    __asm__ volatile("mov %%cr0, %0" : "=r"(v));
+    return v;
+}
+
+static inline uint64_t read_cr4(void)
+{
+    uint64_t v;
+
+    __asm__ volatile("mov %%cr4, %0" : "=r"(v));
+    return v;
+}
+
 static inline uint64_t vmread(enum vmcs_field f)
 {
     uint64_t v;
@@ -198,6 +214,22 @@ static inline uint64_t vmread(enum vmcs_field f)
 static inline void vmwrite(enum vmcs_field f, uint64_t v)
 {
     __asm__ volatile("vmwrite %0, %1; ja 1f; ud2; 1:" : : "r"(v), "r"((uint64_t)f) : "cc");
+}
+
+/* Drops this CPU's translations by the tables of eptp (SDM vol. 3, 30.3). */
+static inline void invept(uint64_t eptp)
+{
+    const uint64_t one = 1, what[2] = {eptp, 0};
+
+    __asm__ volatile("invept %0, %1; ja 1f; ud2; 1:" : : "m"(what), "r"(one) : "cc", "memory");
+}
+
+/* Drops this CPU's translations of linear addresses, whatever their VPID. */
+static inline void invvpid_all(void)
+{
+    const uint64_t all = 2, what[2] = {0, 0};
+
+    __asm__ volatile("invvpid %0, %1; ja 1f; ud2; 1:" : : "m"(what), "r"(all) : "cc", "memory");
 }
 
 /* vmx/vmx.c */

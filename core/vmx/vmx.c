@@ -75,22 +75,6 @@ static bool switched_on(void)
     return false;
 }
 
-static inline uint64_t read_cr0(void)
-{
-    uint64_t v;
-
-    __asm__ volatile("mov %%cr0, %0" : "=r"(v));
-    return v;
-}
-
-static inline uint64_t read_cr4(void)
-{
-    uint64_t v;
-
-    __asm__ volatile("mov %%cr4, %0" : "=r"(v));
-    return v;
-}
-
 /* Bits that VMX operation wants in CR0 and CR4 (23.8), then VMXON. */
 static bool enter_vmx(uint64_t region)
 {
@@ -291,20 +275,6 @@ static void set_host(struct cpu *c)
     vmwrite(HOST_GDT_BASE, (uintptr_t)c->arch->gdt);
     vmwrite(HOST_IDT_BASE, idtr.base);
     vmwrite(HOST_RIP, (uintptr_t)vmx_exit_point);
-}
-
-static void invept(uint64_t eptp)
-{
-    const uint64_t one = 1, what[2] = {eptp, 0};
-
-    __asm__ volatile("invept %0, %1; ja 1f; ud2; 1:" : : "m"(what), "r"(one) : "cc", "memory");
-}
-
-static void invvpid_all(void)
-{
-    const uint64_t all = 2, what[2] = {0, 0};
-
-    __asm__ volatile("invvpid %0, %1; ja 1f; ud2; 1:" : : "m"(what), "r"(all) : "cc", "memory");
 }
 
 /*

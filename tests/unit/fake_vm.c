@@ -87,7 +87,7 @@ void cpu_poll(void)
 
 void cpu_kick(struct cpu *c)
 {
-    (void)c;
+    if (fake.kick) fake.kick(c);
 }
 
 bool hypercall_preempt(void)
@@ -165,28 +165,35 @@ void core_free(void *p)
     free(p);
 }
 
+/* Takes a page that is free. */
+static bool take_page(unsigned int i)
+{
+    return i < HEAP_PAGES && !__atomic_exchange_n(&heap_used[i], 1, __ATOMIC_SEQ_CST);
+}
+
 void *core_alloc_pages(unsigned int count)
 {
-    if (fake.no_memory || count != 1) return NULL;
-    for (unsigned int i = 0; i < HEAP_PAGES; i++) {
-        if (!__atomic_exchange_n(&heap_used[i], 1, __ATOMIC_SEQ_CST)) {
-            memset(heap[i], 0, PAGE_SIZE);
-            return heap[i];
-        }
+    if (fake.no_memory) return NULL;
+    for (unsigned int i = 0; i + count <= HEAP_PAGES; i++) {
+        unsigned int n = 0;
+
+        while (n < count && take_page(i + n)) n++;
+        if (n == count) return memset(heap[i], 0, count * PAGE_SIZE);
+        while (n--) __atomic_store_n(&heap_used[i + n], 0, __ATOMIC_SEQ_CST);
     }
     return NULL;
 }
 
 void core_free_pages(void *p, unsigned int count)
 {
-    unsigned int i;
+    unsigned int first = ((char *)p - heap[0]) / PAGE_SIZE;
 
-    if (!p) return;
-    i = ((char *)p - heap[0]) / PAGE_SIZE;
-    if (count != 1 || i >= HEAP_PAGES || !heap_used[i])
-        assert_failed("page given back once", __FILE__, __LINE__);
-    memset(p, 0xa5, PAGE_SIZE);
-    __atomic_store_n(&heap_used[i], 0, __ATOMIC_SEQ_CST);
+    for (unsigned int i = first; p && i < first + count; i++) {
+        if (i >= HEAP_PAGES || !heap_used[i])
+            assert_failed("page given back once", __FILE__, __LINE__);
+        memset(heap[i], 0xa5, PAGE_SIZE);
+        __atomic_store_n(&heap_used[i], 0, __ATOMIC_SEQ_CST);
+    }
 }
 
 size_t fake_heap_used(void)

@@ -34,6 +34,7 @@ struct fake {
     bool no_memory;             /* the heap fails                  */
     uint16_t cs_selector, cs_attr;
     uint64_t now;
+    void (*kick)(struct cpu *c); /* cpu_kick, if set                */
 };
 
 extern struct fake fake;
