@@ -197,7 +197,7 @@ static void accept(struct vcpu *v, uint32_t message)
     case MODE_FIXED:
     case MODE_LOWEST: vlapic_set_irq(v, message, message & MESSAGE_LEVEL); break;
     case MODE_NMI:
-        v->nmi_pending = true;
+        WRITE_ONCE(v->nmi_pending, true);
         vcpu_notify(v);
         break;
     case MODE_INIT:

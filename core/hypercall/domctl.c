@@ -74,7 +74,7 @@ void domain_info(struct domain *d, struct xen_domctl_getdomaininfo *info)
     spin_unlock(&d->lock);
     info->tot_pages = READ_ONCE(d->tot_pages);
     info->max_pages = READ_ONCE(d->max_pages);
-    info->shared_info_frame = d->shared_info_gfn;
+    info->shared_info_frame = READ_ONCE(d->shared_info_gfn);
     info->gpaddr_bits = cpu_policy_system(POLICY_MAX)->extd[8].a;
     info->arch_config.emulation_flags = d->emulation_flags;
 }
@@ -257,7 +257,7 @@ static int page_types(struct domain *d, struct xen_domctl *op)
             p2m_lookup(d, a[i]).type == P2M_RAM ? XEN_DOMCTL_PFINFO_NOTAB : XEN_DOMCTL_PFINFO_XTAB;
     if (copy_to_guest(HANDLE(p->array), a, n * sizeof(*a))) return -XEN_EFAULT;
     p->num -= n;
-    p->array.p += n;
+    p->array.p = (void *)(HANDLE(p->array) + n * sizeof(*a));
     return p->num ? -XEN_ERESTART : 0;
 }
 
@@ -292,8 +292,10 @@ static int shadow_op(struct domain *d, struct xen_domctl *op)
             grant_mark_dirty(d);
             vcpu_info_mark_dirty(d);
         }
+        spin_lock(&d->p2m->lock);
         s->stats.fault_count = d->p2m->log.faults;
         s->stats.dirty_count = d->p2m->log.dirty;
+        spin_unlock(&d->p2m->lock);
         rc = logdirty_copy(d, HANDLE(s->dirty_bitmap), s->pages, clean);
         break;
     default: rc = -XEN_EOPNOTSUPP;

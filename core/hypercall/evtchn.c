@@ -72,9 +72,12 @@ static struct evtchn *channel(struct domain *d, uint32_t port)
 /* Tells v that something is pending. */
 static void upcall(struct vcpu *v)
 {
-    if (__atomic_exchange_n(&v->info->evtchn_upcall_pending, 1, __ATOMIC_SEQ_CST)) return;
-    if (v->upcall_vector)
-        vlapic_set_irq(v, v->upcall_vector, false);
+    uint8_t vector = READ_ONCE(v->upcall_vector);
+
+    if (__atomic_exchange_n(&READ_ONCE(v->info)->evtchn_upcall_pending, 1, __ATOMIC_SEQ_CST))
+        return;
+    if (vector)
+        vlapic_set_irq(v, vector, false);
     else
         vcpu_notify(v);
 }
@@ -93,8 +96,9 @@ static void wake_pollers(struct domain *d, uint32_t port)
     for (i = find_bit(polling, MAX_VCPUS, 0); i < MAX_VCPUS;
          i = find_bit(polling, MAX_VCPUS, i + 1)) {
         struct vcpu *v = d->vcpus[i];
+        uint32_t only = READ_ONCE(v->poll_port);
 
-        if (v->poll_port && v->poll_port != port) continue;
+        if (only && only != port) continue;
         evtchn_poll_end(v);
         sched_wake(v);
     }
@@ -106,20 +110,22 @@ static void tell(struct domain *d, unsigned int id, uint32_t port)
     struct vcpu *v = d->vcpus[id];
 
     if (v && !test_bit(port, d->shared_info->evtchn_mask) &&
-        !test_and_set_bit(port / 64, &v->info->evtchn_pending_sel))
+        !test_and_set_bit(port / 64, &READ_ONCE(v->info)->evtchn_pending_sel))
         upcall(v);
 }
 
 static void set_pending(struct domain *d, unsigned int id, uint32_t port)
 {
+    const unsigned long *polling = d->evtchns->polling;
+
     if (test_and_set_bit(port, d->shared_info->evtchn_pending)) return;
     tell(d, id, port);
-    if (unlikely(d->evtchns->polling[0] | d->evtchns->polling[1])) wake_pollers(d, port);
+    if (unlikely(READ_ONCE(polling[0]) | READ_ONCE(polling[1]))) wake_pollers(d, port);
 }
 
 void evtchn_mark_all(struct vcpu *v)
 {
-    __atomic_store_n(&v->info->evtchn_pending_sel, ~0ul, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&READ_ONCE(v->info)->evtchn_pending_sel, ~0ul, __ATOMIC_SEQ_CST);
     upcall(v);
 }
 
@@ -156,7 +162,7 @@ int evtchn_poll_begin(struct vcpu *v, const uint32_t *ports, unsigned int n)
 
     for (unsigned int i = 0; i < n; i++)
         if (!channel(d, ports[i])) return -XEN_EINVAL;
-    v->poll_port = n == 1 ? ports[0] : 0;
+    WRITE_ONCE(v->poll_port, n == 1 ? ports[0] : 0);
     __atomic_fetch_or(&v->holds, HOLD_POLL, __ATOMIC_SEQ_CST);
     set_bit(v->id, d->evtchns->polling);
     for (unsigned int i = 0; i < n; i++)
@@ -191,7 +197,7 @@ static int open_port(struct domain *d, const struct evtchn *as, uint32_t *out)
 
     if (as->state == EVTCHNSTAT_virq) bound = &d->vcpus[as->vcpu]->virq_port[as->virq];
     spin_lock(&d->evtchns->lock);
-    if (!bound || !*bound) port = take_port(d);
+    if (!bound || !READ_ONCE(*bound)) port = take_port(d);
     if (port > 0) {
         struct evtchn *c = channel(d, port);
 
@@ -238,11 +244,11 @@ static long op_bind_interdomain(struct domain *ld, void *arg)
         if (r->state == EVTCHNSTAT_unbound && r->remote_id == ld->id) {
             l->remote = rd;
             l->remote_port = a->remote_port;
-            l->peer = r;
+            WRITE_ONCE(l->peer, r);
             l->vcpu = 0;
             r->remote = ld;
             r->remote_port = port;
-            r->peer = l;
+            WRITE_ONCE(r->peer, l);
             l->state = r->state = EVTCHNSTAT_interdomain;
             /* What was sent before is not lost. */
             set_pending(ld, 0, port);
@@ -290,7 +296,7 @@ static void shut(struct domain *d, struct evtchn *c, uint32_t port)
         WRITE_ONCE(v->virq_port[c->virq], 0);
     }
     c->state = EVTCHNSTAT_closed;
-    c->peer = NULL;
+    WRITE_ONCE(c->peer, NULL);
     c->remote = NULL;
     clear_bit(port, d->shared_info->evtchn_pending);
     clear_bit(port, d->evtchns->used);
@@ -317,7 +323,7 @@ static int close_port(struct domain *d, uint32_t port)
     if (r) {
         r->state = EVTCHNSTAT_unbound; /* waits for this domain again */
         r->remote_id = d->id;
-        r->peer = NULL;
+        WRITE_ONCE(r->peer, NULL);
         r->remote = NULL;
     }
     shut(d, c, port);

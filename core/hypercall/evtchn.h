@@ -33,7 +33,7 @@ void evtchn_poll_end(struct vcpu *v);
 #include "vm/domain.h"
 static inline bool evtchn_upcall_pending(const struct vcpu *v)
 {
-    return READ_ONCE(v->info->evtchn_upcall_pending) != 0;
+    return READ_ONCE(READ_ONCE(v->info)->evtchn_upcall_pending) != 0;
 }
 
 #endif

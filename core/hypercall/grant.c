@@ -342,7 +342,7 @@ static int16_t map_frame(struct domain *ld, struct domain *rd,
         return GNTST_general_error;
     }
     p2m_drop_entry(&old);
-    *m = (struct grant_map){rd, op->ref, write, true, gfn, mfn};
+    *m = (struct grant_map){rd, op->ref, write, false, gfn, mfn};
     return GNTST_okay;
 }
 
@@ -352,6 +352,7 @@ static int16_t map_one(struct domain *ld, struct gnttab_map_grant_ref *op)
     struct domain *rd;
     uint32_t handle;
     int16_t status = GNTST_no_device_space;
+    struct grant_map m;
 
     if ((op->flags & (GNTMAP_host_map | GNTMAP_device_map | GNTMAP_application_map |
                       GNTMAP_contains_pte)) != GNTMAP_host_map)
@@ -360,10 +361,10 @@ static int16_t map_one(struct domain *ld, struct gnttab_map_grant_ref *op)
     if (!rd) return GNTST_bad_domain;
     handle = take_handle(t);
     if (handle != NO_HANDLE) {
-        status = map_frame(ld, rd, op, map_at(t, handle));
+        status = map_frame(ld, rd, op, &m);
         spin_lock(&t->map_lock);
         if (status == GNTST_okay)
-            map_at(t, handle)->claimed = false;
+            *map_at(t, handle) = m;
         else
             give_handle(t, handle);
         spin_unlock(&t->map_lock);

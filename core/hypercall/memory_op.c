@@ -136,12 +136,12 @@ static int map_page(struct domain *d, uint64_t gfn, uint64_t mfn, enum p2m_type 
 /* A page of d's that the core gives it; it moves from its last place. */
 static int place_page(struct domain *d, uint64_t gfn, uint64_t mfn, uint64_t *place)
 {
-    uint64_t before = *place;
     struct p2m_entry old;
+    uint64_t before;
     int rc = map_page(d, gfn, mfn, P2M_SHARED);
 
     if (rc) return rc;
-    *place = gfn;
+    before = __atomic_exchange_n(place, gfn, __ATOMIC_SEQ_CST);
     if (before != gfn && p2m_remove(d, before, ORDER_4K, mfn, P2M_SHARED, &old) == 0)
         p2m_drop_entry(&old);
     return 0;
@@ -249,7 +249,7 @@ static long memory_remove(struct domain *d, void *arg)
     if (!replaceable(e.type)) return -XEN_EINVAL;
     rc = p2m_remove(d, gfn, ORDER_4K, e.mfn, e.type, &e);
     if (rc) return rc;
-    if (gfn == d->shared_info_gfn) d->shared_info_gfn = ~0ull;
+    if (gfn == READ_ONCE(d->shared_info_gfn)) WRITE_ONCE(d->shared_info_gfn, ~0ull);
     p2m_drop_entry(&e);
     return 0;
 }
@@ -292,9 +292,9 @@ static long memory_number(struct domain *d, maybe_unused void *arg)
 {
     unsigned int cmd = op_cmd();
 
-    return cmd == XENMEM_current_reservation   ? d->tot_pages
+    return cmd == XENMEM_current_reservation   ? READ_ONCE(d->tot_pages)
            : cmd == XENMEM_maximum_reservation ? d->max_pages
-                                               : d->p2m->max_gfn;
+                                               : READ_ONCE(d->p2m->max_gfn);
 }
 
 /* Nothing is ever shared; there is no virtual NUMA (another error than this
@@ -311,7 +311,7 @@ static long memory_pod_target(maybe_unused struct domain *caller, void *arg)
     struct domain *d = domain_get(t->domid);
 
     if (!d) return -XEN_ESRCH;
-    t->tot_pages = d->tot_pages;
+    t->tot_pages = READ_ONCE(d->tot_pages);
     t->pod_cache_pages = t->pod_entries = 0;
     domain_put(d);
     return 0;

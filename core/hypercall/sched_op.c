@@ -68,7 +68,7 @@ static long op_shutdown_code(struct domain *d, void *arg)
     const struct sched_shutdown *op = arg;
 
     if (op->reason > SHUTDOWN_MAX) return -XEN_EINVAL;
-    d->early_code = op->reason + 1;
+    WRITE_ONCE(d->early_code, op->reason + 1);
     return 0;
 }
 

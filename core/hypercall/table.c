@@ -85,7 +85,7 @@ int domain_get_locked(domid_t id, struct domain **out)
     *out = d;
     if (d == current_domain()) return 0;
     spin_lock(&d->lock);
-    if (d->dying == ALIVE) return 0;
+    if (READ_ONCE(d->dying) == ALIVE) return 0;
     domain_put_locked(d);
     return -XEN_ESRCH;
 }

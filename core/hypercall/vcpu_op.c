@@ -77,13 +77,13 @@ static long register_runstate(struct vcpu *v, uint64_t va)
 {
     long rc = v == current_vcpu() && va ? get_runstate(v, va) : 0;
 
-    v->runstate_va = rc ? 0 : va;
+    WRITE_ONCE(v->runstate_va, rc ? 0 : va);
     return rc;
 }
 
 static long register_time(struct vcpu *v, uint64_t va)
 {
-    v->time_va = va;
+    WRITE_ONCE(v->time_va, va);
     if (v != current_vcpu() || !va) return 0;
     clock_update_vcpu(v);
     return v->time_va ? 0 : -XEN_EFAULT;
@@ -139,7 +139,7 @@ long hc_vcpu_op(struct vcpu *caller, const struct hc_args *args)
         timer_stop(&v->oneshot);
         return 0;
     case VCPUOP_send_nmi:
-        v->nmi_pending = true;
+        WRITE_ONCE(v->nmi_pending, true);
         vcpu_notify(v);
         return 0;
     default: return -XEN_ENOSYS;

@@ -89,7 +89,7 @@ static void mark_free(uint64_t mfn, uint64_t word)
 {
     struct chunk *c = chunk_of(mfn);
 
-    words[mfn] = WORD_OWNER(OWNER_FREE) | word;
+    WRITE_ONCE(words[mfn], WORD_OWNER(OWNER_FREE) | word);
     __set_bit(mfn % CHUNK_FRAMES, c->free);
     c->free_count++;
     free_frames++;
@@ -202,7 +202,7 @@ uint64_t frames_alloc(struct domain *d, unsigned int order, bool low)
         return mfn;
     }
     for (uint64_t i = mfn; i < mfn + n; i++) {
-        if (words[i] & WORD_DIRTY) window_zero(i);
+        if (READ_ONCE(words[i]) & WORD_DIRTY) window_zero(i);
         WRITE_ONCE(words[i], WORD_OWNER(d->id) | 1);
     }
     return mfn;
@@ -219,7 +219,7 @@ bool frames_claim(struct domain *d, uint64_t mfn, uint64_t count)
         all = frame_owner(i) == OWNER_FREE && !chunk_of(i)->core;
     for (i = mfn; i < mfn + count && all; i++) {
         mark_used(i);
-        words[i] = WORD_OWNER(d->id) | 1;
+        WRITE_ONCE(words[i], WORD_OWNER(d->id) | 1);
     }
     spin_unlock(&frames_lock);
     if (!all) uncharge(d, count);
@@ -260,7 +260,7 @@ void chunk_mark(struct chunk *c, unsigned int first, unsigned int n, bool used)
     for (uint64_t i = mfn; i < mfn + n; i++) {
         if (used) {
             mark_used(i);
-            words[i] = WORD_OWNER(OWNER_CORE) | 1;
+            WRITE_ONCE(words[i], WORD_OWNER(OWNER_CORE) | 1);
         } else {
             mark_free(i, 0);
         }

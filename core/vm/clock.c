@@ -20,7 +20,7 @@ void clock_update_vcpu(struct vcpu *v)
 {
     /* The same point for all vCPUs, so that rounding is the same, too. */
     static const uint64_t base = 1ull << 20;
-    struct vcpu_time_info *to = &v->info->time;
+    struct vcpu_time_info *to = &READ_ONCE(v->info)->time;
     struct vcpu_time_info t = {
         .version = (READ_ONCE(to->version) | 1) + 1,
         .tsc_timestamp = time_boot_tsc() + base + v->tsc_offset,

@@ -186,14 +186,14 @@ int domain_kill(struct domain *d)
     if (d->dying == ALIVE) {
         domain_pause_sync(d);
         spin_lock(&d->lock);
-        d->dying = DYING;
+        WRITE_ONCE(d->dying, DYING);
         spin_unlock(&d->lock);
     }
     if ((rc = vpci_release(d)) || (rc = evtchn_release(d)) || (rc = grant_release(d))) return rc;
     for_each_vcpu (d, v) vcpu_info_unmap(v);
     p2m_flush(d);
     if ((rc = p2m_release(d))) return rc;
-    d->dying = DEAD;
+    WRITE_ONCE(d->dying, DEAD);
     virq_raise_dom0(VIRQ_DOM_EXC);
     domain_put(d); /* the creator's */
     return 0;

@@ -204,7 +204,7 @@ int p2m_add(struct domain *d, uint64_t gfn, uint64_t mfn, unsigned int order, en
     if (!next_leaf(p, &at, end, &level)) {
         rc = set_range(p, gfn, mfn, order, type);
         for (at = gfn; rc && (e = next_leaf(p, &at, end, &level));) set_entry(e, empty_entry());
-        if (!rc && type != P2M_MMIO) p->max_gfn = MAX(p->max_gfn, end - 1);
+        if (!rc && type != P2M_MMIO) WRITE_ONCE(p->max_gfn, MAX(p->max_gfn, end - 1));
         logdirty_mark_locked(d, gfn, order);
     }
     spin_unlock(&p->lock);
@@ -257,7 +257,7 @@ int p2m_replace(struct domain *d, uint64_t gfn, uint64_t mfn, enum p2m_type type
     if (e) {
         *old = decode(*e, gfn, 1);
         set_entry(e, make_leaf(mfn, type, 1));
-        p->max_gfn = MAX(p->max_gfn, gfn);
+        WRITE_ONCE(p->max_gfn, MAX(p->max_gfn, gfn));
         logdirty_mark_locked(d, gfn, 0);
     }
     spin_unlock(&p->lock);

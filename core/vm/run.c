@@ -68,7 +68,7 @@ static int deliver(struct vcpu *v)
     int vector;
 
     if (unlikely(v->sipi)) vlapic_start(v);
-    if (unlikely(v->nmi_pending) && vendor->can_inject(v, true)) {
+    if (unlikely(READ_ONCE(v->nmi_pending)) && vendor->can_inject(v, true)) {
         v->nmi_pending = false;
         vendor->inject_nmi(v);
         return -1;

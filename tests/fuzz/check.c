@@ -40,7 +40,7 @@ void check_reset(void)
 static bool unflushed(const struct tlb *t, struct domain *d)
 {
     return t->generation == d->p2m->generation ||
-           (d->p2m->dma && t->iommu_flushes == machine.iommu_flushes);
+           (d->p2m->dma && t->iommu_flushes == machine_shared.iommu_flushes);
 }
 
 static void check_tlb(struct domain *d)
@@ -58,7 +58,7 @@ static void check_tlb(struct domain *d)
     }
     t->n = 0;
     t->generation = d->p2m->generation;
-    t->iommu_flushes = machine.iommu_flushes;
+    t->iommu_flushes = machine_shared.iommu_flushes;
 }
 
 static void tlb_add(struct domain *d, uint64_t gfn, const struct p2m_entry *e, bool write)

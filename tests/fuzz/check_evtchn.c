@@ -59,6 +59,7 @@ bool port_peer_pending(struct domain *d, uint32_t port)
     struct vcpu *v;
     uint32_t at;
 
+    if (!c) return true; /* it was another that was sent to */
     if (c->state == EVTCHNSTAT_ipi) {
         at = port;
     } else if (c->state == EVTCHNSTAT_interdomain) {

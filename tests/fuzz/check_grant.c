@@ -81,10 +81,12 @@ struct domain *grant_frame_owner(uint64_t mfn)
 void grant_poke(struct domain *d, uint32_t ref, uint16_t flags, domid_t to, uint32_t frame)
 {
     struct grant_table *t = d->grants;
+    union grant_entry *e;
 
     if (ref >= t->frames * GRANTS_PER_PAGE) return;
-    t->frame[ref / GRANTS_PER_PAGE].entries[ref % GRANTS_PER_PAGE].v1 =
-        (struct grant_entry_v1){flags, to, frame};
+    e = &t->frame[ref / GRANTS_PER_PAGE].entries[ref % GRANTS_PER_PAGE];
+    WRITE_ONCE(e->v1.frame, frame);
+    __atomic_store_n(&e->head, flags | (uint32_t)to << 16, __ATOMIC_RELEASE);
 }
 
 #pragma clang attribute pop

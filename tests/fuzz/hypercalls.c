@@ -16,19 +16,22 @@
 #include <xen/sysctl.h>
 #include <xen/version.h>
 
-#define ARG   0x100u /* where a guest keeps its arguments: in gfn 0 */
-#define LIST  0x300u
-#define LIST2 0x900u
-#define LIST3 0xf00u
-#define MULTI 0x200u
+/* Where the caller keeps its arguments: in the first page that it has left, the
+ * second vCPU in the second one. */
+#define ARG   (page + 0x100)
+#define MULTI (page + 0x200)
+#define LIST  (page + 0x300)
+#define LIST2 (page + 0x900)
+#define LIST3 (page + 0xf00)
 #define STEPS 200u
 
 struct step {
     uint8_t what, who, a, b, c, d, e, f;
 };
 
-static struct vcpu *v;   /* the caller of this step */
-static bool multi, half; /* by a multicall; given up when interrupted */
+static __thread struct vcpu *v; /* the caller of this step */
+static __thread uint64_t page;
+static __thread bool multi, half; /* by a multicall; given up when interrupted */
 
 /* --- small numbers --- */
 
@@ -264,7 +267,8 @@ static void step_port(const struct step *s)
     switch (s->e % 8) {
     case 0:
     case 1:
-        if (!OP(__HYPERVISOR_event_channel_op, EVTCHNOP_send, send) && !multi && !half)
+        if (!OP(__HYPERVISOR_event_channel_op, EVTCHNOP_send, send) && !multi && !half &&
+            machine_shared.alone)
             INSIST(port_peer_pending(v->domain, send.port));
         break;
     case 2: OP(__HYPERVISOR_event_channel_op, EVTCHNOP_close, send); break;
@@ -285,9 +289,12 @@ static void step_shared(const struct step *s)
     unsigned long *words = s->e & 1 ? i->evtchn_mask : i->evtchn_pending;
     uint64_t bit = 1ull << s->a % 64;
 
-    words[0] = s->e & 2 ? words[0] | bit : words[0] & ~bit;
-    if (s->e & 4) v->info->evtchn_upcall_pending = 0;
-    if (s->e & 8) v->info->evtchn_pending_sel = 0;
+    if (s->e & 2)
+        __atomic_fetch_or(words, bit, __ATOMIC_SEQ_CST);
+    else
+        __atomic_fetch_and(words, ~bit, __ATOMIC_SEQ_CST);
+    if (s->e & 4) WRITE_ONCE(v->info->evtchn_upcall_pending, 0);
+    if (s->e & 8) __atomic_store_n(&v->info->evtchn_pending_sel, 0, __ATOMIC_SEQ_CST);
 }
 
 /* --- vCPUs, the scheduler, parameters --- */
@@ -519,6 +526,20 @@ static void (*const steps[])(const struct step *s) = {
     step_time,    step_touch, step_memory_short,
 };
 
+/* Makes u the caller. */
+static void become(struct vcpu *u)
+{
+    unsigned int skip = u->id;
+
+    v = u;
+    page = 0;
+    for (uint64_t g = 0; g < 64; g++) {
+        if (p2m_lookup(u->domain, g).type != P2M_RAM) continue;
+        page = g << PAGE_SHIFT;
+        if (!skip--) return;
+    }
+}
+
 /* One that may run: it asks for nothing while it is paused or dead. */
 static struct vcpu *caller(uint8_t who)
 {
@@ -543,7 +564,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     machine_start();
     check_machine(true);
     multi = half = false;
-    v = dom0->vcpus[0];
+    become(dom0->vcpus[0]);
     create_guest(1, 2, 12);
     create_guest(2, 1, 12);
     check_machine(true);
@@ -553,7 +574,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         memcpy(&s, data, 8);
         data += 8;
         size -= 8;
-        v = caller(s.who);
+        become(caller(s.who));
         multi = (s.who & 0x18) == 0x18;
         half = (s.who & 0x60) == 0x60;
         machine.preempt_every = s.who & 0x80 ? 1 + (s.who >> 5 & 3) : 0;

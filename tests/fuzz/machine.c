@@ -30,16 +30,17 @@
 /* The fuzzer looks for paths of the core, not of these checks. */
 #pragma clang attribute push(__attribute__((no_sanitize("coverage"))), apply_to = function)
 
-struct machine machine;
+__thread struct machine machine;
+struct machine_shared machine_shared;
 char cmdline[1024] = "console=com1";
 char image_start[1], text_end[1], rodata_end[1], image_end[1];
 struct cpu *cpus[MAX_CPUS];
-unsigned int cpu_count = 1;
+unsigned int cpu_count;
 uint32_t tsc_khz = 2000000;
 struct tsc_scale tsc_scale = {1u << 31, 0};
 uint64_t fpu_host_xcr0;
 uint32_t fpu_area_size = 4096;
-static struct cpu this;
+static struct cpu cpu[8];
 static uint64_t free_at_boot;
 
 _Noreturn void assert_failed(const char *expr, const char *file, int line)
@@ -171,7 +172,7 @@ uint8_t *ram(uint64_t mfn)
 
 uint32_t frame_refs(uint64_t mfn)
 {
-    return ((uint64_t *)FRAMES_BASE)[mfn];
+    return READ_ONCE(((uint64_t *)FRAMES_BASE)[mfn]);
 }
 
 bool core_map(uint64_t va, maybe_unused uint64_t phys, unsigned int level,
@@ -201,13 +202,13 @@ static bool fails(void)
 void *core_alloc(size_t size)
 {
     if (fails()) return NULL;
-    machine.objects++;
+    __atomic_fetch_add(&machine_shared.objects, 1, __ATOMIC_RELAXED);
     return calloc(1, size);
 }
 
 void core_free(void *p)
 {
-    machine.objects -= p != NULL;
+    __atomic_fetch_sub(&machine_shared.objects, p != NULL, __ATOMIC_RELAXED);
     free(p);
 }
 
@@ -217,15 +218,43 @@ void *core_alloc_pages(unsigned int count)
     return fails() ? NULL : heap_alloc_pages(count);
 }
 
+/* What guests have in their memory they may race for. */
+#if defined(__SANITIZE_THREAD__) || __has_feature(thread_sanitizer)
+void AnnotateIgnoreReadsBegin(const char *file, int line);
+void AnnotateIgnoreReadsEnd(const char *file, int line);
+void AnnotateIgnoreWritesBegin(const char *file, int line);
+void AnnotateIgnoreWritesEnd(const char *file, int line);
+static void ignore_begin(void)
+{
+    AnnotateIgnoreReadsBegin(__FILE__, __LINE__);
+    AnnotateIgnoreWritesBegin(__FILE__, __LINE__);
+}
+
+static void ignore_end(void)
+{
+    AnnotateIgnoreReadsEnd(__FILE__, __LINE__);
+    AnnotateIgnoreWritesEnd(__FILE__, __LINE__);
+}
+#else
+#define ignore_begin()
+#define ignore_end()
+#endif
+
 void *window_open(uint64_t mfn)
 {
     INSIST(frame_refs(mfn) > 0);
+    ignore_begin();
     return ram(mfn);
+}
+
+void window_close(maybe_unused const void *p)
+{
+    ignore_end();
 }
 
 void window_zero(uint64_t mfn)
 {
-    check_frame_freed(mfn);
+    if (machine_shared.alone) check_frame_freed(mfn);
     memset(ram(mfn), 0, PAGE_SIZE);
 }
 
@@ -234,7 +263,9 @@ void window_copy(uint64_t dst, unsigned int dst_off, uint64_t src, unsigned int 
 {
     INSIST(frame_refs(dst) > 0 && frame_refs(src) > 0);
     INSIST(dst_off + len <= PAGE_SIZE && src_off + len <= PAGE_SIZE);
+    ignore_begin();
     memmove(ram(dst) + dst_off, ram(src) + src_off, len);
+    ignore_end();
 }
 
 void *vmap(uint64_t mfn, unsigned int count)
@@ -243,14 +274,23 @@ void *vmap(uint64_t mfn, unsigned int count)
     return fails() ? NULL : ram(mfn);
 }
 
+void vunmap(maybe_unused void *p, maybe_unused unsigned int count)
+{
+    flush_core_tlb_all();
+}
+
 static bool guest_access(struct domain *d, uint64_t gpa, void *p, size_t len, bool write)
 {
-    struct p2m_entry e = p2m_lookup(d, gpa >> PAGE_SHIFT);
+    uint64_t mfn = p2m_get_frame(d, gpa >> PAGE_SHIFT, write, false);
 
-    if (e.type != P2M_RAM || (gpa & (PAGE_SIZE - 1)) + len > PAGE_SIZE) return false;
+    if (mfn == MFN_INVALID) return false;
     if (write && d->p2m->log.on) (void)logdirty_fault(d, gpa >> PAGE_SHIFT);
     gpa &= PAGE_SIZE - 1;
-    memcpy(write ? ram(e.mfn) + gpa : p, write ? p : ram(e.mfn) + gpa, len);
+    len = MIN(len, PAGE_SIZE - gpa);
+    window_open(mfn);
+    memcpy(write ? ram(mfn) + gpa : p, write ? p : ram(mfn) + gpa, len);
+    window_close(NULL);
+    frame_put(mfn);
     return true;
 }
 
@@ -292,17 +332,50 @@ void timer_init(struct timer *t, void (*fn)(void *data), void *data)
 void timer_set(struct timer *t, uint64_t expires)
 {
     t->expires = expires;
-    t->cpu = &this;
+    WRITE_ONCE(t->cpu, this_cpu());
 }
 
 void timer_stop(struct timer *t)
 {
-    t->cpu = NULL;
+    WRITE_ONCE(t->cpu, NULL);
 }
 
-void cpu_ask(maybe_unused struct cpu *c, enum cpu_work work)
+void cpu_ask(struct cpu *c, enum cpu_work work)
 {
-    machine.reclaim |= work == WORK_RECLAIM;
+    set_bit(work, &c->pending);
+}
+
+/* As in core/cpu/cpu.c: who spins answers; and lets others run. */
+void cpu_poll(void)
+{
+    clear_bit(WORK_FLUSH_CORE, &this_cpu()->pending);
+    syscall(SYS_sched_yield);
+}
+
+void flush_core_tlb_all(void)
+{
+    struct cpu *c;
+
+    for_each_cpu (c)
+        if (c != this_cpu()) set_bit(WORK_FLUSH_CORE, &c->pending);
+    for_each_cpu (c)
+        while (c != this_cpu() && __atomic_load_n(&c->passes, __ATOMIC_SEQ_CST) & 1 &&
+               test_bit(WORK_FLUSH_CORE, &c->pending))
+            cpu_poll();
+}
+
+/* As in core/cpu/cpu.c: everybody else has been outside of the core. */
+void wait_quiescent(void)
+{
+    struct cpu *c;
+
+    for_each_cpu (c) {
+        uint64_t before = __atomic_load_n(&c->passes, __ATOMIC_SEQ_CST);
+
+        while (c != this_cpu() && before & 1 &&
+               __atomic_load_n(&c->passes, __ATOMIC_SEQ_CST) == before)
+            cpu_poll();
+    }
 }
 
 void dom0_shutdown(maybe_unused uint8_t reason)
@@ -312,7 +385,7 @@ void dom0_shutdown(maybe_unused uint8_t reason)
 
 void iommu_flush(maybe_unused struct domain *d)
 {
-    machine.iommu_flushes++;
+    __atomic_fetch_add(&machine_shared.iommu_flushes, 1, __ATOMIC_RELAXED);
 }
 
 int hwdev_init(struct domain *d)
@@ -389,12 +462,8 @@ void copy_string(char *dst, const char *src, size_t size)
     }
 #define _ maybe_unused
 NOTHING(core_unmap, _ uint64_t va, _ unsigned int level)
-NOTHING(window_close, _ const void *p)
-NOTHING(vunmap, _ void *p, _ unsigned int count)
-NOTHING(cpu_poll, void)
+
 NOTHING(cpu_kick, _ struct cpu *c)
-NOTHING(flush_core_tlb_all, void)
-NOTHING(wait_quiescent, void)
 NOTHING(iommu_sync, _ const void *p, _ size_t len)
 NOTHING(fpu_read_xcr0, _ struct vcpu *v)
 NOTHING(fpu_set_xcr0, _ uint64_t v)
@@ -429,27 +498,45 @@ uint32_t sched_ratelimit_us;
 
 void run_vcpu(struct vcpu *v)
 {
-    this.current = v;
+    WRITE_ONCE(this_cpu()->current, v);
 }
 
 void run_idle(void)
 {
-    this.current = this.idle;
+    run_vcpu(this_cpu()->idle);
+}
+
+static void turn(void)
+{
+    __atomic_fetch_add(&this_cpu()->passes, 1, __ATOMIC_SEQ_CST);
 }
 
 void reclaim(void)
 {
     run_idle();
-    if (!machine.reclaim) return;
-    machine.reclaim = false;
-    domains_reclaim();
+    if (test_and_clear_bit(WORK_RECLAIM, &this_cpu()->pending)) domains_reclaim();
+}
+
+void cpu_begin(void)
+{
+    unsigned int id = __atomic_fetch_add(&cpu_count, 1, __ATOMIC_SEQ_CST);
+    struct cpu *c = &cpu[id];
+
+    c->self = cpus[id] = c;
+    c->id = id;
+    c->passes = 1;
+    syscall(SYS_arch_prctl, ARCH_SET_GS, c);
+}
+
+void cpu_end(void)
+{
+    run_idle();
+    turn();
 }
 
 void machine_boot(void)
 {
-    this.self = cpus[0] = &this;
-    this.passes = 1;
-    syscall(SYS_arch_prctl, ARCH_SET_GS, &this);
+    cpu_begin();
     INSIST(mmap((void *)HEAP_BASE, RAM_FRAMES * PAGE_SIZE, PROT_READ | PROT_WRITE,
                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) == (void *)HEAP_BASE);
     memset((void *)HEAP_BASE, 0xdd, RAM_FRAMES * PAGE_SIZE);
@@ -457,11 +544,11 @@ void machine_boot(void)
     frames_init(0);
     frames_add_ram(0, RAM_FRAMES * PAGE_SIZE);
     heap_boot();
-    this.idle = vcpu_create_idle();
+    for (unsigned int i = 0; i < ARRAY_SIZE(cpu); i++) cpu[i].idle = vcpu_create_idle();
     run_idle();
     fpu_host_xcr0 = cpuid(1, 0).c & BIT(26) ? cpuid(0xd, 0).a & 0x2e7 : 0;
     cpu_policy_boot();
-    machine.objects = 0;
+    machine_shared = (struct machine_shared){.alone = true};
     free_at_boot = frames_free_count();
 }
 
@@ -515,10 +602,10 @@ void machine_end(void)
     d = dom0;
     dom0 = NULL;
     kill(d);
-    machine.reclaim = true;
+    cpu_ask(this_cpu(), WORK_RECLAIM);
     reclaim();
     INSIST(!domain_get_from(0));
-    INSIST(!machine.objects);
+    INSIST(!machine_shared.objects);
     INSIST(frames_free_count() == free_at_boot);
 }
 
@@ -538,7 +625,10 @@ long hypercall(struct vcpu *v, unsigned int nr, const uint64_t *args, bool aband
         v->regs.rax = nr;
         machine.preempt_due = false;
         do_hypercall(v, 3);
-        INSIST(!this.held && !this.windows);
+        INSIST(!this_cpu()->held);
+        turn(); /* in the guest */
+        clear_bit(WORK_FLUSH_CORE, &this_cpu()->pending);
+        turn();
         reclaim();
     } while (v->regs.rip == rip && !abandon && !machine.stopped);
     v->regs.rip = rip;

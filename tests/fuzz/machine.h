@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A whole machine for the fuzzers: the real core above the processor (frames,
- * heap, p2m, domains, vCPUs, hypercalls), over RAM in one mapping, one CPU and
- * a vendor that keeps its state in memory.  Guests run without paging: an
- * address in a hypercall is a guest-physical one.
+ * A whole machine for the fuzzers and for threads: the real core above the
+ * processor (frames, heap, p2m, domains, vCPUs, hypercalls), over RAM in one
+ * mapping, a CPU for each thread and a vendor that keeps its state in memory.  Guests run without
+ * paging: an address in a hypercall is a guest-physical one.
  */
 #ifndef FUZZ_MACHINE_H
 #define FUZZ_MACHINE_H
@@ -17,15 +17,21 @@
 #define DOMAINS    6u /* ids below it exist */
 #define GREFS      512u
 
-struct machine {
+struct machine {                /* each CPU's */
     unsigned int preempt_every; /* looks at the clock between two answers "yes" */
     unsigned int preempt_calls;
     unsigned int fail_in; /* the n-th allocation from now fails; 0: none */
-    uint64_t now, iommu_flushes;
-    bool preempt_due, stopped, reclaim;
-    size_t objects; /* of core_alloc that were not freed */
+    uint64_t now;
+    bool preempt_due, stopped;
 };
-extern struct machine machine;
+extern __thread struct machine machine;
+
+struct machine_shared {
+    uint64_t iommu_flushes;
+    size_t objects; /* of core_alloc that were not freed */
+    bool alone;     /* one thread: TLBs and events are watched */
+};
+extern struct machine_shared machine_shared;
 
 /* What went wrong, with the place; ends the program. */
 #define INSIST(e)                                                                     \
@@ -41,6 +47,9 @@ void machine_start(void); /* dom0 with RAM */
 void machine_end(void);   /* all domains die; nothing may be left */
 void run_vcpu(struct vcpu *v);
 void run_idle(void);
+/* The calling thread becomes the next CPU, and stops to be one. */
+void cpu_begin(void);
+void cpu_end(void);
 void reclaim(void); /* what a CPU does on its way to a guest */
 /* One hypercall as v; `abandon`: the guest does not go on when it is
  * interrupted.  What it returned. */
