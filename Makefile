@@ -59,7 +59,7 @@ clean:
 # --- tests: the fastest first; test-bochs is not yet one of them: it was never
 # seen to pass as a whole ---
 
-SUITES ?= lint test-unit test-fuzz test-tsan test-loader test-install test-image test-guest \
+SUITES ?= lint test-unit test-fuzz test-tsan test-spin test-loader test-install test-image test-guest \
 	test-system test-demo
 
 test:
