@@ -5,7 +5,10 @@ LINT_FORMATTED = $(filter %.c %.h,$(shell git ls-files core loader tests/unit te
 	tests/guest bench))
 LINT_CORE := $(CORE_SRC:%=$(B)/lint/%.o)
 
-lint: lint-format lint-warnings lint-shape
+lint: lint-format lint-warnings lint-shape lint-advisories
+
+lint-advisories:
+	@tests/advisories/check
 
 lint-format:
 	@clang-format --dry-run -Werror $(LINT_FORMATTED) && \
@@ -25,4 +28,4 @@ lint-shape: $(B)/insula.elf
 
 -include $(LINT_CORE:.o=.d)
 
-.PHONY: lint lint-format lint-warnings lint-shape
+.PHONY: lint lint-advisories lint-format lint-warnings lint-shape
