@@ -4,8 +4,8 @@
 
 loader_dir  := loader
 loader_out  := build/loader
-loader_objs := $(addprefix $(loader_out)/, entry.o main.o load.o image.o \
-                 memory.o unpack.o text.o hyper.o libc.o)
+loader_objs := $(addprefix $(loader_out)/, entry.o main.o acpi.o load.o \
+                 image.o memory.o unpack.o text.o hyper.o libc.o)
 loader_libs := lzma zstd lz4 z
 loader_ar   = $(foreach l,$(loader_libs),$(shell $(CC) -print-file-name=lib$(l).a))
 loader_flags := -std=gnu11 -O2 -g -Wall -Wextra -Werror -ffreestanding -fpie \

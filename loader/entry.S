@@ -218,7 +218,7 @@ page_l4: .skip  4096
 idt:    .skip   VECTORS * 16
 thread: .skip   64
         .align  16
-        .skip   STACK_SIZE
+        .skip   LOADER_STACK
 stack_top:
 
         .section .note.GNU-stack, "", @progbits

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <xen/xen.h>
 #include <xen/sched.h>
+#include <xen/vcpu.h>
 
 #define UART        0x3f8
 #define UART_STATUS (UART + 5)
@@ -46,6 +47,14 @@ static long hypercall(long number, uint64_t a, uint64_t b, uint64_t c)
     else
         asm volatile("vmcall" : "+a"(number), "+D"(a), "+S"(b), "+d"(c)::"memory");
     return number;
+}
+
+unsigned int vcpu_count(void)
+{
+    unsigned int n = 0;
+
+    while (hypercall(__HYPERVISOR_vcpu_op, VCPUOP_is_up, n, 0) >= 0) n++;
+    return n;
 }
 
 static void outb(uint16_t port, uint8_t value)

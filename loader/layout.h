@@ -11,7 +11,13 @@
 #define HEADER_MAGIC    0x444c4e49 /* "INLD" */
 #define HEADER_SIZE_AT  12         /* 32 bits: bytes of memory, a multiple of 4096 */
 
-#define STACK_SIZE 0x20000
-#define STUB_SIZE  16 /* of a fault's entry */
+/* Where the core puts things in one block: ACPI tables, the start info, the
+ * loader. Elsewhere (tests) nothing is done about ACPI. */
+#define BLOCK_ACPI_SIZE  0x10000
+#define BLOCK_START_INFO 0x10000
+#define BLOCK_LOADER     0x200000
+
+#define LOADER_STACK 0x20000
+#define STUB_SIZE    16 /* of a fault's entry */
 
 #endif

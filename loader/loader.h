@@ -146,11 +146,18 @@ struct loaded {
 const char *load_kernel(struct hvm_start_info *info, struct range self,
                         struct loaded *loaded) MUST_USE;
 
+/*
+ * acpi.c: dom0's tables, made of the machine's, whose RSDP is at the area's
+ * start and is replaced by dom0's. Returns an error or NULL.
+ */
+const char *acpi_build(struct range area, unsigned int vcpus) MUST_USE;
+
 /* libc.c: the memory that malloc() gives out. Forgets what it gave before. */
 void arena_set(struct range r);
 
 /* hyper.c */
 void hyper_init(void);
+unsigned int vcpu_count(void);
 void console_write(const char *text, size_t length);
 _Noreturn void crash(void);
 

@@ -2,6 +2,7 @@
 /*
  * Owns the loader's beginning in C and what the user reads of it: one line.
  */
+#include "layout.h"
 #include "loader.h"
 
 /* Called by entry.S; returns the kernel's PVH entry. */
@@ -47,6 +48,11 @@ uint32_t loader_main(struct hvm_start_info *info, uint64_t base, uint32_t size)
     hyper_init();
     if (info->magic != XEN_HVM_START_MAGIC_VALUE || !info->version)
         die("the start info is not of version 1");
+    if ((uintptr_t)info + BLOCK_LOADER == base + BLOCK_START_INFO) {
+        why = acpi_build((struct range){base - BLOCK_LOADER, base - BLOCK_LOADER + BLOCK_ACPI_SIZE},
+                         vcpu_count());
+        if (why) die(why);
+    }
     why = load_kernel(info, self, &loaded);
     if (why) die(why);
     tenths = loaded.size * 10 / 0x100000;

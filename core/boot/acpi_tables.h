@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* ACPI's structures, for acpi.c and dom0_acpi.c (ACPI 6.4, 5.2). */
+/* ACPI's structures (ACPI 6.4, 5.2). */
 #ifndef BOOT_ACPI_TABLES_H
 #define BOOT_ACPI_TABLES_H
 
@@ -23,10 +23,6 @@ struct acpi_header {
     char oem[6], oem_table[8];
     uint32_t oem_revision, creator, creator_revision;
 } packed;
-
-/* Reads physical memory through windows. */
-void acpi_read(uint64_t phys, void *dst, size_t len);
-uint8_t acpi_sum(const void *p, size_t len);
 
 static inline uint16_t get16(const uint8_t *p)
 {

@@ -3,8 +3,10 @@
 #ifndef BOOT_BOOT_H
 #define BOOT_BOOT_H
 
+#include "boot/acpi_tables.h"
 #include "hypercall/control.h"
 #include "lib/base.h"
+#include "../../loader/layout.h"
 #include <xen/xen.h>
 
 #define MAX_MODULES  4
@@ -17,7 +19,7 @@ struct boot_module {
 
 struct boot_info {
     char loader[64];
-    uint64_t rsdp; /* 0: not told */
+    struct acpi_rsdp rsdp; /* without a signature: not told */
     struct e820_map map;
     unsigned int modules;
     struct boot_module module[MAX_MODULES];
@@ -25,20 +27,16 @@ struct boot_info {
     uint64_t block, block_end;
 };
 
-/* Layout of the block. */
-#define BLOCK_ACPI_SIZE  0x10000ull
-#define BLOCK_START_INFO 0x10000ull
-#define BLOCK_LOADER     0x200000ull
-
-/* build/loader/loader.bin, and the bytes that it needs (loader/layout.h). */
+/* build/loader/loader.bin; where it goes in the block, and what it needs, says
+ * loader/layout.h. */
 extern const char loader_image[], loader_image_end[];
-#define LOADER_MEMORY (*(const uint32_t *)(loader_image + 12))
+#define LOADER_MEMORY (*(const uint32_t *)(loader_image + HEADER_SIZE_AT))
 
 extern struct boot_info boot;
 
 /* Options, parsed once from `cmdline`. */
 struct options {
-    char console[64], com1[64], loglvl[32], guest_loglvl[32], dom0[64];
+    char console[64], com1[64], loglvl[32], guest_loglvl[32];
     uint64_t dom0_mem, dom0_mem_min, dom0_mem_max; /* bytes, 0: not given */
     unsigned int dom0_max_vcpus, maxcpus;          /* 0: not given        */
     bool noreboot, iommu;

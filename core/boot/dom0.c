@@ -23,52 +23,47 @@
 #include <xen/arch-x86/hvm/start_info.h>
 #include <xen/domctl.h>
 
-#define LOW_MEMORY  (1ull << 20)
-#define LARGE_SHIFT 21
-#define MIN_DOM0    (128ull << 20)
+#define LOW_MEMORY (1ull << 20)
+#define MIN_DOM0   (128ull << 20)
 
-/* The machine's memory that is dom0's, as ranges of mfns, ascending. */
-static struct {
-    uint64_t start, end;
-} runs[E820_MAX];
-static unsigned int run_count;
-
-static void add_run(uint64_t mfn, uint64_t count)
+/* Adds [start, end) to dom0's memory map. */
+static void add_entry(struct e820_map *m, uint64_t start, uint64_t end, uint32_t type)
 {
-    if (run_count && runs[run_count - 1].end == mfn) {
-        runs[run_count - 1].end += count;
+    struct e820_entry *last = &m->entry[m->count - 1];
+
+    if (start >= end) return;
+    if (m->count && last->type == type && last->addr + last->size == start) {
+        last->size = end - last->addr;
         return;
     }
-    if (run_count == ARRAY_SIZE(runs)) panic("dom0's memory is in too many pieces");
-    runs[run_count].start = mfn;
-    runs[run_count++].end = mfn + count;
+    if (m->count == E820_MAX) panic("dom0's memory map has too many entries");
+    m->entry[m->count++] = (struct e820_entry){start, end - start, type};
 }
 
-/* Gives [mfn, mfn + 2^order) to dom0 at the same address. */
-static bool take(struct domain *d, uint64_t mfn, unsigned int order)
+/* Takes what is free of a range of frames, up to `limit`, at the same addresses,
+ * as memory of `type`; the rest is not to be used for anything.  Returns how
+ * many it took. */
+static uint64_t take_range(struct domain *d, uint64_t mfn, uint64_t end, uint64_t limit,
+                           uint32_t type)
 {
-    if (!frames_claim(d, mfn, 1ull << order)) return false;
-    if (p2m_add(d, mfn, mfn, order, P2M_RAM)) panic("no memory for dom0's page tables");
-    add_run(mfn, 1ull << order);
-    return true;
-}
+    uint64_t got = 0, n;
 
-/* Takes up to `limit` frames of a range that are free; returns how many. */
-static uint64_t take_range(struct domain *d, uint64_t mfn, uint64_t end, uint64_t limit)
-{
-    uint64_t got = 0;
+    for (; mfn < end && got < limit; mfn += n) {
+        unsigned int order = mfn % 512 || MIN(end - mfn, limit - got) < 512 ? ORDER_4K : ORDER_2M;
+        bool claimed = frames_claim(d, mfn, 1ull << order);
 
-    while (mfn < end && got < limit) {
-        bool large = !(mfn & 511) && mfn + 512 <= end && got + 512 <= limit;
-
-        if (large && take(d, mfn, ORDER_2M)) {
-            got += 512;
-            mfn += 512;
-        } else {
-            got += take(d, mfn, ORDER_4K);
-            mfn++;
+        if (!claimed && order) {
+            order = ORDER_4K;
+            claimed = frames_claim(d, mfn, 1);
         }
+        if (claimed && p2m_add(d, mfn, mfn, order, P2M_RAM))
+            panic("no memory for dom0's page tables");
+        n = 1ull << order;
+        if (claimed) got += n;
+        add_entry(d->e820, mfn << PAGE_SHIFT, (mfn + n) << PAGE_SHIFT,
+                  claimed ? type : E820_UNUSABLE);
     }
+    add_entry(d->e820, mfn << PAGE_SHIFT, end << PAGE_SHIFT, E820_UNUSABLE);
     return got;
 }
 
@@ -77,6 +72,7 @@ static uint64_t wanted_frames(void)
     uint64_t free = frames_free_count();
     uint64_t most = free - MAX(free / 16, (128ull << 20) >> PAGE_SHIFT);
     uint64_t n = options.dom0_mem >> PAGE_SHIFT;
+    uint64_t least = MAX(MIN_DOM0, boot.block_end - boot.block);
 
     if (!n || n > most) {
         if (n) log_warn("dom0_mem: only %lu MiB can be given", most >> 8);
@@ -84,39 +80,50 @@ static uint64_t wanted_frames(void)
     }
     n = MAX(n, options.dom0_mem_min >> PAGE_SHIFT);
     if (options.dom0_mem_max) n = MIN(n, options.dom0_mem_max >> PAGE_SHIFT);
-    if (n < MIN_DOM0 >> PAGE_SHIFT)
-        panic("dom0 would have %lu MiB; it needs %llu at least (dom0_mem=)", n >> 8,
-              MIN_DOM0 >> 20);
+    if (n < least >> PAGE_SHIFT)
+        panic("dom0 would have %lu MiB; it needs %lu at least (dom0_mem=)", n >> 8, least >> 20);
     return n;
 }
 
-/* Ascending order of addresses, so that runs[] is sorted. */
+/* The block is inside this range: it is taken as a whole. */
+static void take_block(struct domain *d)
+{
+    uint64_t acpi = boot.block >> PAGE_SHIFT, end = boot.block_end >> PAGE_SHIFT;
+    uint64_t rest = acpi + (BLOCK_ACPI_SIZE >> PAGE_SHIFT);
+
+    if (take_range(d, acpi, rest, ~0ull, E820_ACPI) + take_range(d, rest, end, ~0ull, E820_RAM) !=
+        end - acpi)
+        panic("dom0's modules are not where they were put");
+}
+
+/* dom0's memory, and its memory map in the order of addresses. */
 static void give_memory(struct domain *d)
 {
-    uint64_t limit = wanted_frames(), got = 0;
-    uint64_t block = boot.block >> PAGE_SHIFT;
-    uint64_t block_end = boot.block_end >> PAGE_SHIFT;
-    bool block_done = false;
+    uint64_t block = boot.block >> PAGE_SHIFT, block_end = boot.block_end >> PAGE_SHIFT;
+    uint64_t limit = wanted_frames() - (block_end - block);
 
+    d->e820 = core_alloc(sizeof(*d->e820));
+    if (!d->e820) panic("no memory for dom0's memory map");
     frames_add_ram(boot.block, boot.block_end);
-    limit -= block_end - block;
     for (unsigned int i = 0; i < boot.map.count; i++) {
         struct e820_entry *e = &boot.map.entry[i];
-        uint64_t start = ROUND_UP(e->addr, PAGE_SIZE) >> PAGE_SHIFT;
-        uint64_t end = (e->addr + e->size) >> PAGE_SHIFT;
+        uint64_t at = e->addr, stop = e->addr + e->size;
+        uint64_t start = DIV_UP(at, PAGE_SIZE), end = stop >> PAGE_SHIFT;
 
-        if (e->type != E820_RAM || start >= end) continue;
-        if (e->addr < LOW_MEMORY) frames_add_ram(e->addr, MIN(e->addr + e->size, LOW_MEMORY));
+        if (e->type != E820_RAM || start >= end) {
+            add_entry(d->e820, at, stop, e->type == E820_RAM ? E820_UNUSABLE : e->type);
+            continue;
+        }
+        if (at < LOW_MEMORY) frames_add_ram(at, MIN(stop, LOW_MEMORY));
+        add_entry(d->e820, at, start << PAGE_SHIFT, E820_UNUSABLE);
         if (start <= block && block < end) {
-            got += take_range(d, start, block, limit - got);
-            if (take_range(d, block, block_end, ~0ull) != block_end - block)
-                panic("dom0's modules are not where they were put");
-            block_done = true;
+            limit -= take_range(d, start, block, limit, E820_RAM);
+            take_block(d);
             start = block_end;
         }
-        got += take_range(d, start, end, limit - got);
+        limit -= take_range(d, start, end, limit, E820_RAM);
+        add_entry(d->e820, end << PAGE_SHIFT, stop, E820_UNUSABLE);
     }
-    ASSERT(block_done);
 }
 
 /* What the firmware's devices use at any time, one to one. */
@@ -129,66 +136,9 @@ static void map_reserved(struct domain *d)
             (void)!p2m_add(d, gfn, gfn, ORDER_4K, P2M_MMIO); /* -EEXIST: it has it */
 }
 
-static void add_entry(struct e820_map *m, uint64_t start, uint64_t end, uint32_t type)
-{
-    if (start >= end) return;
-    if (m->count == E820_MAX) panic("dom0's memory map has too many entries");
-    m->entry[m->count++] = (struct e820_entry){start, end - start, type};
-}
-
-/* One RAM entry of the machine: what dom0 has of it is RAM, the rest is not
- * to be used for anything. */
-static void add_ram_entries(struct e820_map *m, const struct e820_entry *e)
-{
-    uint64_t at = e->addr, end = e->addr + e->size;
-    uint64_t acpi_end = boot.block + BLOCK_ACPI_SIZE;
-
-    for (unsigned int i = 0; i < run_count; i++) {
-        uint64_t start = runs[i].start << PAGE_SHIFT;
-        uint64_t stop = runs[i].end << PAGE_SHIFT;
-
-        if (stop <= at || start >= end) continue;
-        add_entry(m, at, start, E820_UNUSABLE);
-        if (start <= boot.block && boot.block < stop) {
-            add_entry(m, start, boot.block, E820_RAM);
-            add_entry(m, boot.block, acpi_end, E820_ACPI);
-            add_entry(m, acpi_end, stop, E820_RAM);
-        } else {
-            add_entry(m, start, stop, E820_RAM);
-        }
-        at = stop;
-    }
-    add_entry(m, at, end, E820_UNUSABLE);
-}
-
-static void make_map(struct domain *d)
-{
-    d->e820 = core_alloc(sizeof(*d->e820));
-    if (!d->e820) panic("no memory for dom0's memory map");
-    for (unsigned int i = 0; i < boot.map.count; i++) {
-        struct e820_entry *e = &boot.map.entry[i];
-
-        if (e->type == E820_RAM)
-            add_ram_entries(d->e820, e);
-        else
-            add_entry(d->e820, e->addr, e->addr + e->size, e->type);
-    }
-}
-
 static void put(struct domain *d, uint64_t gpa, const void *data, size_t len)
 {
     if (copy_to_gpa(d, gpa, data, len)) panic("cannot write dom0's memory at %lx", gpa);
-}
-
-static void write_acpi(struct domain *d)
-{
-    uint8_t *buf = core_alloc_pages(4);
-    size_t size;
-
-    if (!buf) panic("no memory for dom0's ACPI tables");
-    size = acpi_build_dom0(buf, 4 * PAGE_SIZE, boot.block, d->max_vcpus);
-    put(d, boot.block, buf, size);
-    core_free_pages(buf, 4);
 }
 
 /* start_info, module list, memory map and command line, one after another. */
@@ -235,7 +185,6 @@ static void start_vcpu(struct vcpu *v, uint64_t entry, uint64_t info)
     s.seg[SEG_TR] = (struct segment){.attr = 0x8b, .limit = 0x67};
     s.seg[SEG_LDTR] = (struct segment){.attr = 0x82};
     vendor->set_state(v, &s);
-    memset(&v->regs, 0, sizeof(v->regs));
     v->regs.rip = entry;
     v->regs.rbx = info;
     v->regs.rflags = 2;
@@ -266,8 +215,7 @@ void dom0_build(void)
     map_reserved(dom0);
     if (options.dom0_mem_max)
         dom0->max_pages = MAX(options.dom0_mem_max >> PAGE_SHIFT, dom0->tot_pages);
-    make_map(dom0);
-    write_acpi(dom0);
+    put(dom0, boot.block, &boot.rsdp, sizeof(boot.rsdp)); /* the loader makes dom0's own of it */
     put(dom0, loader, loader_image, loader_image_end - loader_image);
     log_info("dom0: %lu MiB, %u vCPUs; the core uses %lu KiB", dom0->tot_pages >> 8,
              dom0->max_vcpus, frames_core_count() * 4);

@@ -144,7 +144,7 @@ _Noreturn void core_main(uint32_t magic, uint32_t info)
     log_info("command line: %s", cmdline);
     check_modules();
     memory_boot();
-    acpi_parse(boot.rsdp);
+    acpi_parse();
     time_boot();
     pic_off();
     apic_init_cpu();

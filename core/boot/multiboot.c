@@ -17,7 +17,6 @@ enum { MB2_END, MB2_LINE, MB2_LOADER, MB2_MODULE, MB2_MMAP = 6, MB2_RSDP = 14, M
 
 struct boot_info boot;
 char cmdline[1024];
-static char rsdp[36]; /* a copy: Multiboot 2 gives the structure itself */
 
 struct mb1_info {
     uint32_t flags, mem_lower, mem_upper, boot_device, cmdline;
@@ -151,9 +150,7 @@ static void parse_mb2(const struct mb2_info *mb)
         add_memory((uintptr_t)(map + 1), map->tag.size - sizeof(*map), map->entry_size, 0);
     t = mb2_next(mb, NULL, MB2_RSDP2, sizeof(*t) + RSDP_OLD);
     if (!t) t = mb2_next(mb, NULL, MB2_RSDP, sizeof(*t) + RSDP_OLD);
-    if (!t) return;
-    memcpy(rsdp, t + 1, MIN(t->size - sizeof(*t), sizeof(rsdp)));
-    boot.rsdp = (uintptr_t)rsdp;
+    if (t) memcpy(&boot.rsdp, t + 1, MIN(t->size - sizeof(*t), sizeof(boot.rsdp)));
 }
 
 void boot_parse(uint32_t magic, uint32_t info)

@@ -16,13 +16,12 @@ static const struct {
     {"com1", options.com1, sizeof(options.com1)},
     {"loglvl", options.loglvl, sizeof(options.loglvl)},
     {"guest_loglvl", options.guest_loglvl, sizeof(options.guest_loglvl)},
-    {"dom0", options.dom0, sizeof(options.dom0)},
 };
 
 /* Of Xen's, without a meaning here: accepted in silence. */
 static const char *const ignored[] = {
-    "bootscrub",    "spec-ctrl", "dom0-iommu",   "placeholder", "ucode", "sched",
-    "sync_console", "vga",       "no-real-mode", "edd",         "hap",   "pv",
+    "bootscrub", "spec-ctrl",    "dom0-iommu", "placeholder", "ucode", "sched", "sync_console",
+    "vga",       "no-real-mode", "edd",        "hap",         "pv",    "dom0",
 };
 
 /* A number with a K, M, G suffix (none: K, as Xen takes it). */

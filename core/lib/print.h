@@ -11,7 +11,7 @@
 
 enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
 
-/* %d %i %u %x %X %c %s %p %%, with l, ll, z, width, 0 and -; no floats. */
+/* %d %u %x %c %s %%, with l, ll, a width and 0; nothing else. */
 int format(char *buf, size_t size, const char *fmt, ...) printf_like(3, 4);
 int vformat(char *buf, size_t size, const char *fmt, va_list args);
 

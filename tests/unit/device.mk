@@ -9,4 +9,4 @@ unit_device_names := vlapic mmio vpci vioapic console acpi
 $(foreach t,$(unit_device_names),$(eval $(call UNIT_DEVICE,$(t))))
 UNIT_SIMPLE += $(unit_device_names)
 $(unit_device_names:%=$(B)/tests/unit/test_%): $(wildcard core/device/*.c \
-	core/boot/acpi.c core/boot/dom0_acpi.c core/cpu/irq.c)
+	core/boot/acpi.c core/cpu/irq.c)

@@ -631,6 +631,7 @@ int main(void)
     map_memory(RAM_START, RAM_END);
     map_memory(MODULES, MODULES_END);
     test_pieces();
+    test_tables();
     good_images();
     overlapping_images();
     notes();

@@ -56,8 +56,9 @@ uint32_t random32(void);
 /* Prints "ok loader_NAME", or "not ok" and why, formatted. */
 void result(const char *name, const char *why, ...);
 
-/* pieces.c */
+/* pieces.c, tables.c */
 void test_pieces(void);
+void test_tables(void);
 
 /* loader/libc.c under other names. */
 void *arena_malloc(size_t size);
