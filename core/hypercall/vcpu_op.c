@@ -26,7 +26,7 @@ static long register_info(struct vcpu *v, const struct vcpu_register_vcpu_info *
     if (mfn == MFN_INVALID) return -XEN_EINVAL;
     spin_lock(&d->lock);
     if (v->info_mfn == MFN_INVALID) {
-        page = vmap(mfn, 1);
+        page = vmap(mfn);
         rc = page ? 0 : -XEN_ENOMEM;
     }
     if (page) {
@@ -53,7 +53,7 @@ void vcpu_info_unmap(struct vcpu *v)
     if (mfn == MFN_INVALID) return;
     WRITE_ONCE(v->info, v->first_info);
     v->info_mfn = MFN_INVALID;
-    vunmap(info, 1);
+    vunmap(info);
     frame_put(mfn);
 }
 

@@ -1,17 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Machine frames and their allocator.
+ * Machine frames and their allocator, and the core's own pages.
  *
  * One word a frame: references (bits 0-31), owner (32-47), dirty (48).  Free
  * frames are kept by chunks of 2 MiB: a bitmap each, chunks that are wholly
- * free on one list, partly free ones on another.  The heap takes whole chunks.
+ * free on one list, partly free ones on another.  The core's pages come from
+ * chunks that it takes whole and maps; their free frames are for it alone.
  */
 #include "memory/frame.h"
+#include "cpu/cpu.h"
 #include "cpu/lock.h"
 #include "lib/list.h"
 #include "lib/print.h"
 #include "lib/string.h"
-#include "memory/chunk.h"
+#include "memory/heap.h"
 #include "memory/map.h"
 #include "memory/window.h"
 #include "vm/domain.h"
@@ -22,9 +24,20 @@
 #define WORD_COUNT_SHIFT  49 /* of the core's pages allocated together */
 #define REFS_MAX          0x7fffffffu
 
-/* Guards: chunks, the lists, free_frames, and words of free frames. */
+#define CHUNK_FRAMES 512u
+struct chunk {
+    struct list link; /* of full, partial or core_chunks */
+    unsigned long free[BITMAP_WORDS(CHUNK_FRAMES)];
+    uint16_t free_count;
+    bool core;
+};
+
+/* Guards: chunks and their mapping, the lists, free_frames, and words of free
+ * and of the core's frames. */
 static struct spinlock frames_lock = SPINLOCK(RANK_FRAMES);
 static struct list full = LIST_INIT(full), partial = LIST_INIT(partial);
+static struct list core_chunks = LIST_INIT(core_chunks);
+static unsigned int spare_chunks; /* of core_chunks, those without a page in use */
 static uint64_t *const words = (uint64_t *)FRAMES_BASE;
 static struct chunk *chunks;
 static uint64_t free_frames, ram_frames, core_frames, boot_table_frames;
@@ -77,34 +90,28 @@ static inline uint64_t chunk_mfn(const struct chunk *c)
     return (uint64_t)(c - chunks) * CHUNK_FRAMES;
 }
 
-/* Puts a chunk on the list that its count asks for.  Lock held. */
+/* Puts a chunk on the list that its state asks for.  Lock held. */
 static void chunk_file(struct chunk *c)
 {
     list_del(&c->link);
-    if (c->core || !c->free_count) return;
-    list_add(c->free_count == CHUNK_FRAMES ? &full : &partial, &c->link);
+    if (c->core)
+        list_add(&core_chunks, &c->link);
+    else if (c->free_count)
+        list_add(c->free_count == CHUNK_FRAMES ? &full : &partial, &c->link);
 }
 
-static void mark_free(uint64_t mfn, uint64_t word)
+/* A frame becomes free, or no longer is.  Lock held. */
+static void mark(uint64_t mfn, bool free)
 {
     struct chunk *c = chunk_of(mfn);
+    unsigned int before = c->free_count;
 
-    WRITE_ONCE(words[mfn], WORD_OWNER(OWNER_FREE) | word);
-    __set_bit(mfn % CHUNK_FRAMES, c->free);
-    c->free_count++;
-    free_frames++;
-    if (!c->core && (c->free_count == 1 || c->free_count == CHUNK_FRAMES)) chunk_file(c);
-}
-
-static void mark_used(uint64_t mfn)
-{
-    struct chunk *c = chunk_of(mfn);
-
-    ASSERT(test_bit(mfn % CHUNK_FRAMES, c->free));
-    __clear_bit(mfn % CHUNK_FRAMES, c->free);
-    c->free_count--;
-    free_frames--;
-    if (!c->core && (c->free_count == CHUNK_FRAMES - 1 || c->free_count == 0)) chunk_file(c);
+    ASSERT(test_bit(mfn % CHUNK_FRAMES, c->free) != free);
+    c->free[mfn % CHUNK_FRAMES / BITS_PER_LONG] ^= BIT(mfn % BITS_PER_LONG);
+    c->free_count += free ? 1 : -1;
+    free_frames += free ? 1 : -1;
+    if (!c->core && (before % CHUNK_FRAMES == 0 || c->free_count % CHUNK_FRAMES == 0))
+        chunk_file(c);
 }
 
 void frame_put(uint64_t mfn)
@@ -120,7 +127,8 @@ void frame_put(uint64_t mfn)
     d = domain_of_owner(word_owner(old));
     window_zero(mfn);
     spin_lock(&frames_lock);
-    mark_free(mfn, 0);
+    WRITE_ONCE(words[mfn], WORD_OWNER(OWNER_FREE));
+    mark(mfn, true);
     spin_unlock(&frames_lock);
     __atomic_fetch_sub(&d->tot_pages, 1, __ATOMIC_SEQ_CST);
     domain_put(d);
@@ -195,7 +203,7 @@ uint64_t frames_alloc(struct domain *d, unsigned int order, bool low)
     spin_lock(&frames_lock);
     mfn = find_frames(order, low);
     if (mfn != MFN_INVALID)
-        for (uint64_t i = 0; i < n; i++) mark_used(mfn + i);
+        for (uint64_t i = 0; i < n; i++) mark(mfn + i, false);
     spin_unlock(&frames_lock);
     if (mfn == MFN_INVALID) {
         uncharge(d, n);
@@ -218,7 +226,7 @@ bool frames_claim(struct domain *d, uint64_t mfn, uint64_t count)
     for (i = mfn; i < mfn + count && all; i++)
         all = frame_owner(i) == OWNER_FREE && !chunk_of(i)->core;
     for (i = mfn; i < mfn + count && all; i++) {
-        mark_used(i);
+        mark(i, false);
         WRITE_ONCE(words[i], WORD_OWNER(d->id) | 1);
     }
     spin_unlock(&frames_lock);
@@ -226,63 +234,108 @@ bool frames_claim(struct domain *d, uint64_t mfn, uint64_t count)
     return all;
 }
 
-/* --- for the heap (memory/chunk.h) --- */
+/* --- the core's pages --- */
 
-struct chunk *chunk_take_for_core(void)
+uint64_t core_to_mfn(const void *p)
 {
-    struct chunk *c = NULL;
+    uintptr_t a = (uintptr_t)p;
 
+    if (a < HEAP_BASE) {
+        ASSERT(a >= (uintptr_t)image_start && a < (uintptr_t)image_end);
+        return a >> PAGE_SHIFT;
+    }
+    ASSERT(a < FRAMES_BASE);
+    return (a - HEAP_BASE) >> PAGE_SHIFT;
+}
+
+void *core_from_mfn(uint64_t mfn)
+{
+    return (void *)(HEAP_BASE + (mfn << PAGE_SHIFT));
+}
+
+/* The first of n free frames in a row in the core's chunks.  Lock held. */
+static uint64_t find_run(unsigned int n)
+{
+    struct list *p;
+
+    list_for_each (p, &core_chunks) {
+        struct chunk *c = list_entry(p, struct chunk, link);
+        unsigned int run = 0;
+
+        for (unsigned int i = find_bit(c->free, CHUNK_FRAMES, 0); i < CHUNK_FRAMES; i++) {
+            run = test_bit(i, c->free) ? run + 1 : 0;
+            if (run == n) return chunk_mfn(c) + i + 1 - n;
+        }
+    }
+    return MFN_INVALID;
+}
+
+/* One more chunk for the core; its page tables exist since heap_boot.  Lock
+ * held. */
+static bool add_core_chunk(void)
+{
+    struct chunk *c = find_chunk(false, true);
+    uint64_t phys;
+
+    if (!c) return false;
+    phys = chunk_mfn(c) << PAGE_SHIFT;
+    if (!core_map(HEAP_BASE + phys, phys, 2, PTE_DATA)) return false;
+    c->core = true;
+    spare_chunks++;
+    chunk_file(c);
+    return true;
+}
+
+void *core_alloc_pages(unsigned int count)
+{
+    uint64_t mfn;
+
+    if (!count || count > CHUNK_FRAMES) return NULL;
     spin_lock(&frames_lock);
-    for (uint64_t i = max_mfn / CHUNK_FRAMES; i-- > 0 && !c;)
-        if (chunks[i].free_count == CHUNK_FRAMES && !chunks[i].core) c = &chunks[i];
-    if (c) {
-        c->core = true;
+    mfn = find_run(count);
+    if (mfn == MFN_INVALID && add_core_chunk()) mfn = find_run(count);
+    if (mfn != MFN_INVALID) {
+        spare_chunks -= chunk_of(mfn)->free_count == CHUNK_FRAMES;
+        for (uint64_t i = mfn; i < mfn + count; i++) {
+            mark(i, false);
+            WRITE_ONCE(words[i], WORD_OWNER(OWNER_CORE) | 1);
+        }
+        WRITE_ONCE(words[mfn], words[mfn] | (uint64_t)count << WORD_COUNT_SHIFT);
+        core_frames += count;
+    }
+    spin_unlock(&frames_lock);
+    return mfn == MFN_INVALID ? NULL : memset(core_from_mfn(mfn), 0, count * PAGE_SIZE);
+}
+
+unsigned int core_pages_at(const void *p)
+{
+    return words[core_to_mfn(p)] >> WORD_COUNT_SHIFT;
+}
+
+void core_free_pages(void *p, unsigned int count)
+{
+    struct chunk *c;
+    uint64_t mfn;
+
+    if (!p) return;
+    mfn = core_to_mfn(p);
+    c = chunk_of(mfn);
+    memset(p, 0, count * PAGE_SIZE);
+    spin_lock(&frames_lock);
+    ASSERT(c->core && core_pages_at(p) == count);
+    for (uint64_t i = mfn; i < mfn + count; i++) {
+        WRITE_ONCE(words[i], WORD_OWNER(OWNER_FREE));
+        mark(i, true);
+    }
+    core_frames -= count;
+    if (c->free_count == CHUNK_FRAMES && ++spare_chunks > 1) { /* one is enough */
+        spare_chunks--;
+        core_unmap(HEAP_BASE + (chunk_mfn(c) << PAGE_SHIFT), 2);
+        flush_core_tlb_all();
+        c->core = false;
         chunk_file(c);
     }
     spin_unlock(&frames_lock);
-    return c;
-}
-
-void chunk_give_back(struct chunk *c)
-{
-    spin_lock(&frames_lock);
-    ASSERT(c->core && c->free_count == CHUNK_FRAMES);
-    c->core = false;
-    chunk_file(c);
-    spin_unlock(&frames_lock);
-}
-
-void chunk_mark(struct chunk *c, unsigned int first, unsigned int n, bool used)
-{
-    uint64_t mfn = chunk_mfn(c) + first;
-
-    spin_lock(&frames_lock);
-    for (uint64_t i = mfn; i < mfn + n; i++) {
-        if (used) {
-            mark_used(i);
-            WRITE_ONCE(words[i], WORD_OWNER(OWNER_CORE) | 1);
-        } else {
-            mark_free(i, 0);
-        }
-    }
-    if (used) words[mfn] |= (uint64_t)n << WORD_COUNT_SHIFT;
-    core_frames += used ? n : -(uint64_t)n;
-    spin_unlock(&frames_lock);
-}
-
-unsigned int chunk_run(uint64_t mfn)
-{
-    return words[mfn] >> WORD_COUNT_SHIFT;
-}
-
-struct chunk *chunk_from_mfn(uint64_t mfn)
-{
-    return chunk_of(mfn);
-}
-
-uint64_t chunk_first_mfn(const struct chunk *c)
-{
-    return chunk_mfn(c);
 }
 
 /* --- counts and boot --- */
@@ -352,7 +405,10 @@ void frames_add_ram(uint64_t start, uint64_t end)
     end = MIN(end >> PAGE_SHIFT, max_mfn);
     spin_lock(&frames_lock);
     for (uint64_t i = start; i < end; i++)
-        if (frame_owner(i) == OWNER_RESERVED) mark_free(i, WORD_DIRTY);
+        if (frame_owner(i) == OWNER_RESERVED) {
+            WRITE_ONCE(words[i], WORD_OWNER(OWNER_FREE) | WORD_DIRTY);
+            mark(i, true);
+        }
     spin_unlock(&frames_lock);
 }
 

@@ -16,9 +16,10 @@ void core_free(void *p); /* NULL is fine */
 /* Boot: after frames_init. */
 void heap_boot(void);
 
-/* Whole zeroed pages. */
+/* Whole zeroed pages (memory/frame.c). */
 void *core_alloc_pages(unsigned int count) must_use;
 void core_free_pages(void *p, unsigned int count);
+unsigned int core_pages_at(const void *p); /* how many were allocated together */
 
 /* For pages of the two kinds above. */
 uint64_t core_to_mfn(const void *p);

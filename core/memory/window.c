@@ -3,7 +3,6 @@
 #include "memory/window.h"
 #include "cpu/cpu.h"
 #include "cpu/lock.h"
-#include "lib/bitops.h"
 #include "lib/print.h"
 #include "lib/string.h"
 #include "memory/frame.h"
@@ -73,47 +72,35 @@ void window_copy(uint64_t dst_mfn, unsigned int dst_off, uint64_t src_mfn, unsig
     window_close(dst);
 }
 
-/* Guards: used, and the entries of the vmap range. */
+/* Guards: the entries of the vmap range.  One of 0 is free. */
 static struct spinlock vmap_lock = SPINLOCK(RANK_VMAP);
-static unsigned long used[BITMAP_WORDS(VMAP_PAGES)];
-
-static unsigned int find_slots(unsigned int count)
-{
-    unsigned int at = 0, run = 0;
-
-    for (at = 0; at < VMAP_PAGES && run < count; at++) {
-        if (at % 64 == 0 && !~used[at / 64]) {
-            at += 63;
-            run = 0;
-            continue;
-        }
-        run = test_bit(at, used) ? 0 : run + 1;
-    }
-    return run == count ? at - count : VMAP_PAGES;
-}
+static uint64_t vmap_end = VMAP_BASE; /* nothing was ever mapped from here on */
+#define PTE_LEAVING BIT(9)            /* not present, but in some TLB perhaps */
 
 static void *map_pages(uint64_t mfn, unsigned int count, uint64_t flags)
 {
-    unsigned int at, i;
-    uint64_t va;
+    uint64_t va = VMAP_BASE, *e;
+    unsigned int run = 0;
 
     spin_lock(&vmap_lock);
-    at = find_slots(count);
-    va = VMAP_BASE + ((uint64_t)at << PAGE_SHIFT);
-    for (i = 0; at < VMAP_PAGES && i < count; i++)
-        if (!core_pte(va + i * PAGE_SIZE)) /* makes the tables */
-            at = VMAP_PAGES;
-    for (i = 0; at < VMAP_PAGES && i < count; i++) {
-        __set_bit(at + i, used);
-        WRITE_ONCE(*core_pte(va + i * PAGE_SIZE), (mfn + i) << PAGE_SHIFT | flags);
+    for (; va < VMAP_END && run < count; va += PAGE_SIZE) {
+        e = core_pte(va); /* makes the tables */
+        if (!e) break;
+        run = *e ? 0 : run + 1;
     }
+    if (run == count)
+        for (; run; run--)
+            WRITE_ONCE(*core_pte(va - run * PAGE_SIZE), (mfn + count - run) << PAGE_SHIFT | flags);
+    else
+        va = 0;
+    vmap_end = MAX(vmap_end, va);
     spin_unlock(&vmap_lock);
-    return at < VMAP_PAGES ? (void *)va : NULL;
+    return va ? (void *)(va - count * PAGE_SIZE) : NULL;
 }
 
-void *vmap(uint64_t mfn, unsigned int count)
+void *vmap(uint64_t mfn)
 {
-    return map_pages(mfn, count, PTE_DATA);
+    return map_pages(mfn, 1, PTE_DATA);
 }
 
 void *vmap_device(uint64_t phys, size_t size)
@@ -125,31 +112,14 @@ void *vmap_device(uint64_t phys, size_t size)
     return p ? p + off : NULL;
 }
 
-void vunmap(void *p, unsigned int count)
+void vunmap(void *p)
 {
-    uint64_t va = (uintptr_t)p & PAGE_MASK;
-    unsigned int at = (va - VMAP_BASE) >> PAGE_SHIFT;
+    uint64_t va = (uintptr_t)p & PAGE_MASK, *e = core_pte(va);
 
-    ASSERT(va >= VMAP_BASE && at + count <= VMAP_PAGES);
-    for (unsigned int i = 0; i < count; i++) WRITE_ONCE(*core_pte(va + i * PAGE_SIZE), 0);
+    ASSERT(va >= VMAP_BASE && va < VMAP_END && *e & PTE_P);
+    WRITE_ONCE(*e, PTE_LEAVING);
     flush_core_tlb_all();
-    spin_lock(&vmap_lock);
-    for (unsigned int i = 0; i < count; i++) __clear_bit(at + i, used);
-    spin_unlock(&vmap_lock);
-}
-
-/* Prints a run of mapped pages of one owner. */
-static void show_run(uint64_t va, uint64_t mfn, unsigned int count)
-{
-    uint16_t owner = frame_owner(mfn);
-
-    if (!count) return;
-    if (owner < DOMID_FIRST_RESERVED)
-        log_info("  %lx: mfn %lx, %u registered page%s of d%u", va, mfn, count,
-                 count > 1 ? "s" : "", owner);
-    else
-        log_info("  %lx: mfn %lx, %u page%s of device registers", va, mfn, count,
-                 count > 1 ? "s" : "");
+    WRITE_ONCE(*e, 0);
 }
 
 void vmap_dump(void)
@@ -158,10 +128,15 @@ void vmap_dump(void)
 
     log_info("image %lx-%lx, heap at %llx: %lu pages, all the core's", (uintptr_t)image_start,
              (uintptr_t)image_end, HEAP_BASE, frames_core_count());
-    for (unsigned int i = 0; i < VMAP_PAGES; i++) {
-        uint64_t va = VMAP_BASE + ((uint64_t)i << PAGE_SHIFT);
+    for (uint64_t va = VMAP_BASE; va < vmap_end; va += PAGE_SIZE) {
+        uint64_t e = *core_pte(va), mfn = (e & PTE_ADDR) >> PAGE_SHIFT;
+        uint16_t owner = frame_owner(mfn);
 
-        if (test_bit(i, used)) show_run(va, (*core_pte(va) & PTE_ADDR) >> PAGE_SHIFT, 1);
+        if (!(e & PTE_P)) continue;
+        if (owner < DOMID_FIRST_RESERVED)
+            log_info("  %lx: mfn %lx, 1 registered page of d%u", va, mfn, owner);
+        else
+            log_info("  %lx: mfn %lx, 1 page of device registers", va, mfn);
     }
     for_each_cpu (c) {
         for (unsigned int i = 0; i < WINDOWS_PER_CPU; i++)

@@ -24,12 +24,12 @@ void window_zero(uint64_t mfn);
 void window_copy(uint64_t dst_mfn, unsigned int dst_off, uint64_t src_mfn, unsigned int src_off,
                  unsigned int len);
 
-/* Maps `count` frames in a row for long; NULL when there is no room. */
-void *vmap(uint64_t mfn, unsigned int count) must_use;
-/* The same for device registers, uncached. */
+/* Maps a frame for long; NULL when there is no room. */
+void *vmap(uint64_t mfn) must_use;
+/* The same for device registers, uncached and for good. */
 void *vmap_device(uint64_t phys, size_t size) must_use;
-/* Unmaps and returns when no CPU's TLB holds it. */
-void vunmap(void *p, unsigned int count);
+/* Undoes vmap(), returns when no CPU's TLB holds it. */
+void vunmap(void *p);
 /* Printed by a debug key: all that is mapped beside image and heap. */
 void vmap_dump(void);
 

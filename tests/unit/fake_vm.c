@@ -288,15 +288,14 @@ void window_copy(uint64_t dst, unsigned int dst_off, uint64_t src, unsigned int 
     memmove(fake_ram[dst] + dst_off, fake_ram[src] + src_off, len);
 }
 
-void *vmap(uint64_t mfn, unsigned int count)
+void *vmap(uint64_t mfn)
 {
-    return fake.no_memory || count != 1 ? NULL : fake_ram[mfn];
+    return fake.no_memory ? NULL : fake_ram[mfn];
 }
 
-void vunmap(void *p, unsigned int count)
+void vunmap(void *p)
 {
     (void)p;
-    (void)count;
 }
 
 int copy_from_guest(void *dst, uint64_t va, size_t len)
