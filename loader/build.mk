@@ -4,7 +4,7 @@
 
 loader_dir  := loader
 loader_out  := build/loader
-loader_objs := $(addprefix $(loader_out)/, entry.o main.o acpi.o load.o \
+loader_objs := $(addprefix $(loader_out)/, entry.o main.o acpi.o clock.o load.o \
                  image.o memory.o unpack.o text.o hyper.o libc.o)
 loader_libs := lzma zstd lz4 z
 loader_ar   = $(foreach l,$(loader_libs),$(shell $(CC) -print-file-name=lib$(l).a))

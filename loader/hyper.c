@@ -7,6 +7,7 @@
 #include <cpuid.h>
 #include <string.h>
 #include <xen/xen.h>
+#include <xen/platform.h>
 #include <xen/sched.h>
 #include <xen/vcpu.h>
 
@@ -57,17 +58,16 @@ unsigned int vcpu_count(void)
     return n;
 }
 
-static void outb(uint16_t port, uint8_t value)
+void set_wallclock(uint64_t seconds)
 {
-    asm volatile("outb %0, %1" ::"a"(value), "Nd"(port));
-}
+    struct xen_platform_op op = {.cmd = XENPF_settime64,
+                                 .interface_version = XENPF_INTERFACE_VERSION};
+    struct vcpu_runstate_info now;
 
-static uint8_t inb(uint16_t port)
-{
-    uint8_t value;
-
-    asm volatile("inb %1, %0" : "=a"(value) : "Nd"(port));
-    return value;
+    if (hypercall(__HYPERVISOR_vcpu_op, VCPUOP_get_runstate_info, 0, (uintptr_t)&now)) return;
+    op.u.settime64.secs = seconds;
+    op.u.settime64.system_time = now.state_entry_time;
+    hypercall(__HYPERVISOR_platform_op, (uintptr_t)&op, 0, 0);
 }
 
 static void serial_put(char c)

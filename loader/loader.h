@@ -44,6 +44,19 @@ static inline bool inside(struct bytes b, uint64_t offset, uint64_t size)
     return offset <= b.size && size <= b.size - offset;
 }
 
+static inline void outb(uint16_t port, uint8_t value)
+{
+    asm volatile("outb %0, %1" ::"a"(value), "Nd"(port));
+}
+
+static inline uint8_t inb(uint16_t port)
+{
+    uint8_t value;
+
+    asm volatile("inb %1, %0" : "=a"(value) : "Nd"(port));
+    return value;
+}
+
 /*
  * text.c: makes text with %s, %c, %u, %lu, %x, %lx (width and zeros as in
  * %02x) and returns its length; cuts what does not fit.
@@ -152,12 +165,18 @@ const char *load_kernel(struct hvm_start_info *info, struct range self,
  */
 const char *acpi_build(struct range area, unsigned int vcpus) MUST_USE;
 
+/* clock.c: the real-time clock. */
+uint64_t clock_seconds(void);
+uint64_t days_since_1970(unsigned int year, unsigned int month, unsigned int day);
+
 /* libc.c: the memory that malloc() gives out. Forgets what it gave before. */
 void arena_set(struct range r);
 
 /* hyper.c */
 void hyper_init(void);
 unsigned int vcpu_count(void);
+/* Says what time it is now, in seconds since 1970. */
+void set_wallclock(uint64_t seconds);
 void console_write(const char *text, size_t length);
 _Noreturn void crash(void);
 

@@ -52,6 +52,7 @@ uint32_t loader_main(struct hvm_start_info *info, uint64_t base, uint32_t size)
         why = acpi_build((struct range){base - BLOCK_LOADER, base - BLOCK_LOADER + BLOCK_ACPI_SIZE},
                          vcpu_count());
         if (why) die(why);
+        set_wallclock(clock_seconds());
     }
     why = load_kernel(info, self, &loaded);
     if (why) die(why);

@@ -69,7 +69,7 @@ static uint64_t take_range(struct domain *d, uint64_t mfn, uint64_t end, uint64_
 
 static uint64_t wanted_frames(void)
 {
-    uint64_t free = frames_free_count();
+    uint64_t free = frame_counts.free;
     uint64_t most = free - MAX(free / 16, (128ull << 20) >> PAGE_SHIFT);
     uint64_t n = options.dom0_mem >> PAGE_SHIFT;
     uint64_t least = MAX(MIN_DOM0, boot.block_end - boot.block);
@@ -218,7 +218,7 @@ void dom0_build(void)
     put(dom0, boot.block, &boot.rsdp, sizeof(boot.rsdp)); /* the loader makes dom0's own of it */
     put(dom0, loader, loader_image, loader_image_end - loader_image);
     log_info("dom0: %lu MiB, %u vCPUs; the core uses %lu KiB", dom0->tot_pages >> 8,
-             dom0->max_vcpus, frames_core_count() * 4);
+             dom0->max_vcpus, frame_counts.core * 4);
     start_vcpu(dom0->vcpus[0], loader, write_start_info(dom0));
     dom0->ctl_pauses = 0;
     domain_unpause(dom0);

@@ -115,8 +115,8 @@ static void memory_boot(void)
     for (e = boot.map.entry; e < boot.map.entry + boot.map.count; e++)
         if (e->type == E820_RAM) add_free(e->addr, e->addr + e->size, 0);
     heap_boot();
-    log_info("memory: %lu MiB, %lu free; the core uses %lu KiB", frames_total_count() >> 8,
-             frames_free_count() >> 8, frames_core_count() * 4);
+    log_info("memory: %lu MiB, %lu free; the core uses %lu KiB", frame_counts.ram >> 8,
+             frame_counts.free >> 8, frame_counts.core * 4);
 }
 
 static void check_modules(void)
@@ -151,7 +151,6 @@ _Noreturn void core_main(uint32_t magic, uint32_t info)
     cpu0.apic_id = apic_id();
     timers_init(&cpu0);
     apic_calibrate();
-    clock_set_wall(read_rtc_seconds(), 0, now());
     fpu_boot();
     mitigate_boot();
     mitigate_init_cpu();

@@ -47,9 +47,8 @@ static struct cpu *new_cpu(unsigned int id, uint32_t apic)
     c->self = c;
     c->id = id;
     c->apic_id = apic;
-    c->arch = core_alloc(sizeof(*c->arch));
     c->stack_top = stack + STACK_SIZE;
-    if (!c->arch || !windows_init(c)) panic("no memory for CPU%u", id);
+    if (!windows_init(c)) panic("no memory for CPU%u", id);
     timers_init(c);
     return c;
 }

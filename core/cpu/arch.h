@@ -25,7 +25,7 @@ struct tss {
 #define STACK_SIZE 16384u
 #define IST_SIZE   4096u
 
-struct cpu_arch {
+struct cpu_arch { /* of each CPU */
     uint64_t gdt[8];
     struct tss tss;
     uint8_t ist_stack[3][IST_SIZE] __attribute__((aligned(16)));

@@ -5,12 +5,10 @@
 #include "cpu/irq.h"
 #include "memory/map.h"
 
-static struct cpu_arch arch0;
 extern char boot_stack_top[];
 struct cpu cpu0 = {
     .self = &cpu0,
     .online = true,
-    .arch = &arch0,
     .stack_top = boot_stack_top,
 };
 struct cpu *cpus[MAX_CPUS] = {&cpu0};

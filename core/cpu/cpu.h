@@ -7,6 +7,8 @@
 #ifndef CPU_CPU_H
 #define CPU_CPU_H
 
+#include "cpu/arch.h"
+#include "cpu/time.h"
 #include "lib/base.h"
 #include "lib/bitops.h"
 
@@ -39,12 +41,12 @@ struct cpu {
     uint64_t passes;        /* odd: in the core; even: in a guest, idle  */
     uint64_t op_start;      /* TSC when the current hypercall began      */
     void *stack_top;
-    void *vendor;              /* host save area and the like               */
-    uint64_t *window_ptes;     /* see memory/window.h                       */
-    unsigned int windows;      /* how many are open                         */
-    struct cpu_timers *timers; /* see cpu/time.h                            */
-    struct cpu_arch *arch;     /* GDT, TSS, exception stacks                */
-    unsigned int held;         /* locks held now (debug)                    */
+    void *vendor;          /* host save area and the like               */
+    uint64_t *window_ptes; /* see memory/window.h                       */
+    unsigned int windows;  /* how many are open                         */
+    struct cpu_timers timers;
+    struct cpu_arch arch;
+    unsigned int held; /* locks held now (debug)                    */
     uint8_t held_rank[16];
 };
 

@@ -9,17 +9,10 @@
 #include "cpu/irq.h"
 #include "cpu/lock.h"
 #include "lib/print.h"
-#include "memory/heap.h"
 
 struct tsc_scale tsc_scale;
 uint32_t tsc_khz;
 static uint64_t boot_tsc;
-
-struct cpu_timers {
-    struct spinlock lock; /* guards: queue and its timers' link, expires, cpu */
-    struct list queue;
-    uint64_t armed; /* what the hardware is set to                    */
-};
 
 uint64_t tsc_to_ns(uint64_t tsc)
 {
@@ -104,55 +97,13 @@ void delay_us(unsigned int us)
     while ((int64_t)(read_tsc() - end) < 0) cpu_relax();
 }
 
-/* --- CMOS clock --- */
-
-static uint8_t cmos(uint8_t reg)
-{
-    outb(0x70, reg);
-    return inb(0x71);
-}
-
-static unsigned int bcd(unsigned int v, bool binary)
-{
-    return binary ? v : (v & 15) + (v >> 4) * 10;
-}
-
-/* Days since 1970-01-01 of a date in the Gregorian calendar. */
-static uint64_t days(unsigned int y, unsigned int m, unsigned int d)
-{
-    static const uint16_t before[] = {0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334};
-    unsigned int leap = (y % 4 == 0 && y % 100 != 0) || y % 400 == 0;
-    uint64_t past = y - 1;
-
-    return past * 365 + past / 4 - past / 100 + past / 400 - 719162 + before[(m - 1) % 12] +
-           (m > 2 && leap) + d - 1;
-}
-
-uint64_t read_rtc_seconds(void)
-{
-    unsigned int spins = 1000000, s, min, h, d, m, y;
-    bool binary;
-
-    while (cmos(0x0a) & 0x80 && --spins) cpu_relax();
-    binary = cmos(0x0b) & 4;
-    s = bcd(cmos(0), binary);
-    min = bcd(cmos(2), binary);
-    h = bcd(cmos(4) & 0x7f, binary);
-    d = bcd(cmos(7), binary);
-    m = bcd(cmos(8), binary);
-    y = bcd(cmos(9), binary);
-    return ((days(y + (y < 70 ? 2000 : 1900), m ? m : 1, d) * 24 + h) * 60 + min) * 60 + s;
-}
-
 /* --- timers --- */
 
 void timers_init(struct cpu *c)
 {
-    c->timers = core_alloc(sizeof(*c->timers));
-    if (!c->timers) panic("no memory for a CPU's timers");
-    spin_init(&c->timers->lock, RANK_TIMER);
-    list_init(&c->timers->queue);
-    c->timers->armed = TIME_NEVER;
+    spin_init(&c->timers.lock, RANK_TIMER);
+    list_init(&c->timers.queue);
+    c->timers.armed = TIME_NEVER;
 }
 
 void timer_init(struct timer *t, void (*fn)(void *data), void *data)
@@ -185,19 +136,19 @@ void timer_stop(struct timer *t)
     struct cpu *c;
 
     while ((c = READ_ONCE(t->cpu)) != NULL) {
-        spin_lock(&c->timers->lock);
+        spin_lock(&c->timers.lock);
         if (t->cpu == c) {
             list_del(&t->link);
             t->cpu = NULL;
         }
-        spin_unlock(&c->timers->lock);
+        spin_unlock(&c->timers.lock);
     }
 }
 
 void timer_set(struct timer *t, uint64_t expires)
 {
     struct cpu *c = this_cpu();
-    struct cpu_timers *q = c->timers;
+    struct cpu_timers *q = &c->timers;
     struct list *p;
 
     timer_stop(t);
@@ -214,13 +165,13 @@ void timer_set(struct timer *t, uint64_t expires)
 
 void timer_interrupt(void)
 {
-    this_cpu()->timers->armed = TIME_NEVER;
+    this_cpu()->timers.armed = TIME_NEVER;
     set_bit(WORK_TIMER, &this_cpu()->pending);
 }
 
 void timers_run(struct cpu *c)
 {
-    struct cpu_timers *q = c->timers;
+    struct cpu_timers *q = &c->timers;
     struct timer *t;
 
     spin_lock(&q->lock);

@@ -6,6 +6,7 @@
 #ifndef CPU_TIME_H
 #define CPU_TIME_H
 
+#include "cpu/lock.h"
 #include "lib/base.h"
 #include "lib/list.h"
 
@@ -26,7 +27,6 @@ uint64_t now(void);               /* ns since boot, never goes back  */
 uint64_t tsc_to_ns(uint64_t tsc); /* a host TSC value, or a length   */
 uint64_t ns_to_tsc(uint64_t ns);  /* a length in ns, in TSC ticks    */
 void delay_us(unsigned int us);   /* busy wait                       */
-uint64_t read_rtc_seconds(void);  /* CMOS clock, seconds since 1970  */
 
 /*
  * A timer fires once at or after `expires`, on the CPU that set it, with
@@ -38,6 +38,12 @@ struct timer {
     struct cpu *cpu;  /* whose list it is on, NULL when not set */
     void (*fn)(void *data);
     void *data;
+};
+
+struct cpu_timers {       /* of each CPU */
+    struct spinlock lock; /* guards: queue and its timers' link, expires, cpu */
+    struct list queue;    /* by expiry */
+    uint64_t armed;       /* what the hardware is set to                    */
 };
 
 void timer_init(struct timer *t, void (*fn)(void *data), void *data);

@@ -50,7 +50,7 @@ void idt_init(void)
 
 void descriptors_init(struct cpu *c)
 {
-    struct cpu_arch *a = c->arch;
+    struct cpu_arch *a = &c->arch;
     uint64_t base = (uintptr_t)&a->tss;
     struct {
         uint16_t limit;

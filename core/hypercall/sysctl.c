@@ -29,8 +29,8 @@ static int physinfo(struct xen_sysctl *op)
         .cpu_khz = tsc_khz,
         .capabilities =
             XEN_SYSCTL_PHYSCAP_hvm | XEN_SYSCTL_PHYSCAP_hap | XEN_SYSCTL_PHYSCAP_gnttab_v1,
-        .total_pages = frames_total_count(),
-        .free_pages = frames_free_count(),
+        .total_pages = frame_counts.ram,
+        .free_pages = READ_ONCE(frame_counts.free),
         .max_mfn = max_mfn - 1,
     };
     for (unsigned int i = 0; i < ARRAY_SIZE(p->hw_cap); i++)
@@ -68,8 +68,8 @@ static int cpu_topology(struct xen_sysctl *op)
 static int numa_info(struct xen_sysctl *op)
 {
     struct xen_sysctl_numainfo *n = &op->u.numainfo;
-    struct xen_sysctl_meminfo mem = {frames_total_count() << PAGE_SHIFT, frames_free_count()
-                                                                             << PAGE_SHIFT};
+    struct xen_sysctl_meminfo mem = {frame_counts.ram << PAGE_SHIFT, READ_ONCE(frame_counts.free)
+                                                                         << PAGE_SHIFT};
     const uint32_t distance = 10; /* to itself, as in ACPI's SLIT */
     uint32_t room = n->num_nodes;
 
@@ -82,7 +82,8 @@ static int numa_info(struct xen_sysctl *op)
 
 static int avail_heap(struct xen_sysctl *op)
 {
-    op->u.availheap.avail_bytes = op->u.availheap.node > 0 ? 0 : frames_free_count() << PAGE_SHIFT;
+    op->u.availheap.avail_bytes =
+        op->u.availheap.node > 0 ? 0 : READ_ONCE(frame_counts.free) << PAGE_SHIFT;
     return 0;
 }
 

@@ -32,7 +32,7 @@ struct chunk {
     bool core;
 };
 
-/* Guards: chunks and their mapping, the lists, free_frames, and words of free
+/* Guards: chunks and their mapping, the lists, frame_counts.free, and words of free
  * and of the core's frames. */
 static struct spinlock frames_lock = SPINLOCK(RANK_FRAMES);
 static struct list full = LIST_INIT(full), partial = LIST_INIT(partial);
@@ -40,7 +40,7 @@ static struct list core_chunks = LIST_INIT(core_chunks);
 static unsigned int spare_chunks; /* of core_chunks, those without a page in use */
 static uint64_t *const words = (uint64_t *)FRAMES_BASE;
 static struct chunk *chunks;
-static uint64_t free_frames, ram_frames, core_frames, boot_table_frames;
+struct frame_counts frame_counts;
 uint64_t max_mfn;
 
 /* The GiBs of physical addresses in which there is RAM: for the others there
@@ -109,7 +109,7 @@ static void mark(uint64_t mfn, bool free)
     ASSERT(test_bit(mfn % CHUNK_FRAMES, c->free) != free);
     c->free[mfn % CHUNK_FRAMES / BITS_PER_LONG] ^= BIT(mfn % BITS_PER_LONG);
     c->free_count += free ? 1 : -1;
-    free_frames += free ? 1 : -1;
+    frame_counts.free += free ? 1 : -1;
     if (!c->core && (before % CHUNK_FRAMES == 0 || c->free_count % CHUNK_FRAMES == 0))
         chunk_file(c);
 }
@@ -301,7 +301,7 @@ void *core_alloc_pages(unsigned int count)
             WRITE_ONCE(words[i], WORD_OWNER(OWNER_CORE) | 1);
         }
         WRITE_ONCE(words[mfn], words[mfn] | (uint64_t)count << WORD_COUNT_SHIFT);
-        core_frames += count;
+        frame_counts.core += count;
     }
     spin_unlock(&frames_lock);
     return mfn == MFN_INVALID ? NULL : memset(core_from_mfn(mfn), 0, count * PAGE_SIZE);
@@ -327,7 +327,7 @@ void core_free_pages(void *p, unsigned int count)
         WRITE_ONCE(words[i], WORD_OWNER(OWNER_FREE));
         mark(i, true);
     }
-    core_frames -= count;
+    frame_counts.core -= count;
     if (c->free_count == CHUNK_FRAMES && ++spare_chunks > 1) { /* one is enough */
         spare_chunks--;
         core_unmap(HEAP_BASE + (chunk_mfn(c) << PAGE_SHIFT), 2);
@@ -340,30 +340,13 @@ void core_free_pages(void *p, unsigned int count)
 
 /* --- counts and boot --- */
 
-uint64_t frames_free_count(void)
-{
-    return READ_ONCE(free_frames);
-}
-
-uint64_t frames_total_count(void)
-{
-    return ram_frames;
-}
-
-uint64_t frames_core_count(void)
-{
-    uint64_t image = (uintptr_t)image_end - (uintptr_t)image_start;
-
-    return core_frames + boot_table_frames + (image >> PAGE_SHIFT);
-}
-
 void frames_note_ram(uint64_t start, uint64_t end)
 {
     if (end > (uint64_t)MAX_GIBS << 30)
         panic("memory above %u TiB is not supported", MAX_GIBS / 1024);
     for (uint64_t gib = start >> 30; gib < DIV_UP(end, 1ull << 30); gib++) __set_bit(gib, gibs);
     max_mfn = MAX(max_mfn, ROUND_UP(DIV_UP(end, PAGE_SIZE), CHUNK_FRAMES));
-    ram_frames += (end - start) >> PAGE_SHIFT;
+    frame_counts.ram += (end - start) >> PAGE_SHIFT;
 }
 
 static size_t chunks_bytes(void)
@@ -378,10 +361,9 @@ size_t frames_table_bytes(void)
 
 void frames_init(uint64_t table)
 {
-    uint64_t end = table + frames_table_bytes();
     unsigned int gib = find_bit(gibs, MAX_GIBS, 0);
 
-    boot_table_frames = (end - table) >> PAGE_SHIFT;
+    frame_counts.core = (frames_table_bytes() + (image_end - image_start)) >> PAGE_SHIFT;
     for (; gib < MAX_GIBS; gib = find_bit(gibs, MAX_GIBS, gib + 1)) {
         uint64_t va = FRAMES_BASE + ((uint64_t)gib << 21);
 
@@ -416,7 +398,8 @@ void frames_dump(void)
 {
     struct domain *d;
 
-    log_info("frames: %lu RAM, %lu free, %lu core", ram_frames, free_frames, frames_core_count());
+    log_info("frames: %lu RAM, %lu free, %lu core", frame_counts.ram, frame_counts.free,
+             frame_counts.core);
     for_each_domain (d)
         log_info("frames: d%u owns %lu, p2m tables %lu", d->id, d->tot_pages,
                  d->p2m ? d->p2m->tables : 0);

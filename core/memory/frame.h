@@ -47,9 +47,11 @@ uint64_t frames_alloc(struct domain *d, unsigned int order, bool low) must_use;
 /* As above, for frames given by number (dom0 one to one); false if not free. */
 bool frames_claim(struct domain *d, uint64_t mfn, uint64_t count) must_use;
 
-uint64_t frames_free_count(void);  /* frames that an allocation could get */
-uint64_t frames_total_count(void); /* RAM frames of the machine           */
-uint64_t frames_core_count(void);  /* frames that the core uses           */
+/* How many frames there are: RAM, what an allocation could get, the core's. */
+struct frame_counts {
+    uint64_t ram, free, core;
+};
+extern struct frame_counts frame_counts;
 
 /* Boot, in this order: every range of RAM is noted; the table, of
  * frames_table_bytes(), is put at a physical address (2 MiB aligned); every

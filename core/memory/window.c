@@ -127,7 +127,7 @@ void vmap_dump(void)
     struct cpu *c;
 
     log_info("image %lx-%lx, heap at %llx: %lu pages, all the core's", (uintptr_t)image_start,
-             (uintptr_t)image_end, HEAP_BASE, frames_core_count());
+             (uintptr_t)image_end, HEAP_BASE, frame_counts.core);
     for (uint64_t va = VMAP_BASE; va < vmap_end; va += PAGE_SIZE) {
         uint64_t e = *core_pte(va), mfn = (e & PTE_ADDR) >> PAGE_SHIFT;
         uint16_t owner = frame_owner(mfn);

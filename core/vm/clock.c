@@ -61,15 +61,10 @@ void clock_set_wall(uint64_t sec, uint32_t nsec, uint64_t at)
 {
     uint64_t total = sec * NS_PER_SEC + nsec - at;
     struct domain *d;
-    domid_t id = 0;
 
     spin_lock(&wall_lock);
     wall_sec = total / NS_PER_SEC;
     wall_nsec = total % NS_PER_SEC;
     spin_unlock(&wall_lock);
-    while ((d = domain_get_from(id)) != NULL) {
-        clock_write_wall(d);
-        id = d->id + 1;
-        domain_put(d);
-    }
+    for_each_domain (d) clock_write_wall(d);
 }

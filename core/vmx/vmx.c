@@ -271,8 +271,8 @@ static void set_host(struct cpu *c)
     vmwrite(HOST_EFER, read_msr(MSR_EFER));
     vmwrite(HOST_PAT, read_msr(MSR_PAT));
     vmwrite(HOST_GS_BASE, (uintptr_t)c);
-    vmwrite(HOST_TR_BASE, (uintptr_t)&c->arch->tss);
-    vmwrite(HOST_GDT_BASE, (uintptr_t)c->arch->gdt);
+    vmwrite(HOST_TR_BASE, (uintptr_t)&c->arch.tss);
+    vmwrite(HOST_GDT_BASE, (uintptr_t)c->arch.gdt);
     vmwrite(HOST_IDT_BASE, idtr.base);
     vmwrite(HOST_RIP, (uintptr_t)vmx_exit_point);
 }

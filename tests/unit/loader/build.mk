@@ -8,7 +8,7 @@
 
 tloader_dir  := tests/unit/loader
 tloader_out  := build/tests/unit/loader
-tloader_host := acpi load image memory unpack text
+tloader_host := acpi clock load image memory unpack text
 tloader_objs := $(tloader_host:%=$(tloader_out)/%.o) \
     $(addprefix $(tloader_out)/, libc.o test.o pieces.o tables.o make.o)
 tloader_flags := -std=gnu11 -O1 -g -Wall -Wextra -Werror -MMD -MP \

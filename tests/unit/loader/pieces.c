@@ -93,9 +93,21 @@ static void text(void)
     result("text", why);
 }
 
+static void dates(void)
+{
+    const char *why = NULL;
+
+    if (days_since_1970(1970, 1, 1) || days_since_1970(2000, 3, 1) != 11017 ||
+        days_since_1970(2024, 2, 29) != 19782 || days_since_1970(2099, 12, 31) != 47481)
+        why = "the days since 1970 are wrong";
+    result("dates", why);
+}
+
 void test_pieces(void)
 {
     const char *why = NULL;
+
+    dates();
 
     text();
     libc();
