@@ -24,28 +24,17 @@ struct acpi_header {
     uint32_t oem_revision, creator, creator_revision;
 } packed;
 
-static inline uint16_t get16(const uint8_t *p)
+/* A number of n bytes in a table, wherever it lies. */
+static inline uint64_t get_number(const uint8_t *p, size_t n)
 {
-    uint16_t v;
+    uint64_t v = 0;
 
-    memcpy(&v, p, sizeof(v));
+    memcpy(&v, p, n);
     return v;
 }
 
-static inline uint32_t get32(const uint8_t *p)
-{
-    uint32_t v;
-
-    memcpy(&v, p, sizeof(v));
-    return v;
-}
-
-static inline uint64_t get64(const uint8_t *p)
-{
-    uint64_t v;
-
-    memcpy(&v, p, sizeof(v));
-    return v;
-}
+#define get16(p) ((uint16_t)get_number(p, 2))
+#define get32(p) ((uint32_t)get_number(p, 4))
+#define get64(p) get_number(p, 8)
 
 #endif

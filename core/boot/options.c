@@ -24,23 +24,18 @@ static const char *const ignored[] = {
     "vga",       "no-real-mode", "edd",        "hap",         "pv",    "dom0",
 };
 
-/* A number with a K, M, G suffix (none: K, as Xen takes it). */
+/* A number with a K, M, G or T suffix (none: K, as Xen takes it). */
 static uint64_t parse_size(const char **s)
 {
+    static const char units[] = "kmgt";
+    const char *unit;
     uint64_t v = 0;
 
     while (**s >= '0' && **s <= '9') v = v * 10 + (*(*s)++ - '0');
-    switch (**s) {
-    case 'T':
-    case 't': v <<= 10; /* fall through */
-    case 'G':
-    case 'g': v <<= 10; /* fall through */
-    case 'M':
-    case 'm': v <<= 10; /* fall through */
-    case 'K':
-    case 'k': (*s)++;
-    }
-    return v << 10;
+    unit = **s ? strchr(units, **s | 0x20) : NULL;
+    if (!unit) return v << 10;
+    (*s)++;
+    return v << 10 * (unit - units + 1);
 }
 
 /* dom0_mem=1024M,max:2G,min:512M */

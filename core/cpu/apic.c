@@ -16,7 +16,6 @@
 #define REG_TPR    0x080
 #define REG_EOI    0x0b0
 #define REG_SVR    0x0f0
-#define REG_ESR    0x280
 #define REG_ICR    0x300
 #define REG_ICR_HI 0x310
 #define REG_TIMER  0x320

@@ -28,7 +28,6 @@
 #define APIC_ISR     0x100
 #define APIC_TMR     0x180
 #define APIC_IRR     0x200
-#define APIC_ESR     0x280
 #define APIC_ICR     0x300
 #define APIC_ICR_HI  0x310
 #define APIC_LVTT    0x320

@@ -26,9 +26,7 @@ struct e820_entry {
     uint32_t type;
 } packed;
 #define E820_RAM      1
-#define E820_RESERVED 2
 #define E820_ACPI     3
-#define E820_NVS      4
 #define E820_UNUSABLE 5
 struct e820_map {
     uint32_t count;

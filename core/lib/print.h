@@ -24,7 +24,6 @@ void log_guest(enum log_level level, const char *fmt, ...) printf_like(2, 3);
 #define log_error(...) log_core(LOG_ERROR, __VA_ARGS__)
 #define log_warn(...)  log_core(LOG_WARN, __VA_ARGS__)
 #define log_info(...)  log_core(LOG_INFO, __VA_ARGS__)
-#define log_debug(...) log_core(LOG_DEBUG, __VA_ARGS__)
 
 /* Says why on every console and stops the machine for good. */
 _Noreturn void panic(const char *fmt, ...) printf_like(1, 2);

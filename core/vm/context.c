@@ -18,7 +18,6 @@
 #include <xen/hvm/save.h>
 
 #define FXSAVE_SIZE  512u
-#define XSAVE_HEADER 64u
 #define XSAVE_PREFIX offsetof(struct hvm_hw_cpu_xsave, save_area)
 #define MXCSR_OFFSET 24
 #define CR0_GUEST    0xe005003full /* the bits that exist */
@@ -250,7 +249,6 @@ static int load_mtrr(struct vcpu *v, const struct hvm_hw_mtrr *m)
     return 0;
 }
 
-/* No guest here has one of these MSRs: they must be 0. */
 /* MSRs that are not 0, of those that a guest of ours can have. */
 #define MSRS_SIZE (offsetof(struct hvm_msr, msr) + sizeof(((struct hvm_msr *)0)->msr[0]))
 

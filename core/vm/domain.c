@@ -136,6 +136,15 @@ static int init_parts(struct domain *d, const struct xen_domctl_createdomain *c)
     return 0;
 }
 
+/* A watchdog was not set again in time; dom0's resets the machine. */
+static void watchdog_expired(void *data)
+{
+    struct domain *d = data;
+
+    log_error("d%u: its watchdog expired", d->id);
+    domain_shutdown(d, SHUTDOWN_watchdog);
+}
+
 int domain_create(domid_t id, bool privileged, const struct xen_domctl_createdomain *c,
                   struct domain **out)
 {
@@ -162,7 +171,7 @@ int domain_create(domid_t id, bool privileged, const struct xen_domctl_createdom
     d->tsc_epoch = privileged ? 0 : read_tsc();
     sched_init_domain(d);
     for (unsigned int i = 0; i < MAX_WATCHDOGS; i++)
-        timer_init(&d->watchdog[i], domain_watchdog_expired, d);
+        timer_init(&d->watchdog[i], watchdog_expired, d);
     /* Found by its id only when it is whole. */
     rc = choose_id(d);
     if (!rc) rc = init_parts(d, c);
@@ -222,14 +231,6 @@ void domain_shutdown(struct domain *d, uint8_t reason)
     }
     spin_unlock(&d->lock);
     if (first) virq_raise_dom0(VIRQ_DOM_EXC);
-}
-
-void domain_watchdog_expired(void *data)
-{
-    struct domain *d = data;
-
-    log_error("d%u: its watchdog expired", d->id);
-    domain_shutdown(d, SHUTDOWN_watchdog);
 }
 
 void domain_crash(struct domain *d, const char *why)

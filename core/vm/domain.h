@@ -207,9 +207,6 @@ int domain_kill(struct domain *d) must_use;
 /* Stops a domain with a SHUTDOWN_* reason and tells dom0.  Any caller; the
  * current vCPU, if it belongs to d, runs no more guest code. */
 void domain_shutdown(struct domain *d, uint8_t reason);
-/* A watchdog of domain `d` was not set again in time: SHUTDOWN_watchdog; dom0's
- * resets the machine.  A timer's function. */
-void domain_watchdog_expired(void *d);
 /* The guest broke the architecture's rules: SHUTDOWN_crash with a message. */
 void domain_crash(struct domain *d, const char *why);
 /* XEN_DOMCTL_resumedomain: clears the shutdown and lets the vCPUs run. */

@@ -138,7 +138,7 @@ static void console_levels(void)
     fake.now = 12345678000;
     log_info("up");
     CHECK(sent("(core) [   12.345678] up\r\n"));
-    log_debug("detail");
+    log_core(LOG_DEBUG, "detail");
     CHECK(sent("")); /* to the ring only */
     n = console_ring_read(text, sizeof(text), &pos, false);
     CHECK(n == 25 + 29 && !memcmp(text + n - 7, "detail\n", 7));

@@ -10,6 +10,9 @@
 #include <string.h>
 #include <xen/hvm/save.h>
 
+#define CR4_PGE  BIT(7)
+#define CR4_LA57 BIT(12)
+
 static struct domain *d0, *d1;
 static uint8_t buf[65536] __attribute__((aligned(16)));
 static long size;
