@@ -13,20 +13,19 @@ FUZZ_CFLAGS = -std=gnu11 -g -O2 -fsanitize=fuzzer,address,undefined \
 	$(WARN) -Wno-unknown-warning-option -Icore -Itests/fuzz -Itests/unit $(XEN_ABI) -DLOCK_CHECK=1
 FUZZ_TARGETS := hypercalls context policy acpi multiboot mmio loader
 
-# The pages of the real heap; its small objects are the host's.
-$(FUZZ_DIR)/heap.o: core/memory/heap.c
+# Frames and the core's pages are real; its small objects are the host's.
+$(FUZZ_DIR)/frame.o: core/memory/frame.c
 	@mkdir -p $(@D)
 	@clang-14 $(filter-out -fsanitize=%,$(FUZZ_CFLAGS)) -fsanitize=fuzzer-no-link,address,undefined \
-		-Dcore_alloc=heap_alloc -Dcore_free=heap_free \
-		-Dcore_alloc_pages=heap_alloc_pages -c $< -o $@
+		-Dcore_alloc_pages=real_alloc_pages -c $< -o $@
 
 fuzz_hypercalls = tests/fuzz/hypercalls.c $(addprefix tests/fuzz/,machine.c \
 	check.c check_evtchn.c check_grant.c) \
 	$(addprefix core/hypercall/,table.c sched_op.c vcpu_op.c hvm_op.c \
 	console_op.c version.c physdev.c memory_op.c domctl.c sysctl.c) \
 	$(addprefix core/vm/,domain.c vcpu.c p2m.c logdirty.c guest.c clock.c \
-	cpu_policy.c msr.c context.c) core/memory/frame.c core/cpu/lock.c \
-	core/lib/print.c $(FUZZ_DIR)/heap.o
+	cpu_policy.c msr.c context.c) core/cpu/lock.c \
+	core/lib/print.c $(FUZZ_DIR)/frame.o
 
 # Each includes the unit test whose fakes it takes.
 fuzz_context = tests/fuzz/context.c $(unit_control_calls)
@@ -39,7 +38,7 @@ fuzz_loader = tests/fuzz/loader.c loader/image.c loader/unpack.c loader/text.c \
 
 # (unit_* are known only when the recipe is run.)
 define FUZZ_RULE
-$(FUZZ_DIR)/$(1): $(FUZZ_DIR)/heap.o $(wildcard tests/fuzz/*.[ch] tests/unit/*.[ch] \
+$(FUZZ_DIR)/$(1): $(FUZZ_DIR)/frame.o $(wildcard tests/fuzz/*.[ch] tests/unit/*.[ch] \
 	core/*/*.[ch] loader/*.[ch])
 	@mkdir -p $$(@D)
 	@echo '  CC  $$@'

@@ -198,7 +198,7 @@ static bool fails(void)
 }
 
 /* Small objects come from the host, which sees what is done to them; pages from
- * the real heap (its functions are renamed by the makefile). */
+ * the real allocator (renamed by the makefile). */
 void *core_alloc(size_t size)
 {
     if (fails()) return NULL;
@@ -212,10 +212,10 @@ void core_free(void *p)
     free(p);
 }
 
-void *heap_alloc_pages(unsigned int count);
+void *real_alloc_pages(unsigned int count);
 void *core_alloc_pages(unsigned int count)
 {
-    return fails() ? NULL : heap_alloc_pages(count);
+    return fails() ? NULL : real_alloc_pages(count);
 }
 
 /* What guests have in their memory they may race for. */
@@ -268,13 +268,12 @@ void window_copy(uint64_t dst, unsigned int dst_off, uint64_t src, unsigned int 
     ignore_end();
 }
 
-void *vmap(uint64_t mfn, unsigned int count)
+void *vmap(uint64_t mfn)
 {
-    INSIST(count == 1);
     return fails() ? NULL : ram(mfn);
 }
 
-void vunmap(maybe_unused void *p, maybe_unused unsigned int count)
+void vunmap(maybe_unused void *p)
 {
     flush_core_tlb_all();
 }
@@ -545,13 +544,12 @@ void machine_boot(void)
     frames_note_ram(0, RAM_FRAMES * PAGE_SIZE);
     frames_init(0);
     frames_add_ram(0, RAM_FRAMES * PAGE_SIZE);
-    heap_boot();
     for (unsigned int i = 0; i < ARRAY_SIZE(cpu); i++) cpu[i].idle = vcpu_create_idle();
     run_idle();
     fpu_host_xcr0 = cpuid(1, 0).c & BIT(26) ? cpuid(0xd, 0).a & 0x2e7 : 0;
     cpu_policy_boot();
     machine_shared = (struct machine_shared){.alone = true};
-    free_at_boot = frames_free_count();
+    free_at_boot = frame_counts.free;
 }
 
 void machine_start(void)
@@ -608,7 +606,7 @@ void machine_end(void)
     reclaim();
     INSIST(!domain_get_from(0));
     INSIST(!machine_shared.objects);
-    INSIST(frames_free_count() == free_at_boot);
+    INSIST(frame_counts.free == free_at_boot);
 }
 
 long hypercall(struct vcpu *v, unsigned int nr, const uint64_t *args, bool abandon)

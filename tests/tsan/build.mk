@@ -13,11 +13,10 @@ $(B)/tests/tsan/stress: tests/tsan/stress.c $(wildcard tests/tsan/*/*.h \
 	tests/fuzz/*.[ch] core/*/*.[ch])
 	@mkdir -p $(@D)
 	@echo '  CC  $@'
-	@clang-14 $(patsubst -Icore,-Itests/tsan -Icore,$(TSAN_CFLAGS)) -Dcore_alloc=heap_alloc \
-		-Dcore_free=heap_free -Dcore_alloc_pages=heap_alloc_pages \
-		-c core/memory/heap.c -o $(@D)/heap.o
+	@clang-14 $(patsubst -Icore,-Itests/tsan -Icore,$(TSAN_CFLAGS)) \
+		-Dcore_alloc_pages=real_alloc_pages -c core/memory/frame.c -o $(@D)/frame.o
 	@clang-14 $(patsubst -Icore,-Itests/tsan -Icore,$(TSAN_CFLAGS)) -pthread $< \
-		$(tsan_sources) $(@D)/heap.o -o $@
+		$(tsan_sources) $(@D)/frame.o -o $@
 
 test-tsan: $(B)/tests/tsan/stress
 	@for s in $(SEED); do \
