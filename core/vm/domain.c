@@ -53,7 +53,7 @@ struct domain *domain_get(domid_t id)
 
 struct domain *domain_get_from(domid_t id)
 {
-    for (unsigned int i = id; i < table_end; i++) {
+    for (unsigned int i = id; i < READ_ONCE(table_end); i++) {
         struct domain *d = find(i);
 
         if (d && ref_unless_zero(d)) return d;
@@ -181,7 +181,7 @@ int domain_create(domid_t id, bool privileged, const struct xen_domctl_createdom
     }
     clock_write_wall(d);
     __atomic_store_n(&table[d->id], d, __ATOMIC_RELEASE);
-    table_end = MAX(table_end, d->id + 1u);
+    WRITE_ONCE(table_end, MAX(table_end, d->id + 1u));
     *out = d;
     return 0;
 }

@@ -33,11 +33,9 @@ const char *const model_name = "vmx";
 void model_cpu(struct cpu *c)
 {
     static struct vmx_cpu cpu[8];
-    static struct cpu_arch arch;
 
     cpu[c->id] = (struct vmx_cpu){.next_vpid = 1};
     c->vendor = &cpu[c->id];
-    c->arch = &arch;
 }
 
 void model_skip(struct cpu *c, unsigned int left)
