@@ -56,8 +56,7 @@ clean:
 .PHONY: all clean
 .DEFAULT_GOAL := all
 
-# --- tests: the fastest first; test-bochs is not yet one of them: it was never
-# seen to pass as a whole ---
+# --- tests: the fastest first ---
 
 SUITES ?= lint test-unit test-fuzz test-tsan test-spin test-loader test-install test-image test-guest \
 	test-system test-demo

@@ -1,19 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Registers belong to one vCPU: two guests and dom0 share one CPU, each with
- * its own pattern in the x87, SSE, AVX and debug registers, and none sees
- * another's, neither later nor in a fresh vCPU.
+ * its own pattern in the x87, SSE, AVX, AVX-512, PKRU and debug registers and
+ * in base MSRs, and none sees another's, neither later nor in a fresh vCPU.
  */
+/* run: cpu=+pku */
 #include "test.h"
 #include "toolstack.h"
 
 #define ROUNDS 500
 
 struct state {
-    uint64_t ymm[16][4];
+    uint64_t zmm[32][8];
+    uint64_t k[8]; /* the lower halves of the mask registers */
     uint64_t mm[8];
     uint64_t dr[4];
     uint64_t fs, kernel_gs, lstar;
+    uint64_t pkru;
 };
 
 static struct state want, got;
@@ -24,33 +27,56 @@ static bool avx(void)
     return cpuid(1, 0).c >> 28 & 1;
 }
 
+static bool avx512(void)
+{
+    return avx() && cpuid(7, 0).b >> 16 & 1;
+}
+
+static bool pku(void)
+{
+    return cpuid(0, 0).a >= 7 && cpuid(7, 0).c >> 3 & 1;
+}
+
 static void fpu_on(void)
 {
     uint64_t cr4;
 
-    if (!avx()) return;
     asm volatile("mov %%cr4, %0" : "=r"(cr4));
-    asm volatile("mov %0, %%cr4" ::"r"(cr4 | 1u << 18));
-    asm volatile("xsetbv" ::"c"(0), "a"(7), "d"(0));
+    if (avx()) cr4 |= 1u << 18;
+    if (pku()) cr4 |= 1u << 22;
+    asm volatile("mov %0, %%cr4" ::"r"(cr4));
+    if (avx()) asm volatile("xsetbv" ::"c"(0), "a"(avx512() ? 0xe7 : 7), "d"(0));
 }
 
-#define Y(n)     "vmovdqu %c[y]+32*" #n "(%[s]), %%ymm" #n "\n\t"
-#define X(n)     "movdqu %c[y]+32*" #n "(%[s]), %%xmm" #n "\n\t"
+#define Z(n)     "vmovdqu64 %c[z]+64*" #n "(%[s]), %%zmm" #n "\n\t"
+#define K(n)     "kmovw %c[k]+8*" #n "(%[s]), %%k" #n "\n\t"
+#define Y(n)     "vmovdqu %c[z]+64*" #n "(%[s]), %%ymm" #n "\n\t"
+#define X(n)     "movdqu %c[z]+64*" #n "(%[s]), %%xmm" #n "\n\t"
 #define M(n)     "movq %c[m]+8*" #n "(%[s]), %%mm" #n "\n\t"
-#define YS(n)    "vmovdqu %%ymm" #n ", %c[y]+32*" #n "(%[s])\n\t"
-#define XS(n)    "movdqu %%xmm" #n ", %c[y]+32*" #n "(%[s])\n\t"
+#define ZS(n)    "vmovdqu64 %%zmm" #n ", %c[z]+64*" #n "(%[s])\n\t"
+#define KS(n)    "kmovw %%k" #n ", %c[k]+8*" #n "(%[s])\n\t"
+#define YS(n)    "vmovdqu %%ymm" #n ", %c[z]+64*" #n "(%[s])\n\t"
+#define XS(n)    "movdqu %%xmm" #n ", %c[z]+64*" #n "(%[s])\n\t"
 #define MS(n)    "movq %%mm" #n ", %c[m]+8*" #n "(%[s])\n\t"
 #define ALL8(F)  F(0) F(1) F(2) F(3) F(4) F(5) F(6) F(7)
 #define ALL16(F) ALL8(F) F(8) F(9) F(10) F(11) F(12) F(13) F(14) F(15)
-#define ARGS     [s] "r"(s), [y] "i"(offsetof(struct state, ymm)), [m] "i"(offsetof(struct state, mm))
+#define ALL32(F) \
+    ALL16(F)     \
+    F(16) F(17) F(18) F(19) F(20) F(21) F(22) F(23) F(24) F(25) F(26) F(27) F(28) F(29) F(30) F(31)
+#define ARGS                                                                              \
+    [s] "r"(s), [z] "i"(offsetof(struct state, zmm)), [k] "i"(offsetof(struct state, k)), \
+        [m] "i"(offsetof(struct state, mm))
 
 static void load(const struct state *s)
 {
     asm volatile(ALL8(M)::ARGS : "memory");
-    if (avx())
+    if (avx512())
+        asm volatile(ALL32(Z) ALL8(K)::ARGS : "memory");
+    else if (avx())
         asm volatile(ALL16(Y)::ARGS : "memory");
     else
         asm volatile(ALL16(X)::ARGS : "memory");
+    if (pku()) asm volatile("wrpkru" ::"a"((uint32_t)s->pkru), "c"(0), "d"(0));
     asm volatile("mov %0, %%dr0" ::"r"(s->dr[0]));
     asm volatile("mov %0, %%dr1" ::"r"(s->dr[1]));
     asm volatile("mov %0, %%dr2" ::"r"(s->dr[2]));
@@ -62,11 +88,17 @@ static void load(const struct state *s)
 
 static void store(struct state *s)
 {
+    uint32_t edx;
+
+    memset(s, 0, sizeof(*s));
     asm volatile(ALL8(MS)::ARGS : "memory");
-    if (avx())
+    if (avx512())
+        asm volatile(ALL32(ZS) ALL8(KS)::ARGS : "memory");
+    else if (avx())
         asm volatile(ALL16(YS)::ARGS : "memory");
     else
         asm volatile(ALL16(XS)::ARGS : "memory");
+    if (pku()) asm volatile("rdpkru" : "=a"(s->pkru), "=d"(edx) : "c"(0));
     asm volatile("mov %%dr0, %0" : "=r"(s->dr[0]));
     asm volatile("mov %%dr1, %0" : "=r"(s->dr[1]));
     asm volatile("mov %%dr2, %0" : "=r"(s->dr[2]));
@@ -78,20 +110,26 @@ static void store(struct state *s)
 
 static void pattern(struct state *s, uint64_t seed)
 {
+    unsigned int words = avx512() ? 8 : avx() ? 4 : 2;
     uint64_t *word = (uint64_t *)s;
 
     for (unsigned int i = 0; i < sizeof(*s) / 8; i++)
         word[i] = (seed << 32 | i * 0x10001) & 0x00007fffffffffff;
-    for (unsigned int i = 0; i < 16 && !avx(); i++) s->ymm[i][2] = s->ymm[i][3] = 0;
+    for (unsigned int i = 0; i < 32 * 8; i++)
+        if (i % 8 >= words || (i / 8 >= 16 && !avx512())) s->zmm[i / 8][i % 8] = 0;
+    for (unsigned int i = 0; i < 8; i++) s->k[i] = avx512() ? (seed + i) & 0xffff : 0;
+    s->pkru = pku() ? (uint32_t)(seed * 0x1234567) & ~3u : 0; /* key 0 is of all pages here */
 }
 
 /* What a vCPU finds at its very start; NULL, or the part that is not clean. */
 static const char *dirty(void)
 {
-    memset(&got, 0, sizeof(got));
     store(&got);
-    for (unsigned int i = 0; i < 64; i++)
-        if (((uint64_t *)got.ymm)[i]) return "SSE or AVX";
+    for (unsigned int i = 0; i < 32 * 8; i++)
+        if (got.zmm[i / 8][i % 8]) return "SSE or AVX";
+    for (unsigned int i = 0; i < 8; i++)
+        if (got.k[i]) return "AVX-512";
+    if (got.pkru) return "PKRU";
     for (unsigned int i = 0; i < 8; i++)
         if (got.mm[i]) return "x87";
     for (unsigned int i = 0; i < 4; i++)
@@ -134,6 +172,8 @@ void test_main(void)
     struct guest g[2], late;
     long lost[2], mine = 0, switches = 0;
 
+    if (!avx512()) skip("AVX-512", "not on this processor");
+    if (!pku()) skip("PKRU", "not on this processor");
     fpu_on(); /* dom0's own loader may have used the registers */
     for (unsigned int i = 0; i < 2; i++) {
         servant_start(&g[i], i);
