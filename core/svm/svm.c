@@ -222,14 +222,19 @@ static bool svm_can_inject(struct vcpu *v, bool nmi)
 }
 
 /*
- * As a virtual interrupt (APM vol. 2, 15.21.4), which is taken at once since
- * the guest allows it.  (QEMU 7.2 delivers one of EVENTINJ a second time
- * when another CPU's locked access stops all CPUs before the next exit.)
+ * QEMU 7.2, which saves no next RIP, delivers one of EVENTINJ a second time when
+ * another CPU's locked access stops all CPUs before the next exit: there it is a
+ * virtual interrupt (APM vol. 2, 15.21.4), which is taken at once since the guest
+ * allows it.  Bochs 2.7 takes these only when RFLAGS.IF changes.
  */
 static void svm_inject_interrupt(struct vcpu *v, uint8_t vector)
 {
     struct vmcb *b = vmcb_of(v);
 
+    if (svm_has_nrip) {
+        b->event_inject = vector | EVENT_INTR | EVENT_VALID;
+        return;
+    }
     b->vintr = VINTR_MASKING | VINTR_IGN_TPR | VINTR_IRQ | VINTR_VECTOR(vector);
     b->intercept[0] &= ~BIT(VMEXIT_VINTR % 32);
 }
