@@ -72,6 +72,11 @@ void apic_init_cpu(void)
     reg_write(REG_TIMER, VECTOR_TIMER | (deadline ? LVT_DEADLINE : 0));
 }
 
+bool apic_is_x2(void)
+{
+    return x2apic;
+}
+
 uint32_t apic_id(void)
 {
     return x2apic ? reg_read(REG_ID) : reg_read(REG_ID) >> 24;

@@ -3,6 +3,7 @@
 #include "cpu/cpu.h"
 #include "cpu/irq.h"
 #include "cpu/lock.h"
+#include "iommu/iommu.h"
 #include "lib/print.h"
 #include "memory/window.h"
 #include <xen/errno.h>
@@ -52,8 +53,8 @@ void ioapic_add(uint8_t id, uint32_t address, uint32_t gsi_base)
     if (i == MAX_IOAPICS) panic("more than %u IO-APICs", MAX_IOAPICS);
     regs[i] = vmap_device(address, PAGE_SIZE);
     if (!regs[i]) panic("cannot map the IO-APIC at %x", address);
-    *info =
-        (struct ioapic_info){id, address, gsi_base, (read_reg(i, REG_VERSION) >> 16 & 0xff) + 1};
+    *info = (struct ioapic_info){.id = id, .address = address, .gsi_base = gsi_base};
+    info->pins = (read_reg(i, REG_VERSION) >> 16 & 0xff) + 1;
     for (unsigned int pin = 0; pin < info->pins; pin++) write_reg(i, REG_PIN(pin), PIN_MASKED);
     ioapic_count++;
 }
@@ -69,13 +70,18 @@ static int find(uint32_t gsi, unsigned int *pin)
 
 int ioapic_route(uint32_t gsi, uint8_t vector, uint32_t apic_id, bool level, bool low)
 {
+    uint32_t target = apic_id << 24;
     unsigned int pin;
     int i = find(gsi, &pin);
 
     if (i < 0) return i;
+    if (iommu.remaps) { /* VT-d 5.1.5.1: the entry's number in bits 49-63 */
+        iommu.driver->remap(ioapics[i].source, vector, apic_id, level);
+        target = vector << 17 | BIT(16);
+    }
     spin_lock(&ioapic_lock);
     write_reg(i, REG_PIN(pin), PIN_MASKED);
-    write_reg(i, REG_PIN(pin) + 1, apic_id << 24);
+    write_reg(i, REG_PIN(pin) + 1, target);
     write_reg(i, REG_PIN(pin), vector | PIN_MASKED | (level ? PIN_LEVEL : 0) | (low ? PIN_LOW : 0));
     spin_unlock(&ioapic_lock);
     return 0;

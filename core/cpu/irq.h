@@ -30,6 +30,7 @@ void irq_dispatch(unsigned int vector);
 /* --- local APIC (cpu/apic.c) --- */
 void apic_init_cpu(void); /* on each CPU                     */
 uint32_t apic_id(void);
+bool apic_is_x2(void);
 void apic_eoi(void);
 /* To another CPU: an interrupt, or ICR_INIT, or ICR_STARTUP | page. */
 #define ICR_INIT    0x500
@@ -49,6 +50,7 @@ struct ioapic_info {
     uint32_t address; /* physical */
     uint32_t gsi_base;
     uint32_t pins;
+    uint16_t source; /* bus << 8 | devfn of its requests, 0: not known */
 };
 
 #define MAX_IOAPICS 16

@@ -41,6 +41,9 @@ uint32_t cfg_read(uint16_t bdf, unsigned int reg, unsigned int size);
 void cfg_write(uint16_t bdf, unsigned int reg, unsigned int size, uint32_t v);
 /* The offset of a capability, 0: none. */
 unsigned int pci_find_capability(uint16_t bdf, uint8_t id);
+/* True when the function has signalled an abort since the last call (PCI 3.0,
+ * 6.2.3). */
+bool vpci_take_abort(uint16_t bdf);
 /* Stops a device's DMA and message interrupts. */
 void vpci_quiesce(uint16_t bdf);
 /* d touched gpa, where it has nothing: maps the device memory that may be

@@ -23,17 +23,19 @@
 #include "vm/domain.h"
 #include "vm/p2m.h"
 
-#define CFG_CAPS    0x34
-#define CAP_MSI     0x05
-#define CAP_MSIX    0x11
-#define MSI_ENABLE  BIT(0)
-#define MSI_64BIT   BIT(7)
-#define MSI_OURS    (MSI_ENABLE | 0x70) /* dom0 may write these */
-#define MSIX_ENABLE BIT(15)
-#define MSIX_MASKED BIT(0)      /* of an entry's control word */
-#define HPET        0xfed00000u /* hidden from dom0 */
-#define ROM_MASK    (~0x7ffu)
-#define ROM_ENABLE  BIT(0)
+#define CFG_STATUS   0x06
+#define STATUS_ABORT BIT(11)
+#define CFG_CAPS     0x34
+#define CAP_MSI      0x05
+#define CAP_MSIX     0x11
+#define MSI_ENABLE   BIT(0)
+#define MSI_64BIT    BIT(7)
+#define MSI_OURS     (MSI_ENABLE | 0x70) /* dom0 may write these */
+#define MSIX_ENABLE  BIT(15)
+#define MSIX_MASKED  BIT(0)      /* of an entry's control word */
+#define HPET         0xfed00000u /* hidden from dom0 */
+#define ROM_MASK     (~0x7ffu)
+#define ROM_ENABLE   BIT(0)
 
 struct spinlock pci_lock = SPINLOCK(RANK_HWDEV);
 struct device *devices[MAX_DEVICES];
@@ -320,6 +322,17 @@ bool vpci_map(struct domain *d, uint64_t gpa)
     return done;
 }
 
+bool vpci_take_abort(uint16_t bdf)
+{
+    uint16_t aborted;
+
+    spin_lock(&pci_lock);
+    aborted = cfg_read(bdf, CFG_STATUS, 2) & STATUS_ABORT;
+    if (aborted) cfg_write(bdf, CFG_STATUS, 2, aborted);
+    spin_unlock(&pci_lock);
+    return aborted;
+}
+
 void vpci_quiesce(uint16_t bdf)
 {
     spin_lock(&pci_lock);
@@ -350,8 +363,9 @@ static bool bind(struct message *m, uint64_t *address, uint32_t *data)
         return false;
     }
     m->vector = vector;
-    apic_msi_message(hwdev_apic_id(m->device->owner, m->address >> 12 & 0xff, m->address & BIT(2)),
-                     vector, address, data);
+    iommu_message(m->device->bdf, vector,
+                  hwdev_apic_id(m->device->owner, m->address >> 12 & 0xff, m->address & BIT(2)),
+                  address, data);
     return true;
 }
 

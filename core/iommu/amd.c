@@ -66,6 +66,8 @@ struct unit {
     uint64_t *commands, *events;
     unsigned int tail;
     volatile uint64_t done; /* written by the unit */
+    bool told;              /* a fault was in the log since the last poll */
+    struct timer poll;
 };
 
 struct dte {
@@ -162,7 +164,7 @@ static void amd_flush(struct domain *d)
     spin_unlock(&lock);
 }
 
-/* --- events --- */
+/* --- events; all on the CPU that booted, interrupts off --- */
 
 static void take_events(void *data)
 {
@@ -175,6 +177,7 @@ static void take_events(void *data)
     for (; head != tail; head = (head + 1) % QUEUE) {
         uint64_t *e = &u->events[head * 2];
 
+        u->told = true;
         if (e[0] >> 60 == EVENT_PAGE_FAULT)
             iommu_fault(e[0], e[1], e[0] & EVENT_WRITE, e[0] >> 60);
         else
@@ -191,6 +194,20 @@ static void take_events(void *data)
     reg_write(u, CONTROL, control);
 }
 
+/* Once a second, for units that do not interrupt.  QEMU's before 10.1 have no
+ * log either; all that is left is the abort in the function's status. */
+static void poll_events(void *data)
+{
+    struct unit *u = data;
+    bool aborted = vpci_take_abort(u->bdf);
+
+    take_events(u);
+    if (aborted && !u->told)
+        log_warn("IOMMU at %lx refused a device's access; its log does not say which", u->base);
+    u->told = false;
+    timer_set(&u->poll, now() + NS_PER_SEC);
+}
+
 static void enable_msi(struct unit *u)
 {
     unsigned int msi = pci_find_capability(u->bdf, CAP_MSI), data_at;
@@ -200,7 +217,7 @@ static void enable_msi(struct unit *u)
     uint16_t control;
 
     if (!msi || vector < 0) {
-        log_warn("IOMMU at %lx has no interrupt: faults are not reported", u->base);
+        log_warn("IOMMU at %lx has no interrupt: it is asked once a second", u->base);
         return;
     }
     apic_msi_message(apic_id(), vector, &address, &data);
@@ -316,6 +333,8 @@ static void start(struct unit *u)
     control |= CONTROL_COMMANDS | CONTROL_EVENTS | CONTROL_EVENT_INT;
     reg_write(u, CONTROL, control);
     reg_write(u, CONTROL, control | CONTROL_ENABLE);
+    timer_init(&u->poll, poll_events, u);
+    timer_set(&u->poll, now() + NS_PER_SEC);
 }
 
 static void amd_boot(const struct acpi_header *h)

@@ -3,6 +3,7 @@
 #include "iommu/iommu.h"
 #include "boot/acpi.h"
 #include "boot/boot.h"
+#include "cpu/irq.h"
 #include "cpu/time.h"
 #include "device/hwdev.h"
 #include "lib/print.h"
@@ -52,8 +53,8 @@ void iommu_boot(void)
     if (!iommu.driver)
         panic("no IOMMU (or it is off in the firmware): devices could reach all memory; "
               "iommu=off starts nevertheless");
-    log_info("IOMMU: %s, %u units; devices reach what is their domain's", iommu.driver->name,
-             unit_count);
+    log_info("IOMMU: %s, %u units; devices reach what is their domain's; interrupts are %s",
+             iommu.driver->name, unit_count, iommu.remaps ? "remapped" : "not remapped");
 }
 
 void iommu_attach(uint16_t bdf, struct domain *d)
@@ -66,6 +67,17 @@ void iommu_attach(uint16_t bdf, struct domain *d)
 void iommu_flush(struct domain *d)
 {
     iommu.driver->flush(d);
+}
+
+/* VT-d 5.1.2.2: entry n of the table is for vector n. */
+void iommu_message(uint16_t bdf, uint8_t vector, uint32_t apic_id, uint64_t *address,
+                   uint32_t *data)
+{
+    apic_msi_message(apic_id, vector, address, data);
+    if (!iommu.remaps) return;
+    iommu.driver->remap(bdf, vector, apic_id, false);
+    *address = 0xfee00010 | vector << 5;
+    *data = 0;
 }
 
 uint16_t iommu_domain_id(const struct domain *d)

@@ -18,6 +18,7 @@ extern struct iommu {
     bool amd_format;                   /* entries carry AMD-Vi's fields too   */
     bool incoherent;                   /* it reads memory, not the caches     */
     bool caches_empty;                 /* it remembers what was not present   */
+    bool remaps;                       /* it remaps interrupts                */
 } iommu;
 
 struct iommu_driver {
@@ -31,6 +32,8 @@ struct iommu_driver {
     void (*attach)(uint16_t bdf, struct domain *d);
     /* Returns when no unit holds a translation of d's. */
     void (*flush)(struct domain *d);
+    /* With iommu.remaps: the source alone raises that vector, at that CPU. */
+    void (*remap)(uint16_t source, uint8_t vector, uint32_t apic_id, bool level);
 };
 
 extern const struct iommu_driver amd_iommu, vtd_iommu;
@@ -40,6 +43,11 @@ extern const struct iommu_driver amd_iommu, vtd_iommu;
 void iommu_boot(void);
 void iommu_attach(uint16_t bdf, struct domain *d);
 void iommu_flush(struct domain *d);
+
+/* What a device sends to raise a vector; where interrupts are remapped, no
+ * other device can send it. */
+void iommu_message(uint16_t bdf, uint8_t vector, uint32_t apic_id, uint64_t *address,
+                   uint32_t *data);
 
 /* True when the bytes hold registers of an IOMMU. */
 bool iommu_covers(uint64_t at, uint64_t size);

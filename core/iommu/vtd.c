@@ -2,8 +2,8 @@
 /*
  * Intel VT-d: Virtualization Technology for Directed I/O specification, rev.
  * 4, legacy mode with queued invalidation.  All units share root and context
- * tables.  Its page tables have the format of EPT's: the p2m's serve as they
- * are.
+ * tables and the table of interrupts, where entry n is for vector n.  Its page
+ * tables have the format of EPT's: the p2m's serve as they are.
  */
 #include "boot/acpi.h"
 #include "boot/acpi_tables.h"
@@ -11,6 +11,7 @@
 #include "cpu/irq.h"
 #include "cpu/lock.h"
 #include "cpu/time.h"
+#include "device/hwdev.h"
 #include "iommu/iommu.h"
 #include "lib/print.h"
 #include "memory/heap.h"
@@ -34,6 +35,7 @@
 #define PROTECTED    0x64 /* PMEN */
 #define QUEUE_TAIL   0x88
 #define QUEUE_BASE   0x90
+#define INTERRUPTS   0xb8 /* the table's address, EIME, log2 of the entries - 1 */
 
 #define CAP_LEVELS3(c) ((c) >> 9 & 1)
 #define CAP_LEVELS4(c) ((c) >> 10 & 1)
@@ -43,16 +45,28 @@
 #define CAP_CACHING    BIT(7)
 #define ECAP_COHERENT  BIT(0)
 #define ECAP_QUEUED    BIT(1)
+#define ECAP_REMAP     BIT(3)
+#define ECAP_X2APIC    BIT(4)
 #define TRANSLATE      BIT(31)
 #define SET_ROOT       BIT(30)
 #define QUEUED         BIT(26)
-#define ONE_SHOT       (SET_ROOT | BIT(29) | BIT(27) | BIT(24))
+#define REMAP          BIT(25)
+#define SET_INTERRUPTS BIT(24)
+#define COMPATIBLE     BIT(23) /* requests without an entry are let through */
+#define ONE_SHOT       (SET_ROOT | BIT(29) | BIT(27) | SET_INTERRUPTS)
 
 /* Descriptors (6.5.2). */
 #define INVALIDATE_CONTEXTS (1ull | 1 << 4) /* all */
 #define INVALIDATE_ALL      (2ull | 1 << 4 | 3 << 6)
 #define INVALIDATE_DOMAIN   (2ull | 2 << 4 | 3 << 6) /* 3 << 6: drain */
+#define INVALIDATE_REMAPS   4ull                     /* all */
 #define WAIT_STORE          (5ull | 1 << 5)
+
+/* Entries for interrupts (9.10). */
+#define REMAP_PRESENT 1u
+#define REMAP_LEVEL   BIT(4)
+#define REMAP_VERIFY  BIT(18) /* in the second quadword: the source is this one */
+#define VECTORS       256u
 
 struct unit {
     uint64_t base, cap;
@@ -62,15 +76,15 @@ struct unit {
     volatile uint32_t done; /* written by the unit */
 };
 
-struct entry { /* of the root table, of a context table */
+struct entry { /* of the root table, a context table, that of interrupts */
     uint64_t low, high;
 };
 
-/* Guards: root and context tables, the queues. */
+/* Guards: all tables, the queues. */
 static struct spinlock lock = SPINLOCK(RANK_IOMMU);
 static struct unit units[MAX_UNITS];
 static unsigned int unit_count;
-static struct entry *root;
+static struct entry *root, *interrupts;
 static bool three_levels; /* 39 bits of address, not 48 */
 
 static uint32_t read32(struct unit *u, unsigned int reg)
@@ -176,6 +190,26 @@ static void vtd_flush(struct domain *d)
     spin_unlock(&lock);
 }
 
+static void vtd_remap(uint16_t source, uint8_t vector, uint32_t id, bool level)
+{
+    struct entry *e = &interrupts[vector];
+    uint64_t low = (uint64_t)(apic_is_x2() ? id : id << 8) << 32 | (uint64_t)vector << 16 |
+                   (level ? REMAP_LEVEL : 0) | REMAP_PRESENT;
+
+    spin_lock(&lock);
+    if (e->high != (REMAP_VERIFY | source)) { /* else a request meets the old or the new */
+        __atomic_store_n(&e->low, 0, __ATOMIC_RELEASE);
+        __atomic_store_n(&e->high, REMAP_VERIFY | source, __ATOMIC_RELEASE);
+    }
+    __atomic_store_n(&e->low, low, __ATOMIC_RELEASE);
+    iommu_sync(e, sizeof(*e));
+    for (unsigned int i = 0; i < unit_count; i++) {
+        submit(&units[i], INVALIDATE_REMAPS, 0);
+        complete(&units[i]);
+    }
+    spin_unlock(&lock);
+}
+
 /* --- faults --- */
 
 static void take_faults(void *data)
@@ -217,6 +251,23 @@ static _Noreturn void malformed(const struct acpi_header *h, const void *at)
           (const char *)at - (const char *)h);
 }
 
+/* Which requests are the IO-APICs' (8.3.1). */
+static void parse_scopes(const struct acpi_header *h, const uint8_t *s, const uint8_t *end)
+{
+    for (; s < end; s += s[1]) {
+        const uint8_t *path = s + 6;
+        uint8_t bus = end - s >= 6 ? s[5] : 0;
+
+        if (end - s < 6 || s[1] < 6 || s[1] > end - s) malformed(h, s);
+        if (s[0] != 3 || s[1] < 8) continue;
+        for (; path + 4 <= s + s[1]; path += 2) /* through bridges */
+            bus = cfg_read(bus << 8 | (path[0] & 31) << 3 | (path[1] & 7), 0x19, 1);
+        for (unsigned int i = 0; i < ioapic_count; i++)
+            if (ioapics[i].id == s[4])
+                ioapics[i].source = bus << 8 | (path[0] & 31) << 3 | (path[1] & 7);
+    }
+}
+
 static void parse(const struct acpi_header *h)
 {
     const uint8_t *b = (const uint8_t *)h + 48, *end = (const uint8_t *)h + h->length;
@@ -232,6 +283,7 @@ static void parse(const struct acpi_header *h)
                 unit_count == MAX_UNITS)
                 malformed(h, b);
             units[unit_count++].base = base;
+            parse_scopes(h, b + 16, b + len);
         } else if (get16(b) == 1) { /* RMRR */
             if (len < 24 || get64(b + 16) < get64(b + 8) || get64(b + 16) == ~0ull) malformed(h, b);
             iommu_add_reserved(get64(b + 8), get64(b + 16) + 1);
@@ -271,6 +323,7 @@ static void probe(struct unit *u)
     if (!CAP_LEVELS4(u->cap)) three_levels = true;
     if (!(ecap & ECAP_COHERENT)) iommu.incoherent = true;
     if (u->cap & CAP_CACHING) iommu.caches_empty = true;
+    if (!(ecap & ECAP_REMAP) || (apic_is_x2() && !(ecap & ECAP_X2APIC))) iommu.remaps = false;
     iommu_add_unit(u->base, REGS_SIZE, -1);
 }
 
@@ -291,6 +344,15 @@ static void start(struct unit *u)
     submit(u, INVALIDATE_ALL, 0);
     complete(u);
     enable_faults(u);
+    set_command(u, REMAP, false);
+    if (iommu.remaps) {
+        write64(u, INTERRUPTS, core_to_phys(interrupts) | (apic_is_x2() ? BIT(11) : 0) | 7);
+        set_command(u, SET_INTERRUPTS, true);
+        submit(u, INVALIDATE_REMAPS, 0);
+        complete(u);
+        set_command(u, COMPATIBLE, false);
+        set_command(u, REMAP, true);
+    }
     set_command(u, TRANSLATE, true);
     if (!(u->cap & (BIT(5) | BIT(6)))) return; /* protected memory regions, off */
     write32(u, PROTECTED, 0);
@@ -300,12 +362,17 @@ static void start(struct unit *u)
 static void vtd_boot(const struct acpi_header *h)
 {
     parse(h);
+    iommu.remaps = true;
+    for (unsigned int i = 0; i < ioapic_count; i++)
+        if (!ioapics[i].source) iommu.remaps = false;
     for (unsigned int i = 0; i < unit_count; i++) probe(&units[i]);
     for (unsigned int i = 0; i < unit_count; i++)
         if (three_levels && !CAP_LEVELS3(units[i].cap)) panic("the IOMMUs differ too much");
     root = core_alloc_pages(1);
-    if (!root) panic("no memory for the IOMMU's root table");
+    interrupts = core_alloc_pages(VECTORS * sizeof(*interrupts) / PAGE_SIZE);
+    if (!root || !interrupts) panic("no memory for the IOMMU's tables");
     iommu_sync(root, PAGE_SIZE);
+    iommu_sync(interrupts, PAGE_SIZE);
     for (unsigned int i = 0; i < unit_count; i++) start(&units[i]);
 }
 
@@ -315,4 +382,5 @@ const struct iommu_driver vtd_iommu = {
     .boot = vtd_boot,
     .attach = vtd_attach,
     .flush = vtd_flush,
+    .remap = vtd_remap,
 };

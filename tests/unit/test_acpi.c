@@ -40,7 +40,7 @@ void window_close(const void *p)
 void ioapic_add(uint8_t id, uint32_t address, uint32_t gsi_base)
 {
     if (ioapic_count == MAX_IOAPICS) panic("many");
-    ioapics[ioapic_count++] = (struct ioapic_info){id, address, gsi_base, 24};
+    ioapics[ioapic_count++] = (struct ioapic_info){id, address, gsi_base, 24, 0};
 }
 
 uint32_t ioapic_gsi_count(void)

@@ -64,8 +64,8 @@ static void begin(void)
     memset(vectors, 0, sizeof(vectors));
     memset(host, 0, sizeof(host));
     ioapic_count = 2;
-    ioapics[0] = (struct ioapic_info){0, 0xfec00000, 0, 24};
-    ioapics[1] = (struct ioapic_info){1, 0xfec01000, 24, 24};
+    ioapics[0] = (struct ioapic_info){0, 0xfec00000, 0, 24, 0};
+    ioapics[1] = (struct ioapic_info){1, 0xfec01000, 24, 24, 0};
     for (unsigned int i = 0; i < ARRAY_SIZE(host); i++) host[i].masked = true;
     delivered = eois = 0;
     memset(selected, 0, sizeof(selected));

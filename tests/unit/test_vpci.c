@@ -161,8 +161,9 @@ uint32_t hwdev_apic_id(const struct domain *d, unsigned int dest, bool logical)
     return logical ? 0 : dest & 4;
 }
 
-void apic_msi_message(uint32_t apic_id, uint8_t vector, uint64_t *addr, uint32_t *data)
+void iommu_message(uint16_t bdf, uint8_t vector, uint32_t apic_id, uint64_t *addr, uint32_t *data)
 {
+    (void)bdf;
     *addr = 0xfee00000 | apic_id << 12;
     *data = vector;
 }

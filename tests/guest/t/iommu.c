@@ -74,23 +74,35 @@ static void load(uint64_t seed)
     dma_read((uint64_t)mine);
 }
 
-/* A line of the log since the last call names device and address. */
-static bool logged(const char *what, uint64_t gpa)
+/* What was logged since the last call. */
+static const char *log_text(void)
 {
     struct xen_sysctl op = {0};
-    char want[80];
-    bool found;
 
-    format(want, sizeof(want), "device 00:%02x.0 may not %s %lx", dev, what, gpa);
     op.u.readconsole.clear = 1;
     op.u.readconsole.count = sizeof(text) - 1;
     set_xen_guest_handle(op.u.readconsole.buffer, text);
-    if (sysctl(&op, XEN_SYSCTL_readconsole)) return false;
+    if (sysctl(&op, XEN_SYSCTL_readconsole)) op.u.readconsole.count = 0;
     text[op.u.readconsole.count] = 0;
-    found = find(text, want) != NULL;
-    if (!found) print("not found: %s\n", want);
-    nap(1100 * NS_PER_MS); /* the log's limit is per second */
-    return found;
+    return text;
+}
+
+/* The log names the device and the address; where the IOMMU has no log of its
+ * own (QEMU's AMD-Vi before 10.1) it says that something was refused. */
+static void logged(const char *what, uint64_t gpa, const char *name)
+{
+    static const char vague[] = "its log does not say which";
+    char want[80];
+    bool found, something;
+
+    format(want, sizeof(want), "device 00:%02x.0 may not %s %lx", dev, what, gpa);
+    found = find(log_text(), want);
+    something = find(text, vague);
+    nap(1100 * NS_PER_MS); /* the log's limit is per second, and so is polling */
+    if (!found && (find(log_text(), vague) || something))
+        skip(name, "refused, but the IOMMU does not tell what");
+    else
+        check(found, name);
 }
 
 /* Reads and writes there are refused and logged. */
@@ -108,11 +120,11 @@ static void refused(uint64_t gpa, const char *what)
     format(name, sizeof(name), "%s: not read", what);
     check(same || holds(back, 5), name);
     format(name, sizeof(name), "%s: reading is logged", what);
-    check(logged("read", gpa), name);
+    logged("read", gpa, name);
     load(7);
     dma_write(gpa);
     format(name, sizeof(name), "%s: writing is logged", what);
-    check(logged("write", gpa), name);
+    logged("write", gpa, name);
 }
 
 static void own_memory(void)
