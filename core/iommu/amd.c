@@ -194,8 +194,8 @@ static void take_events(void *data)
     reg_write(u, CONTROL, control);
 }
 
-/* Once a second, for units that do not interrupt.  QEMU's before 10.1 have no
- * log either; all that is left is the abort in the function's status. */
+/* Once a second, for units that do not interrupt.  QEMU 7.2's have no log
+ * either; all that is left is the abort in the function's status. */
 static void poll_events(void *data)
 {
     struct unit *u = data;

@@ -10,3 +10,10 @@ $(foreach t,$(unit_device_names),$(eval $(call UNIT_DEVICE,$(t))))
 UNIT_SIMPLE += $(unit_device_names)
 $(unit_device_names:%=$(B)/tests/unit/test_%): $(wildcard core/device/*.c \
 	core/boot/acpi.c core/cpu/irq.c)
+
+# The IOMMUs' tables.
+unit_dmar := tests/unit/test_dmar.c $(filter-out %/fake_iommu.c,$(unit_device_fakes))
+unit_ivrs := tests/unit/test_ivrs.c $(filter-out %/fake_iommu.c,$(unit_device_fakes))
+UNIT_SIMPLE += dmar ivrs
+$(B)/tests/unit/test_dmar: core/iommu/vtd.c
+$(B)/tests/unit/test_ivrs: core/iommu/amd.c

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A device reaches what its domain has mapped and nothing else, whatever its
  * driver tells it; what it tried is in the hypervisor's log. */
-/* run: device=edu,dma_mask=0xffffffffffffffff iommu=intel-iommu time=120 hv=insula */
+/* run: device=edu,dma_mask=0xffffffffffffffff iommu=intel-iommu+amd-iommu time=120 hv=insula */
 #include "test.h"
 #include "toolstack.h"
 
@@ -88,7 +88,7 @@ static const char *log_text(void)
 }
 
 /* The log names the device and the address; where the IOMMU has no log of its
- * own (QEMU's AMD-Vi before 10.1) it says that something was refused. */
+ * own (QEMU 7.2's AMD-Vi) it says that something was refused. */
 static void logged(const char *what, uint64_t gpa, const char *name)
 {
     static const char vague[] = "its log does not say which";
