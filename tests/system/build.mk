@@ -3,7 +3,8 @@
 # make test-streams    saved guests between stock Xen and Insula; not yet part of
 #                      `make test`: a guest of stock Xen restores, but then oopses
 # make soak            shares of CPU time, ten minutes of load, 200 guests,
-#                      1 GiB each way through raw disks; each flush left out
+#                      1 GiB each way through raw disks; each flush left out;
+#                      all guest tests in Bochs
 
 test-system: all images
 	@a=0; tests/system/boots || a=1; tests/system/run || a=1; exit $$a
@@ -11,8 +12,9 @@ test-system: all images
 test-streams: all images
 	@tests/system/streams
 
-soak: all images
+soak: all images guest-tests
 	@tests/unit/tlb_trial
+	@tests/bochs/run vmx-all svm-all
 	@tests/system/run shares migrate load
 	@tests/system/run leak rounds=200 time=3600
 	@tests/system/run hardware mib=1024 disk=1100M pings=20000 time=1500
