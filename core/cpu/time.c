@@ -68,11 +68,6 @@ static void pit_start(uint16_t count)
     outb(0x42, count >> 8);
 }
 
-static bool pit_done(void)
-{
-    return inb(0x61) & 0x20;
-}
-
 void time_boot(void)
 {
     const uint32_t ms = 50;
@@ -81,10 +76,10 @@ void time_boot(void)
 
     pit_start(PIT_HZ / 1000 * ms);
     start = read_tsc();
-    while (!pit_done())
+    while (!(inb(0x61) & 0x20)) /* its output */
         if (++spins > 1ul << 30) panic("the PIT does not count; cannot measure the TSC");
     ticks = read_tsc() - start;
-    tsc_khz = ticks * (PIT_HZ / 1000) / (PIT_HZ / 1000 * ms);
+    tsc_khz = ticks / ms;
     tsc_scale_set(&tsc_scale, tsc_khz);
     boot_tsc = read_tsc();
     log_info("TSC: %u.%03u MHz", tsc_khz / 1000, tsc_khz % 1000);
