@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Faults made by hand: (name, the test that notices it, file, text, what it
+becomes).  A test is a unit test's program or fuzz:TARGET, a replay."""
+
+GRANT, EVTCHN = "core/hypercall/grant.c", "core/hypercall/evtchn.c"
+MEMORY, TABLE = "core/hypercall/memory_op.c", "core/hypercall/table.c"
+P2M, FRAME = "core/vm/p2m.c", "core/memory/frame.c"
+
+FAULTS = [
+    ("a grant is used by another domain", "grant", GRANT,
+     "head >> 16 != user ||", ""),
+    ("a read-only grant is written", "grant", GRANT,
+     "(write && head & GTF_readonly)", "false"),
+    ("a mapping is undone at any address", "grant", GRANT,
+     "if (gfn == ~0ull || m->gfn == gfn)", "if (true)"),
+    ("a use is not counted down", "grant", GRANT,
+     "    u->count[write]--;\n", ""),
+    ("mappings after a soft reset are forgotten", "grant", GRANT,
+     "t->released = MIN(t->released, handle);", ";"),
+    ("grants are unmapped without a flush", "tlb_svm", GRANT,
+     "    p2m_flush(ld);\n", ""),
+    ("the granter is never let go", "fuzz:hypercalls", GRANT,
+     "        domain_put(m->granter);\n", ""),
+    ("a copy leaves its page", "grant", GRANT,
+     "op->source.offset + op->len > (int)PAGE_SIZE ||", ""),
+    ("a port is joined by anybody", "evtchn", EVTCHN,
+     " && r->remote_id == ld->id", ""),
+    ("the other end stays joined", "evtchn", EVTCHN,
+     "        r->state = EVTCHNSTAT_unbound; /* waits for this domain again */\n", ""),
+    ("a closed port stays taken", "evtchn", EVTCHN,
+     "    clear_bit(port, d->evtchns->used);\n}", "}"),
+    ("ports for the dying", "evtchn", EVTCHN,
+     "    if (READ_ONCE(d->dying) != ALIVE) return -XEN_EINVAL;\n", ""),
+    ("a closed VIRQ stays bound", "evtchn", EVTCHN,
+     "        WRITE_ONCE(v->virq_port[c->virq], 0);\n", "        (void)v;\n"),
+    ("memory for the dying", "control", TABLE,
+     "if (READ_ONCE(d->dying) == ALIVE) return 0;", "return 0;"),
+    ("a guest's call for dom0's domain", "control", "core/hypercall/access.h",
+     "if (d != caller && !caller->privileged) {", "if (!d) {"),
+    ("memory is given up without a flush", "tlb_svm", MEMORY,
+     "    if (i) p2m_flush(d);\n", ""),
+    ("frames are not scrubbed", "fuzz:hypercalls", FRAME,
+     "    window_zero(mfn);\n    spin_lock", "    spin_lock"),
+    ("a read-only page is written for its guest", "p2m", P2M,
+     "(write ? WRITABLE : READABLE)", "READABLE"),
+    ("a page is replaced without a flush", "tlb_vmx", P2M,
+     "    if (old->type != P2M_NONE)\n        p2m_flush(d);\n    else\n", ""),
+    ("a page that is put in is not logged", "fuzz:hypercalls", P2M,
+     "        WRITE_ONCE(p->max_gfn, MAX(p->max_gfn, gfn));\n        logdirty_mark_locked(d, gfn, 0);",
+     "        WRITE_ONCE(p->max_gfn, MAX(p->max_gfn, gfn));"),
+    ("user code makes hypercalls", "vcpu", TABLE,
+     "if (unlikely(cs.selector & 3))", "if (false)"),
+    ("control by any guest", "control", "core/hypercall/domctl.c",
+     "    if (!v->domain->privileged) return -XEN_EPERM;\n", ""),
+    ("control registers that do not fit", "context", "core/vm/context.c",
+     "lma == (paging && s->efer & EFER_LME) &&", ""),
+]
