@@ -201,12 +201,14 @@ static bool svm_run(struct vcpu *v, struct vm_exit *exit)
     v->regs.rip = b->rip;
     v->regs.rflags = b->rflags;
     /* An event whose delivery the exit interrupted is delivered again; INT n
-     * is executed again, and an interrupt was not taken. */
+     * is executed again, and an interrupt was not taken (QEMU calls a virtual
+     * one an exception, with a vector that none has). */
     b->event_inject = 0;
     taken = !(b->vintr & VINTR_IRQ);
     b->vintr = VINTR_MASKING;
     if (b->exit_int_info & EVENT_VALID) {
-        taken = EVENT_TYPE(b->exit_int_info) != EVENT_INTR;
+        taken = EVENT_TYPE(b->exit_int_info) != EVENT_INTR &&
+                (EVENT_TYPE(b->exit_int_info) != EVENT_EXCEPTION || (uint8_t)b->exit_int_info < 32);
         if (taken && EVENT_TYPE(b->exit_int_info) != EVENT_SOFT) b->event_inject = b->exit_int_info;
     }
     svm_decode(v, exit);
