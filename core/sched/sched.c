@@ -27,6 +27,7 @@
 #define SLICE       MAX(5 * NS_PER_MS, RATELIMIT)
 #define WAKE_CREDIT (2 * NS_PER_MS) /* how far a sleeper may be ahead */
 #define CAP_PERIOD  (10 * NS_PER_MS)
+#define CAP_CARRY   5ul
 #define SUITS_IDLE  (1ull << 63) /* see suits() */
 
 struct runq {
@@ -154,7 +155,7 @@ static void wake_all(struct domain *d)
 }
 
 /* A late timer makes up for the periods that it missed; what a domain did not
- * use is lost. */
+ * use in CAP_CARRY of them is lost. */
 static void cap_refill(void *data)
 {
     struct domain *d = data;
@@ -165,10 +166,11 @@ static void cap_refill(void *data)
     if (d->cap && t >= d->cap_refill) {
         uint64_t periods = 1 + (t - d->cap_refill) / CAP_PERIOD;
         int64_t full = CAP_PERIOD * d->cap / 100 * periods;
+        int64_t most = CAP_PERIOD * d->cap / 100 * MAX(periods, CAP_CARRY);
 
         d->cap_refill += CAP_PERIOD * periods;
-        if ((int64_t)__atomic_add_fetch(&d->cap_budget, full, __ATOMIC_SEQ_CST) > full)
-            __atomic_store_n(&d->cap_budget, full, __ATOMIC_SEQ_CST);
+        if ((int64_t)__atomic_add_fetch(&d->cap_budget, full, __ATOMIC_SEQ_CST) > most)
+            __atomic_store_n(&d->cap_budget, most, __ATOMIC_SEQ_CST);
         timer_set(&d->cap_timer, d->cap_refill);
     }
     spin_unlock(&cap_lock);

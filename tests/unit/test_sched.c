@@ -277,6 +277,26 @@ static void cap_holds(void)
                1500));
 }
 
+/* The machine stands still for a while now and then. */
+static void cap_holds_with_late_timers(void)
+{
+    uint64_t start, before;
+    struct vcpu *a;
+
+    boot(1);
+    a = hog(1, 0, 0);
+    CHECK(sched_set_params(a->domain, 256, 50) == 0);
+    run(NS_PER_SEC);
+    start = clock_ns;
+    before = vcpu_run_time(a);
+    for (unsigned int i = 0; i < 50; i++) {
+        run((60 + i % 10) * NS_PER_MS);
+        clock_ns += 30 * NS_PER_MS;
+    }
+    run(100 * NS_PER_MS);
+    CHECK(near((vcpu_run_time(a) - before) * 1000 / (clock_ns - start), 500));
+}
+
 /* --- those who are pinned together and have had less than others --- */
 
 static void sleeper_among_pinned(void)
@@ -514,6 +534,7 @@ int main(void)
     RUN(weights_on_one_cpu);
     RUN(three_on_two_cpus);
     RUN(cap_holds);
+    RUN(cap_holds_with_late_timers);
     RUN(sleeper_among_pinned);
     RUN(pinned_to_others);
     RUN(long_sleeper_free_to_move);
