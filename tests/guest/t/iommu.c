@@ -33,16 +33,27 @@ static void put(uint32_t reg, uint32_t value)
     outl(0xcfc, value);
 }
 
-static void run(uint64_t from, uint64_t to, uint32_t command)
+/* The device begins a tenth of a second later. */
+static void begin(uint64_t from, uint64_t to, uint32_t command, uint64_t bytes)
+{
+    edu[SOURCE] = from;
+    edu[TARGET] = to;
+    edu[COUNT] = bytes;
+    edu[COMMAND] = START | command;
+}
+
+static void finish(void)
 {
     uint64_t end = now() + 2 * NS_PER_S;
 
-    edu[SOURCE] = from;
-    edu[TARGET] = to;
-    edu[COUNT] = BYTES;
-    edu[COMMAND] = START | command;
     while (edu[COMMAND] & START)
         if (now() > end) fatal("the device does not finish");
+}
+
+static void run(uint64_t from, uint64_t to, uint32_t command)
+{
+    begin(from, to, command, BYTES);
+    finish();
 }
 
 /* Both: what the device was told to do. */
@@ -175,6 +186,77 @@ static void guests_memory(void)
     check(guest_destroy(&g), "the guest is destroyed");
 }
 
+/* In a guest: gives dom0 the page; later, it is the guest's alone. */
+static long share(long a, long b, long c)
+{
+    (void)a, (void)b, (void)c;
+    grant_access(9, 0, page, false);
+    return 0;
+}
+static long own(long seed, long b, long c)
+{
+    (void)b, (void)c;
+    fill(page, (uint64_t)seed);
+    return 0;
+}
+static long owned(long seed, long b, long c)
+{
+    (void)b, (void)c;
+    return holds(page, (uint64_t)seed);
+}
+
+/* The grant is unmapped before, while and after the device writes through it. */
+static void unmapped_in_flight(void)
+{
+    volatile uint64_t *at = WINDOW_PAGE(100);
+    unsigned int reached = 0, kept = 0, failed = 0;
+    grant_handle_t h;
+    struct guest g;
+
+    servant_start(&g, 0);
+    guest_call(&g, share, 0, 0, 0);
+    load(13);
+    for (unsigned int i = 0; i < 12; i++) {
+        guest_call(&g, own, 17, 0, 0);
+        failed += grant_map(g.id, 9, (void *)at, false, &h) != 0;
+        begin(BUFFER, (uint64_t)at, TO_RAM, 64);
+        nap(i * 12 * NS_PER_MS);
+        reached += at[0] == 13;
+        failed += grant_unmap((void *)at, h) != 0;
+        guest_call(&g, own, 19, 0, 0);
+        finish();
+        kept += guest_call(&g, owned, 19, 0, 0) == 1;
+    }
+    check_eq(failed, 0, "mapped and unmapped twelve times");
+    check_eq(kept, 12, "after the unmap the device does not reach the page");
+    check(reached > 0 && reached < 12, "the device was sometimes faster, sometimes not");
+    check(guest_destroy(&g), "the guest is destroyed");
+}
+
+/* A guest dies and its page is unmapped while the device is about to write:
+ * who has the frames next finds them empty. */
+static void destroyed_in_flight(void)
+{
+    volatile uint64_t *at = WINDOW_PAGE(100);
+    uint64_t gfns[64], gpa, dirty = 0;
+    struct guest g;
+
+    for (unsigned int i = 0; i < 64; i++) gfns[i] = gfn_of(page_alloc());
+    servant_start(&g, 0);
+    gpa = (uint64_t)guest_call(&g, address_of_page, 0, 0, 0);
+    check_eq(foreign_map((void *)at, g.id, gfn_of(gpa), 1), 0, "map a guest's page");
+    load(23);
+    check_eq(decrease(DOMID_SELF, 0, gfns, 64), 64, "decrease");
+    begin(BUFFER, (uint64_t)at, TO_RAM, 64);
+    check_eq(domain_destroy(g.id), 0, "destroy the guest");
+    foreign_unmap((void *)at, 1);
+    check_eq(populate(DOMID_SELF, 0, gfns, 64), 64, "populate");
+    finish();
+    for (unsigned int i = 0; i < 64; i++)
+        for (unsigned int j = 0; j < 512; j++) dirty |= ((uint64_t *)(gfns[i] << 12))[j];
+    check_eq(dirty, 0, "the frames' next owner finds nothing of the device");
+}
+
 /* RAM of the machine that is neither dom0's nor the core's image. */
 static void free_memory(void)
 {
@@ -203,5 +285,7 @@ void test_main(void)
     refused(CORE + 0x10000, "the core's text");
     free_memory();
     guests_memory();
+    unmapped_in_flight();
+    destroyed_in_flight();
     refused(0x7ffffff000, "beyond all memory");
 }

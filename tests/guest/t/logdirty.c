@@ -228,6 +228,7 @@ void test_main(void)
     grant_handle_t h;
 
     stock = find(cmdline, "hv=xen");
+    check_eq(shadow(0, ON, 0, 0, NULL), -XEN_EINVAL, "not of dom0, whose devices write unseen");
     servant_start(&g, 0);
     guest_call(&g, share_page, 20, 0, 9);
     check_eq(grant_map(g.id, 20, WINDOW_PAGE(200), false, &h), 0, "dom0's tables are there");
