@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # make lint: format, warnings with both compilers, shape.
 
-LINT_FORMATTED = $(filter %.c %.h,$(shell git ls-files core loader tests/unit tests/fuzz tests/tsan \
+LINT_FORMATTED = $(filter %.c %.h,$(shell git ls-files core loader tools tests/unit tests/fuzz tests/tsan \
 	tests/guest bench))
 LINT_CORE := $(CORE_SRC:%=$(B)/lint/%.o)
 

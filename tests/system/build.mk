@@ -15,7 +15,7 @@ test-streams: all images
 soak: all images guest-tests
 	@tests/unit/tlb_trial
 	@tests/bochs/run vmx-all svm-all
-	@tests/system/run shares migrate load
+	@tests/system/run shares migrate checkpoint load
 	@tests/system/run leak rounds=200 time=3600
 	@tests/system/run hardware mib=1024 disk=1100M pings=20000 time=1500
 
