@@ -8,8 +8,8 @@ OUT/cache/      the packages, downloaded once with apt-get and kept
 OUT/vmlinuz     Debian's kernel, for dom0 and for the guests
 OUT/dom0.cpio   dom0's initrd: image/dom0.list and image/dom0/
 OUT/guest.cpio  a guest's initrd: image/guest.list and image/guest/
-OUT/guests.cpio the guests' kernel and initrd in /guests, and a check that
-                dom0 can create them: append it to dom0.cpio
+OUT/driver.cpio a driver domain's initrd: image/driver.list and image/driver/
+OUT/guests.cpio the guests' kernel and initrds in /guests: append it to dom0.cpio
 OUT/disk.img    ext4, for dom0's disk: what coke and pepsi boot from
 OUT/manifest    each file taken: sha256, package, path in the package, image
 
@@ -225,6 +225,7 @@ def make_guests(out):
     cpio = Cpio(f"{out}/guests.cpio")
     cpio.entry("guests/vmlinuz", 0o100644, read(f"{out}/vmlinuz"))
     cpio.entry("guests/initrd", 0o100644, read(f"{out}/guest.cpio"))
+    cpio.entry("guests/driver", 0o100644, read(f"{out}/driver.cpio"))
     cpio.close()
 
 
@@ -275,7 +276,7 @@ def main():
         os.remove(f"{out}/manifest")
     kernel = packages.kernel()
     wanted = {kernel, "xen-hypervisor-4.17-amd64"}
-    for image in ("dom0", "guest"):
+    for image in ("dom0", "guest", "driver"):
         wanted |= {e[0] for e in read_list(f"{HERE}/{image}.list")}
     packages.fetch(wanted - {"module"})
     stock_xen(out, packages)
@@ -283,7 +284,7 @@ def main():
         glob.glob(f"{packages.tree(kernel)}/boot/vmlinuz-*")[0])
     with open(f"{out}/vmlinuz", "wb") as file:
         file.write(packages.take("kernel", kernel, f"boot/{vmlinuz}"))
-    for image in ("guest", "dom0"):
+    for image in ("guest", "driver", "dom0"):
         make_initrd(out, image, packages, kernel)
     make_guests(out)
     make_disk(out)

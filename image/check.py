@@ -7,7 +7,7 @@ usage: image/check.py OUT       (OUT is build/image)
 1. Each package file has the sha256 that Debian's signed index gives (apt-cache
    show); the package's own list of md5 sums is inside it.
 2. Each file in an initrd, and the kernel, has the md5 sum that its package
-   lists, or it is one of ours: image/dom0, image/guest, the modules' index.
+   lists, or it is one of ours: image/dom0, image/guest, image/driver, the modules' index.
 """
 import glob
 import hashlib
@@ -103,7 +103,7 @@ def main():
     packages = {package for _, package, _, _ in lines}
     sums = {package: listed_md5(package) for package in packages}
     check_packages(packages)
-    for image in ("dom0", "guest"):
+    for image in ("dom0", "guest", "driver"):
         origin = {path: package for _, package, path, where in lines
                   if where == image}
         check_files(image, regular_files(f"{OUT}/{image}.cpio"), origin, sums)

@@ -15,6 +15,7 @@
 #include "lib/print.h"
 #include "lib/string.h"
 #include "vm/domain.h"
+#include "vm/p2m.h"
 #include <xen/errno.h>
 
 #define HOST_BRIDGE      0x10005853u /* Xen's vendor, a device of nobody's */
@@ -203,5 +204,6 @@ int vpci_release(struct domain *d)
     for (unsigned int i = 0; i < device_count; i++)
         if (devices[i]->owner == d && !go_on(devices[i])) rc = -XEN_ERESTART;
     spin_unlock(&pci_lock);
+    if (!rc) d->p2m->dma = false; /* no device walks the tables any more */
     return rc;
 }

@@ -648,9 +648,11 @@ static void guest_put(unsigned int dev, unsigned int reg, uint32_t v)
 static void vpci_of_guest(void)
 {
     struct assignment a = {.handle = {7}, .bdf = MSIX << 3};
+    struct p2m p2m = {.dma = true};
     uint64_t v = 0;
 
     begin_with(&a);
+    fake_guest->p2m = &p2m;
     fake_guest->handle[0] = 7;
     vpci_assign(fake_guest);
     who = fake_guest;
@@ -690,7 +692,7 @@ static void vpci_of_guest(void)
     CHECK(all_pages() == 0);
     CHECK(vpci_release(who) == -XEN_ERESTART);
     fake.now += 100 * NS_PER_MS;
-    CHECK(vpci_release(who) == 0 && guest_get(1, 0) == ALL);
+    CHECK(vpci_release(who) == 0 && guest_get(1, 0) == ALL && !p2m.dma);
     who = dom0;
     CHECK(get(MSIX, 0, 4) == ALL);
     end();
