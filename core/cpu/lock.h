@@ -21,6 +21,7 @@ enum lock_rank {
     RANK_MAPTRACK,     /* free list of map handles                    */
     RANK_EVTCHN_TABLE, /* allocation of ports in one domain           */
     RANK_EVTCHN,       /* one channel; two: by address                */
+    RANK_EVTCHN_FIFO,  /* the queues of one domain's events           */
     RANK_P2M,          /* one p2m                                     */
     RANK_VLAPIC,       /* timer state of one virtual local APIC       */
     RANK_IRQ,          /* host vectors and their handlers             */

@@ -120,6 +120,13 @@ static uint32_t ppr(struct vlapic *l)
     return isr >= 0 && (isr & 0xf0) > (int)(tpr & 0xf0) ? isr & 0xf0 : tpr;
 }
 
+static void set_pending(struct vcpu *v, uint8_t vector)
+{
+    set_vector(v->lapic, APIC_IRR, vector);
+    __atomic_store_n(&v->lapic->maybe_pending, true, __ATOMIC_SEQ_CST);
+    vcpu_notify(v);
+}
+
 void vlapic_set_irq(struct vcpu *v, uint8_t vector, bool level)
 {
     struct vlapic *l = v->lapic;
@@ -129,9 +136,13 @@ void vlapic_set_irq(struct vcpu *v, uint8_t vector, bool level)
         set_vector(l, APIC_TMR, vector);
     else if (unlikely(test_vector(l, APIC_TMR, vector)))
         clear_vector(l, APIC_TMR, vector);
-    set_vector(l, APIC_IRR, vector);
-    __atomic_store_n(&l->maybe_pending, true, __ATOMIC_SEQ_CST);
-    vcpu_notify(v);
+    set_pending(v, vector);
+}
+
+void vlapic_set_upcall(struct vcpu *v, uint8_t vector)
+{
+    if (test_vector(v->lapic, APIC_TMR, vector)) clear_vector(v->lapic, APIC_TMR, vector);
+    set_pending(v, vector);
 }
 
 int vlapic_pending(struct vcpu *v)
@@ -144,6 +155,7 @@ int vlapic_pending(struct vcpu *v)
     vector = highest(l, APIC_IRR);
     if (vector < 0) return -1;
     l->maybe_pending = true;
+    if (!(REG(l, APIC_SVR) & SVR_ENABLED)) return -1; /* an upcall waits */
     return (vector & 0xf0) > (int)(ppr(l) & 0xf0) ? vector : -1;
 }
 

@@ -18,6 +18,9 @@ void vlapic_start(struct vcpu *v);
 /* Sets a vector's IRR bit (level: and TMR) and notifies v.  Any CPU; lock-free
  * on the way of edge interrupts. */
 void vlapic_set_irq(struct vcpu *v, uint8_t vector, bool level);
+/* The same for an event's upcall, which a disabled APIC keeps until it is
+ * enabled again: Linux disables it while it is suspended. */
+void vlapic_set_upcall(struct vcpu *v, uint8_t vector);
 /* A message: finds the destination vCPUs of d.  Its format is that of the ICR
  * and of an IO-APIC's pin. */
 #define MESSAGE_LOGICAL BIT(11)

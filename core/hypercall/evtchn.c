@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Event channels, in the two-level form: 4096 ports a domain, their pending
- * and mask bits in shared_info.
+ * Event channels: 4096 ports a domain, their pending and mask bits in
+ * shared_info (the two-level form), or in words that the guest gives for them
+ * (evtchn_fifo.c).
  *
  * A channel's own lock guards it; both locks are held to join two channels and
  * to part them, so that one of them is enough to read the link.  A channel is
@@ -10,30 +11,19 @@
  * end of the hypercall, even after the locks are dropped.
  */
 #include "hypercall/evtchn.h"
+#include "hypercall/evtchn_fifo.h"
 #include "device/vlapic.h"
 #include "hypercall/access.h"
 #include "hypercall/hypercall.h"
 #include "memory/heap.h"
 #include "sched/sched.h"
 #include "vm/guest.h"
-#include <xen/event_channel.h>
-
-#define MAX_PORTS 4096u
-
-struct evtchn {
-    struct spinlock lock; /* guards all below                    */
-    uint8_t state;        /* EVTCHNSTAT_*                        */
-    uint8_t vcpu;         /* the one that is told                */
-    uint8_t virq;
-    uint16_t remote_id;   /* unbound: who may join               */
-    uint16_t remote_port; /* interdomain: the other end          */
-    struct domain *remote;
-    struct evtchn *peer;
-};
 
 struct evtchn_table {
     struct spinlock lock; /* guards: which ports are taken, the binding of VIRQs */
     uint32_t limit;       /* ports are below it */
+    struct fifo *fifo;    /* once made it stays until the domain is freed */
+    bool fifo_on;         /* the domain has turned to this form */
     unsigned long used[BITMAP_WORDS(MAX_PORTS)];    /* atomic          */
     unsigned long polling[BITMAP_WORDS(MAX_VCPUS)]; /* vCPUs; atomic */
     struct evtchn channel[];                        /* [limit]         */
@@ -46,7 +36,10 @@ int evtchn_init(struct domain *d, uint32_t max_port)
 
     if (!t) return -XEN_ENOMEM;
     spin_init(&t->lock, RANK_EVTCHN_TABLE);
-    for (uint32_t i = 0; i < limit; i++) spin_init(&t->channel[i].lock, RANK_EVTCHN);
+    for (uint32_t i = 0; i < limit; i++) {
+        spin_init(&t->channel[i].lock, RANK_EVTCHN);
+        t->channel[i].priority = EVTCHN_FIFO_PRIORITY_DEFAULT;
+    }
     t->limit = limit;
     __set_bit(0, t->used); /* port 0 means none */
     d->evtchns = t;
@@ -55,6 +48,7 @@ int evtchn_init(struct domain *d, uint32_t max_port)
 
 void evtchn_free(struct domain *d)
 {
+    if (d->evtchns) core_free(d->evtchns->fifo);
     core_free(d->evtchns);
     d->evtchns = NULL;
 }
@@ -67,17 +61,29 @@ static struct evtchn *channel(struct domain *d, uint32_t port)
     return port && port < t->limit ? &t->channel[index_nospec(port, t->limit)] : NULL;
 }
 
+/* NULL: the domain has the two-level form. */
+static inline struct fifo *fifo_of(const struct domain *d)
+{
+    return __atomic_load_n(&d->evtchns->fifo_on, __ATOMIC_ACQUIRE) ? d->evtchns->fifo : NULL;
+}
+
+static bool is_pending(struct domain *d, uint32_t port)
+{
+    struct fifo *f = fifo_of(d);
+
+    return f ? fifo_pending(f, port) : test_bit(port, d->shared_info->evtchn_pending);
+}
+
 /* --- raising --- */
 
-/* Tells v that something is pending. */
-static void upcall(struct vcpu *v)
+void evtchn_upcall(struct vcpu *v)
 {
     uint8_t vector = READ_ONCE(v->upcall_vector);
 
     if (__atomic_exchange_n(&READ_ONCE(v->info)->evtchn_upcall_pending, 1, __ATOMIC_SEQ_CST))
         return;
     if (vector)
-        vlapic_set_irq(v, vector, false);
+        vlapic_set_upcall(v, vector);
     else
         vcpu_notify(v);
 }
@@ -111,22 +117,28 @@ static void tell(struct domain *d, unsigned int id, uint32_t port)
 
     if (v && !test_bit(port, d->shared_info->evtchn_mask) &&
         !test_and_set_bit(port / 64, &READ_ONCE(v->info)->evtchn_pending_sel))
-        upcall(v);
+        evtchn_upcall(v);
 }
 
 static void set_pending(struct domain *d, unsigned int id, uint32_t port)
 {
     const unsigned long *polling = d->evtchns->polling;
 
-    if (test_and_set_bit(port, d->shared_info->evtchn_pending)) return;
-    tell(d, id, port);
+    struct fifo *f = fifo_of(d);
+
+    if (f) {
+        if (fifo_raise(f, channel(d, port), port)) return;
+    } else {
+        if (test_and_set_bit(port, d->shared_info->evtchn_pending)) return;
+        tell(d, id, port);
+    }
     if (unlikely(READ_ONCE(polling[0]) | READ_ONCE(polling[1]))) wake_pollers(d, port);
 }
 
 void evtchn_mark_all(struct vcpu *v)
 {
     __atomic_store_n(&READ_ONCE(v->info)->evtchn_pending_sel, ~0ul, __ATOMIC_SEQ_CST);
-    upcall(v);
+    evtchn_upcall(v);
 }
 
 static bool virq_global(unsigned int virq)
@@ -165,8 +177,7 @@ int evtchn_poll_begin(struct vcpu *v, const uint32_t *ports, unsigned int n)
     WRITE_ONCE(v->poll_port, n == 1 ? ports[0] : 0);
     __atomic_fetch_or(&v->holds, HOLD_POLL, __ATOMIC_SEQ_CST);
     set_bit(v->id, d->evtchns->polling);
-    for (unsigned int i = 0; i < n; i++)
-        pending |= test_bit(ports[i], d->shared_info->evtchn_pending);
+    for (unsigned int i = 0; i < n; i++) pending |= is_pending(d, ports[i]);
     if (pending) evtchn_poll_end(v);
     return pending;
 }
@@ -290,6 +301,8 @@ static long op_bind_ipi(struct domain *d, void *arg)
 /* Makes a port free again; its channel is locked. */
 static void shut(struct domain *d, struct evtchn *c, uint32_t port)
 {
+    struct fifo *f = fifo_of(d);
+
     if (c->state == EVTCHNSTAT_virq) {
         struct vcpu *v = d->vcpus[virq_global(c->virq) ? 0 : c->vcpu];
 
@@ -298,6 +311,7 @@ static void shut(struct domain *d, struct evtchn *c, uint32_t port)
     c->state = EVTCHNSTAT_closed;
     WRITE_ONCE(c->peer, NULL);
     c->remote = NULL;
+    if (f) fifo_close(f, c, port);
     clear_bit(port, d->shared_info->evtchn_pending);
     clear_bit(port, d->evtchns->used);
 }
@@ -331,7 +345,8 @@ static int close_port(struct domain *d, uint32_t port)
     return 0;
 }
 
-/* Closes all ports; -ERESTART when there are more to close. */
+/* Closes all ports, back to the two-level form; -ERESTART when there are more
+ * to close. */
 static int close_all(struct domain *d)
 {
     struct evtchn_table *t = d->evtchns;
@@ -341,6 +356,8 @@ static int close_all(struct domain *d)
         (void)close_port(d, port);
         if (hypercall_preempt()) return HC_CONTINUE;
     }
+    __atomic_store_n(&t->fifo_on, false, __ATOMIC_RELEASE);
+    if (t->fifo) fifo_stop(t->fifo);
     return 0;
 }
 
@@ -386,10 +403,13 @@ static long op_unmask(struct domain *d, void *arg)
 {
     uint32_t port = ((struct evtchn_unmask *)arg)->port;
     struct evtchn *c = channel(d, port);
+    struct fifo *f = fifo_of(d);
 
     if (!c) return -XEN_EINVAL;
-    if (test_and_clear_bit(port, d->shared_info->evtchn_mask) &&
-        test_bit(port, d->shared_info->evtchn_pending))
+    if (f)
+        fifo_unmask(f, c, port);
+    else if (test_and_clear_bit(port, d->shared_info->evtchn_mask) &&
+             test_bit(port, d->shared_info->evtchn_pending))
         tell(d, READ_ONCE(c->vcpu), port);
     return 0;
 }
@@ -437,6 +457,65 @@ static long op_status(struct domain *d, void *arg)
     return 0;
 }
 
+/* --- the FIFO form --- */
+
+/* Queues what is pending on ports that have become able to tell it. */
+static void queue_pending(struct domain *d, struct fifo *f)
+{
+    const struct evtchn_table *t = d->evtchns;
+
+    for (uint32_t port = find_bit(t->used, t->limit, 1); port < t->limit;
+         port = find_bit(t->used, t->limit, port + 1)) {
+        struct evtchn *c = channel(d, port);
+
+        spin_lock(&c->lock);
+        if (c->state != EVTCHNSTAT_closed) fifo_check(f, c, port);
+        spin_unlock(&c->lock);
+    }
+}
+
+static long op_init_control(struct domain *d, void *arg)
+{
+    struct evtchn_init_control *a = arg;
+    struct evtchn_table *t = d->evtchns;
+    struct vcpu *v = domain_vcpu(d, a->vcpu);
+    int rc;
+
+    if (!v) return -XEN_ENOENT;
+    spin_lock(&t->lock);
+    if (!t->fifo) t->fifo = fifo_alloc(d);
+    spin_unlock(&t->lock);
+    if (!t->fifo) return -XEN_ENOMEM;
+    rc = fifo_set_control(d, t->fifo, v->id, a->control_gfn, a->offset);
+    if (rc) return rc;
+    __atomic_store_n(&t->fifo_on, true, __ATOMIC_RELEASE);
+    queue_pending(d, t->fifo);
+    a->link_bits = EVTCHN_FIFO_LINK_BITS;
+    return 0;
+}
+
+static long op_expand_array(struct domain *d, void *arg)
+{
+    struct fifo *f = fifo_of(d);
+    int rc =
+        f ? fifo_add_words(d, f, ((struct evtchn_expand_array *)arg)->array_gfn) : -XEN_EOPNOTSUPP;
+
+    if (!rc) queue_pending(d, f);
+    return rc;
+}
+
+static long op_set_priority(struct domain *d, void *arg)
+{
+    struct evtchn_set_priority *a = arg;
+    struct evtchn *c = channel(d, a->port);
+    struct fifo *f = fifo_of(d);
+
+    if (!f) return -XEN_ENOSYS;
+    if (!c || a->priority > EVTCHN_FIFO_PRIORITY_MIN) return -XEN_EINVAL;
+    fifo_set_priority(f, c, a->priority);
+    return 0;
+}
+
 /* A port whose number cannot be handed to the guest, because its own memory
  * went away meanwhile, stays open: closing it is the guest's business. */
 static const struct subop ops[] = {
@@ -451,6 +530,9 @@ static const struct subop ops[] = {
     OP(status, SUBOP_DOMAIN | SUBOP_OUT),
     OP(unmask, 0),
     OP(reset, SUBOP_DOMAIN),
+    OP(init_control, SUBOP_OUT),
+    OP(expand_array, 0),
+    OP(set_priority, 0),
 #undef OP
 };
 

@@ -82,7 +82,7 @@ static long op_set_upcall_vector(struct domain *d, void *arg)
     if (!v) return -XEN_ENOENT;
     if (op->vector < FIRST_VECTOR) return -XEN_EINVAL;
     WRITE_ONCE(v->upcall_vector, op->vector);
-    if (evtchn_upcall_pending(v)) vlapic_set_irq(v, op->vector, false);
+    if (evtchn_upcall_pending(v)) vlapic_set_upcall(v, op->vector);
     return 0;
 }
 

@@ -452,10 +452,9 @@ void timer_stop(struct timer *t)
     t->cpu = NULL;
 }
 
-void vlapic_set_irq(struct vcpu *v, uint8_t vector, bool level)
+void vlapic_set_upcall(struct vcpu *v, uint8_t vector)
 {
     (void)v;
-    (void)level;
     fake.lapic_irqs++;
     fake.lapic_vector = vector;
 }

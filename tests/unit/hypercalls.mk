@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # The hypercalls that guests make, with the real locks and p2m.
 unit_guest_calls := tests/unit/fake_vm.c $(addprefix core/hypercall/,table.c \
-	evtchn.c grant.c sched_op.c vcpu_op.c hvm_op.c \
+	evtchn.c evtchn_fifo.c grant.c sched_op.c vcpu_op.c hvm_op.c \
 	console_op.c version.c physdev.c) core/cpu/lock.c \
 	tests/unit/fake_iommu.c core/vm/p2m.c core/vm/logdirty.c
 unit_evtchn := tests/unit/test_evtchn.c $(unit_guest_calls)

@@ -188,12 +188,92 @@ static void test_refusals(void)
     CHECK_EQ(op(d1, EVTCHNOP_reset, &(struct evtchn_reset){2}), -XEN_EPERM);
     CHECK_EQ(op(d1, EVTCHNOP_unmask, &(struct evtchn_unmask){4096}), -XEN_EINVAL);
     CHECK_EQ(op(d1, EVTCHNOP_bind_vcpu, &(struct evtchn_bind_vcpu){r, 2}), -XEN_ENOENT);
-    CHECK_EQ(op(d1, EVTCHNOP_init_control, NULL), -XEN_ENOSYS);
+    CHECK_EQ(op(d1, EVTCHNOP_init_control, NULL), -XEN_EFAULT);
     CHECK_EQ(op(d1, EVTCHNOP_bind_pirq, NULL), -XEN_ENOSYS);
     CHECK_EQ(op(d1, 0xffffffff, NULL), -XEN_ENOSYS);
     CHECK_EQ(op(d1, EVTCHNOP_send, NULL), -XEN_EFAULT);
     /* A failed bind costs no port. */
     for (int i = 0; i < 5000; i++) CHECK_EQ(bind(d2, 1, r), -XEN_EINVAL);
+    teardown();
+}
+
+/* --- the FIFO form --- */
+
+static long init_control(struct domain *d, uint32_t vcpu, uint64_t gfn)
+{
+    struct evtchn_init_control a = {.control_gfn = gfn, .vcpu = vcpu};
+
+    return op(d, EVTCHNOP_init_control, &a);
+}
+
+static uint32_t ipi(struct domain *d, uint32_t vcpu)
+{
+    struct evtchn_bind_ipi a = {.vcpu = vcpu};
+
+    CHECK_EQ(op(d, EVTCHNOP_bind_ipi, &a), 0);
+    return a.port;
+}
+
+/* What is raised before its port has a word, or its vCPU a queue, is told
+ * later; ports that move between vCPUs break no queue; all pages come back. */
+static void test_fifo(void)
+{
+    struct evtchn_fifo_control_block *control;
+    struct evtchn_expand_array more = {.array_gfn = 6};
+    struct evtchn_bind_vcpu to0, to1;
+    uint32_t a, b, local, *word;
+
+    setup();
+    for (uint64_t gfn = 5; gfn < 9; gfn++) fake_give(d1, gfn, gfn + 4);
+    control = (void *)fake_ram[9];
+    word = (void *)fake_ram[10];
+    memset(fake_ram[9], 0, 4096);
+    memset(fake_ram[10], 0, 4096);
+    memset(fake_ram[11], 0, 4096);
+    a = ipi(d1, 0);
+    b = ipi(d1, 1);
+    local = unbound(d1, 1, 1);
+    CHECK(bind(d1, 1, local) > 0);
+    CHECK_EQ(send(d1, a), 0);
+    CHECK_EQ(init_control(d1, 0, 5), 0);
+    CHECK_EQ(init_control(d1, 0, 7), -XEN_EINVAL);
+    CHECK_EQ(init_control(d1, 2, 7), -XEN_ENOENT);
+    CHECK_EQ(init_control(d1, 1, 99), -XEN_EINVAL);
+    CHECK_EQ(control->ready, 0);
+    CHECK_EQ(op(d1, EVTCHNOP_expand_array, &more), 0);
+    CHECK(control->ready == 1 << 7 && control->head[7] == a &&
+          d1->vcpus[0]->info->evtchn_upcall_pending);
+    CHECK_EQ(send(d1, b), 0); /* vCPU 1 has no queue yet */
+    CHECK_EQ(word[b], 1u << EVTCHN_FIFO_PENDING);
+    CHECK_EQ(init_control(d1, 1, 7), 0);
+    CHECK_EQ(word[b], 1u << EVTCHN_FIFO_PENDING | 1u << EVTCHN_FIFO_LINKED);
+    CHECK_EQ(((struct evtchn_fifo_control_block *)fake_ram[11])->head[7], b);
+    /* The guest takes a off; the port moves; it is no link of the old queue. */
+    to0 = (struct evtchn_bind_vcpu){local, 0};
+    to1 = (struct evtchn_bind_vcpu){local, 1};
+    CHECK_EQ(word[a] & EVTCHN_FIFO_LINK_MASK, local + 1); /* pending since it was bound */
+    word[a] = word[local + 1] = 0;
+    control->head[7] = control->ready = 0;
+    CHECK_EQ(op(d1, EVTCHNOP_bind_vcpu, &to0), 0);
+    word[local] = 0;
+    CHECK_EQ(op(d1, EVTCHNOP_unmask, &(struct evtchn_unmask){local}), 0);
+    CHECK_EQ(control->head[7], 0); /* not pending: nothing to tell */
+    CHECK_EQ(send(d1, local + 1), 0);
+    CHECK_EQ(control->head[7], local);
+    word[local] = 0;
+    control->head[7] = control->ready = 0;
+    CHECK_EQ(op(d1, EVTCHNOP_bind_vcpu, &to1), 0);
+    CHECK_EQ(send(d1, local + 1), 0); /* behind b on vCPU 1 */
+    CHECK_EQ(word[b] & EVTCHN_FIFO_LINK_MASK, local);
+    CHECK_EQ(send(d1, a), 0); /* alone on vCPU 0, though `local` was its end */
+    CHECK(control->head[7] == a && !(word[local] & EVTCHN_FIFO_LINK_MASK));
+    CHECK_EQ(op(d1, EVTCHNOP_set_priority, &(struct evtchn_set_priority){a, 16}), -XEN_EINVAL);
+    for (int i = 1; i < 4; i++) CHECK_EQ(op(d1, EVTCHNOP_expand_array, &more), 0);
+    CHECK_EQ(op(d1, EVTCHNOP_expand_array, &more), -XEN_EINVAL); /* words enough */
+    CHECK_EQ(op(d1, EVTCHNOP_reset, &(struct evtchn_reset){DOMID_SELF}), 0);
+    CHECK_EQ(op(d1, EVTCHNOP_expand_array, &more), -XEN_EOPNOTSUPP);
+    while (p2m_release(d1))
+        ;
     teardown();
 }
 
@@ -388,6 +468,7 @@ int main(void)
     RUN(send_and_receive);
     RUN(close);
     RUN(refusals);
+    RUN(fifo);
     RUN(limits);
     RUN(all_ports);
     RUN(virq_and_ipi);

@@ -106,7 +106,13 @@ static void vlapic_disabled(void)
     CHECK(r(v0, APIC_LVTT) & LVT_MASKED);
     w(v0, APIC_LVTT, 0x41);
     CHECK(r(v0, APIC_LVTT) == (0x41 | LVT_MASKED));
+    vlapic_set_upcall(v0, 0x51); /* is kept */
+    CHECK(vlapic_pending(v0) == -1);
     w(v0, APIC_SVR, 0x1ff);
+    CHECK(vlapic_pending(v0) == 0x51);
+    vlapic_accept(v0, 0x51);
+    w(v0, APIC_EOI, 0);
+    fake.notified[0][0] = 0;
     vlapic_set_irq(v0, 0x41, false);
     CHECK(vlapic_pending(v0) == 0x41 && fake.notified[0][0] == 1);
     vlapic_set_irq(v0, 15, false); /* no such vector */
