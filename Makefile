@@ -60,7 +60,7 @@ clean:
 # seen to pass as a whole ---
 
 SUITES ?= lint test-unit test-fuzz test-tsan test-spin test-loader test-install test-image test-guest \
-	test-system test-demo
+	test-system test-streams test-demo
 
 test:
 	@scripts/setup

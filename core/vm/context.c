@@ -404,24 +404,11 @@ static bool header_valid(const struct hvm_save_descriptor *h, const struct hvm_s
            header->magic == HVM_FILE_MAGIC && header->version == HVM_FILE_VERSION;
 }
 
-/* Stock Xen writes no extended state where it saw none turned on: so, too, on
- * QEMU, whose XSETBV is not intercepted.  What Linux turns on is turned on. */
-static void assume_xcr0(struct domain *d)
-{
-    struct vcpu *v;
-
-    for_each_vcpu (d, v) {
-        if (!(vendor->get_cr(v, 4) & CR4_OSXSAVE)) continue;
-        v->xcr0 = d->policy->xcr0;
-        log_guest(LOG_WARN, "d%uv%u: no extended state comes with it", d->id, v->id);
-    }
-}
-
 int context_load(struct domain *d, const uint8_t *buf, size_t size)
 {
     struct body b = {.tsc = read_tsc()};
     struct hvm_save_descriptor h;
-    bool restored = false, extended = false;
+    bool restored = false;
     struct vcpu *v;
     int rc = 0;
 
@@ -440,14 +427,12 @@ int context_load(struct domain *d, const uint8_t *buf, size_t size)
         if (h.typecode == HVM_SAVE_CODE(END) && !h.length) {
             /* Who ran before expects its new event channels to be masked, as
              * they are where it comes from: Linux unmasks what it uses. */
-            if (restored && !extended) assume_xcr0(d);
             if (restored)
                 memset(d->shared_info->evtchn_mask, 0xff, sizeof(d->shared_info->evtchn_mask));
             return 0;
         }
         rc = check_and_load(d, &h, &b);
         restored |= h.typecode == HVM_SAVE_CODE(LAPIC);
-        extended |= h.typecode == CPU_XSAVE_CODE;
     }
     log_guest(LOG_WARN, "d%u: context record %u of %u, length %u: %d", d->id, h.typecode,
               h.instance, h.length, rc);

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # make test-system     Debian's dom0 and guests under xl; bad boots
-# make test-streams    saved guests between stock Xen and Insula; not yet part of
-#                      `make test`: a guest of stock Xen restores, but then oopses
+# make test-streams    saved guests between stock Xen and Insula
 # make soak            shares of CPU time, ten minutes of load, 200 guests,
 #                      1 GiB each way through raw disks; each flush left out;
 #                      all guest tests in Bochs
