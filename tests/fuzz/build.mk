@@ -6,7 +6,6 @@
 #                    to build/fuzz/found
 # make test-fuzz     the committed inputs (corpus/), once each
 
-T ?= 600
 FUZZ_DIR := $(B)/fuzz
 FUZZ_CFLAGS = -std=gnu11 -g -O2 -fsanitize=fuzzer,address,undefined \
 	-fno-sanitize-recover=all -fno-strict-aliasing -fno-omit-frame-pointer \
@@ -53,6 +52,6 @@ test-fuzz: fuzz-build
 	@tests/fuzz/run replay $(FUZZ_DIR) $(FUZZ_TARGETS)
 
 fuzz: fuzz-build
-	@tests/fuzz/run fuzz $(FUZZ_DIR) $(T) $(FUZZ_TARGETS)
+	@tests/fuzz/run fuzz $(FUZZ_DIR) $(or $(T),600) $(FUZZ_TARGETS)
 
 .PHONY: fuzz fuzz-build test-fuzz

@@ -57,7 +57,7 @@ proctype waiter()
         LOCKED(WAITER, POLLING, 1);
 #endif
 #if MUTATION != 1
-        /* "pending |= test_bit(ports[i], d->shared_info->evtchn_pending);" */
+        /* "pending |= is_pending(d, ports[i]);" */
         pending = memory[PENDING];
 #endif
 #if MUTATION == 3 /* not looked again */
