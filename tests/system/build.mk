@@ -13,6 +13,7 @@ test-streams: all images
 
 soak: all images guest-tests
 	@tests/unit/tlb_trial
+	@tests/guest/run interrupt_moves
 	@tests/bochs/run vmx-all svm-all
 	@tests/system/run shares migrate checkpoint load
 	@tests/system/run leak rounds=200 time=3600

@@ -2,7 +2,7 @@
 /* No interrupt is lost while CPU 1 makes devices raise them and CPU 0 masks,
  * unmasks and moves them 10,000 times: two edu devices at one level pin, edu's
  * MSI, three of e1000e's MSI-X vectors.  (Stock Xen 4.17 loses some of them.) */
-/* run: cpus=2 device=edu,addr=4+edu,addr=8+e1000e,addr=5 time=150 hv=insula */
+/* run: cpus=2 device=edu,addr=4+edu,addr=8+e1000e,addr=5 time=150 hv=insula soak=y */
 #include "test.h"
 
 #define EDU_ID      0x11e81234u
