@@ -213,7 +213,7 @@ static int open_port(struct domain *d, const struct evtchn *as, uint32_t *out)
         struct evtchn *c = channel(d, port);
 
         spin_lock(&c->lock);
-        c->vcpu = as->vcpu;
+        WRITE_ONCE(c->vcpu, as->vcpu);
         c->virq = as->virq;
         c->remote_id = as->remote_id;
         c->state = as->state;
@@ -256,7 +256,7 @@ static long op_bind_interdomain(struct domain *ld, void *arg)
             l->remote = rd;
             l->remote_port = a->remote_port;
             WRITE_ONCE(l->peer, r);
-            l->vcpu = 0;
+            WRITE_ONCE(l->vcpu, 0);
             r->remote = ld;
             r->remote_port = port;
             WRITE_ONCE(r->peer, l);

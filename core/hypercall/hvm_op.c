@@ -41,8 +41,9 @@ static void set_callback(struct domain *d, uint64_t via)
     uint8_t type = via >> 56, vector = via;
     struct vcpu *v;
 
-    d->upcall_vector = vector;
-    d->upcall_via_vector = type == HVM_PARAM_CALLBACK_TYPE_VECTOR && vector >= FIRST_VECTOR;
+    WRITE_ONCE(d->upcall_vector, vector);
+    WRITE_ONCE(d->upcall_via_vector,
+               type == HVM_PARAM_CALLBACK_TYPE_VECTOR && vector >= FIRST_VECTOR);
     for_each_vcpu (d, v)
         if (evtchn_upcall_pending(v)) vcpu_notify(v);
 }

@@ -86,7 +86,7 @@ static long register_time(struct vcpu *v, uint64_t va)
     WRITE_ONCE(v->time_va, va);
     if (v != current_vcpu() || !va) return 0;
     clock_update_vcpu(v);
-    return v->time_va ? 0 : -XEN_EFAULT;
+    return READ_ONCE(v->time_va) ? 0 : -XEN_EFAULT;
 }
 
 static long set_oneshot(struct vcpu *v, const struct vcpu_set_singleshot_timer *op)

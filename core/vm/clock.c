@@ -30,14 +30,15 @@ void clock_update_vcpu(struct vcpu *v)
         .flags = XEN_PVCLOCK_TSC_STABLE_BIT,
     };
     const size_t head = offsetof(struct vcpu_time_info, tsc_timestamp);
+    uint64_t va;
 
     WRITE_ONCE(to->version, t.version - 1); /* odd: being written */
     smp_mb();
     memcpy(&to->tsc_timestamp, &t.tsc_timestamp, sizeof(t) - head);
     smp_mb();
     WRITE_ONCE(to->version, t.version);
-    if (v->time_va && v == current_vcpu() && copy_to_guest(v->time_va, &t, sizeof(t)))
-        v->time_va = 0;
+    va = READ_ONCE(v->time_va);
+    if (va && v == current_vcpu() && copy_to_guest(va, &t, sizeof(t))) WRITE_ONCE(v->time_va, 0);
 }
 
 void clock_write_wall(struct domain *d)
