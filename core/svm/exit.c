@@ -131,12 +131,26 @@ static void decode_exception(struct vcpu *v, struct vmcb *b, struct vm_exit *e)
     }
 }
 
+/*
+ * QEMU 7.2's VMRUN does not restore the interrupt shadow.  After STI an event
+ * would be taken before HLT instead of ending it, and be slept over: HLT is
+ * carried out here, the host's interrupt stays pending.
+ */
+static bool hlt_in_shadow(struct vcpu *v, struct vm_exit *e)
+{
+    if (svm_has_nrip || !(vmcb_of(v)->interrupt_shadow & 1)) return false;
+    e->reason = EXIT_HLT;
+    e->len = insn_len(v, &kinds[VMEXIT_HLT - FIRST]);
+    return e->len != 0;
+}
+
 void svm_decode(struct vcpu *v, struct vm_exit *e)
 {
     struct vmcb *b = vmcb_of(v);
     uint64_t code = b->exit_code;
 
     e->len = 0;
+    if (code == VMEXIT_INTR && hlt_in_shadow(v, e)) return;
     if (code == VMEXIT_MSR)
         decode_msr(v, b, e);
     else if (code == VMEXIT_IO)

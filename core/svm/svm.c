@@ -183,6 +183,24 @@ static inline void world_switch(struct regs *r, uint64_t vmcb, uint64_t host)
 #undef REG
 }
 
+/* An interrupt of the host's that comes in the moment of a VMRUN with a virtual
+ * interrupt may stay unseen in QEMU 7.2's local APIC, also by HLT, until the
+ * APIC looks again: on a write of the task priority, which is always 0. */
+static inline void refresh_interrupts(void)
+{
+    __asm__ volatile("mov %0, %%cr8" : : "r"(0ul));
+}
+
+static void svm_want_window(struct vcpu *v, bool on)
+{
+    struct vmcb *b = vmcb_of(v);
+
+    /* Intercepted even when off: a virtual interrupt that QEMU kept by mistake
+     * ends in an exit that changes nothing. */
+    b->vintr = VINTR_MASKING | (on ? VINTR_IGN_TPR | VINTR_IRQ : 0);
+    b->intercept[0] |= BIT(VMEXIT_VINTR % 32);
+}
+
 static bool svm_run(struct vcpu *v, struct vm_exit *exit)
 {
     struct svm_vcpu *s = v->vendor;
@@ -196,6 +214,7 @@ static bool svm_run(struct vcpu *v, struct vm_exit *exit)
     b->rip = v->regs.rip;
     b->rflags = v->regs.rflags;
     world_switch(&v->regs, s->vmcb_phys, ((struct svm_cpu *)c->vendor)->host);
+    if (!svm_has_nrip) refresh_interrupts();
     v->regs.rax = b->rax;
     v->regs.rsp = b->rsp;
     v->regs.rip = b->rip;
@@ -205,7 +224,7 @@ static bool svm_run(struct vcpu *v, struct vm_exit *exit)
      * one an exception, with a vector that none has). */
     b->event_inject = 0;
     taken = !(b->vintr & VINTR_IRQ);
-    b->vintr = VINTR_MASKING;
+    svm_want_window(v, false);
     if (b->exit_int_info & EVENT_VALID) {
         taken = EVENT_TYPE(b->exit_int_info) != EVENT_INTR &&
                 (EVENT_TYPE(b->exit_int_info) != EVENT_EXCEPTION || (uint8_t)b->exit_int_info < 32);
@@ -256,14 +275,6 @@ static void svm_inject_exception(struct vcpu *v, uint8_t vector, int error)
         return;
     b->event_inject = vector | EVENT_EXCEPTION | EVENT_VALID;
     if (error != NO_ERROR_CODE) b->event_inject |= EVENT_ERROR | (uint64_t)(uint32_t)error << 32;
-}
-
-static void svm_want_window(struct vcpu *v, bool on)
-{
-    struct vmcb *b = vmcb_of(v);
-
-    b->vintr = VINTR_MASKING | (on ? VINTR_IGN_TPR | VINTR_IRQ : 0);
-    b->intercept[0] |= BIT(VMEXIT_VINTR % 32);
 }
 
 static void svm_skip_insn(struct vcpu *v, unsigned int len)

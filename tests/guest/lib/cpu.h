@@ -75,10 +75,13 @@ static inline void cpu_halt(void) /* interrupts on, halt, interrupts off */
 /*
  * In a guest whose IF is off Bochs sees no interrupt of the host's until IF
  * changes.  It does here, and the guest notices nothing: STI holds interrupts
- * back for one instruction.  For loops that others must interrupt.
+ * back for one instruction.  For loops that others must interrupt.  Not on
+ * QEMU, whose VMRUN forgets that interrupts are held back.
  */
+extern bool host_waits_for_if;
 static inline void let_host_in(void)
 {
+    if (!host_waits_for_if) return;
     asm volatile("mov %%cs, %%eax; test $3, %%al; jnz 1f; pushf; testl $0x200, (%%rsp); jnz 2f;"
                  "sti; cli; 2: popf; 1:" ::
                      : "eax", "cc", "memory");

@@ -13,6 +13,7 @@ void cpu_main(unsigned int index, const struct hvm_start_info *si);
 
 const struct hvm_start_info *start_info;
 const char *cmdline = "";
+bool host_waits_for_if;
 bool is_dom0;
 static unsigned int failures;
 
@@ -105,6 +106,7 @@ void cpu_main(unsigned int index, const struct hvm_start_info *si)
     trap_init();
     if (index > 0) ap_main(c);
     start_info = si;
+    host_waits_for_if = cpuid(0x80000002, 0).b != 0x43595045; /* QEMU's "AMD EPYC Processor" */
     if (si->cmdline_paddr) cmdline = (const char *)si->cmdline_paddr;
     is_dom0 = si->flags & 2; /* SIF_INITDOMAIN */
     hyper_init();
