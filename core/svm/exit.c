@@ -63,7 +63,7 @@ static unsigned int fetch_len(struct vcpu *v, const struct kind *k)
 static unsigned int insn_len(struct vcpu *v, const struct kind *k)
 {
     struct svm_vcpu *s = v->vendor;
-    struct vmcb *b = s->vmcb;
+    struct vmcb *b = s->block;
     struct known_insn *known = &s->known[(b->rip ^ b->rip >> 4 ^ b->rip >> 12) % KNOWN_INSNS];
     unsigned int len;
 

@@ -58,7 +58,7 @@ void svm_get_state(struct vcpu *v, struct arch_state *s)
 void svm_set_state(struct vcpu *v, const struct arch_state *s)
 {
     struct svm_vcpu *sv = v->vendor;
-    struct vmcb *b = sv->vmcb;
+    struct vmcb *b = sv->block;
 
     for (unsigned int i = 0; i < ARRAY_SIZE(same); i++)
         memcpy((char *)b + same[i].vmcb, (char *)s + same[i].state, 8);

@@ -87,7 +87,7 @@ static int svm_vcpu_init(struct vcpu *v)
     struct vmcb *b;
 
     if (!s) return -XEN_ENOMEM;
-    s->vmcb = b = core_alloc_pages(1);
+    s->block = b = core_alloc_pages(1);
     if (!b) return -XEN_ENOMEM; /* the caller frees s */
     s->vmcb_phys = core_to_phys(b);
     b->exceptions = BIT(VEC_UD) | BIT(VEC_AC) | BIT(VEC_MC) | BIT(VEC_DB);
@@ -106,7 +106,7 @@ static void svm_vcpu_free(struct vcpu *v)
 {
     struct svm_vcpu *s = v->vendor;
 
-    if (s) core_free_pages(s->vmcb, 1);
+    if (s) core_free_pages(s->block, 1);
     core_free(s);
 }
 
@@ -120,15 +120,15 @@ static inline void check_asid(struct vcpu *v, struct svm_vcpu *s, struct cpu *c)
     uint64_t gen = __atomic_load_n(&v->domain->p2m->generation, __ATOMIC_SEQ_CST);
     struct svm_cpu *h = c->vendor;
 
-    s->vmcb->tlb_control = 0;
+    s->block->tlb_control = 0;
     if (likely(s->asid_cpu == c && s->generation == gen && !s->flush && s->asid_epoch == h->epoch))
         return;
     if (h->next_asid >= h->asids) {
         h->next_asid = 1;
         h->epoch++;
-        s->vmcb->tlb_control = 1; /* flush all (APM vol. 2, 15.16.1) */
+        s->block->tlb_control = 1; /* flush all (APM vol. 2, 15.16.1) */
     }
-    s->vmcb->asid = h->next_asid++;
+    s->block->asid = h->next_asid++;
     s->asid_epoch = h->epoch;
     s->asid_cpu = c;
     s->generation = gen;
@@ -204,7 +204,7 @@ static void svm_want_window(struct vcpu *v, bool on)
 static bool svm_run(struct vcpu *v, struct vm_exit *exit)
 {
     struct svm_vcpu *s = v->vendor;
-    struct vmcb *b = s->vmcb;
+    struct vmcb *b = s->block;
     struct cpu *c = this_cpu();
     bool taken;
 

@@ -116,7 +116,7 @@ _Static_assert(offsetof(struct vmcb, g_pat) == 0x668, "VMCB g_pat");
 
 /* What SVM keeps for a vCPU. */
 struct svm_vcpu {
-    struct vmcb *vmcb;
+    struct vmcb *block;
     uint64_t vmcb_phys;
     uint64_t generation; /* of the p2m when its ASID was taken    */
     uint64_t asid_epoch; /* of the CPU when its ASID was taken    */
@@ -142,7 +142,7 @@ extern bool svm_has_nrip;
 
 static inline struct vmcb *vmcb_of(const struct vcpu *v)
 {
-    return ((struct svm_vcpu *)v->vendor)->vmcb;
+    return ((struct svm_vcpu *)v->vendor)->block;
 }
 
 /* svm/exit.c */

@@ -2,7 +2,7 @@
 /* What this processor's VMX can do (SDM vol. 3, appendix A). */
 #include "cpu/cpu.h"
 #include "lib/print.h"
-#include "vmx/vmcs.h"
+#include "vmx/vmx.h"
 #include <xen/errno.h>
 
 #define MSR_BASIC     0x480

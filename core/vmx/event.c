@@ -3,7 +3,7 @@
  * 24.8.3 and 27.2.4). */
 #include "vm/domain.h"
 #include "vm/vendor.h"
-#include "vmx/vmcs.h"
+#include "vmx/vmx.h"
 
 #define EVENT_FIELDS (EVENT_VALID | EVENT_ERROR | 0x7ff)
 

@@ -5,7 +5,7 @@
 #include "vm/domain.h"
 #include "vm/guest.h"
 #include "vm/vendor.h"
-#include "vmx/vmcs.h"
+#include "vmx/vmx.h"
 
 enum vmx_reason {
     REASON_EXCEPTION = 0, /* or NMI */

@@ -5,7 +5,7 @@
 #include "vm/domain.h"
 #include "vm/guest.h"
 #include "vm/vendor.h"
-#include "vmx/vmcs.h"
+#include "vmx/vmx.h"
 
 /* The order of struct vmx_vcpu's msr. */
 static const uint32_t switched[] = {0xc0000081, 0xc0000082, 0xc0000083, 0xc0000084, 0xc0000102};

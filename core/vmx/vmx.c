@@ -18,7 +18,7 @@
 #include "vm/domain.h"
 #include "vm/p2m.h"
 #include "vm/vendor.h"
-#include "vmx/vmcs.h"
+#include "vmx/vmx.h"
 
 #define MSR_FEATURE_CONTROL 0x3a
 #define FEATURE_LOCKED      BIT(0)
@@ -190,14 +190,14 @@ static int vmx_vcpu_init(struct vcpu *v)
     struct vmx_vcpu *x = core_alloc(sizeof(*x)), *before;
 
     if (!x) return -XEN_ENOMEM;
-    x->vmcs = core_alloc_pages(1);
-    if (!x->vmcs) {
+    x->region = core_alloc_pages(1);
+    if (!x->region) {
         core_free(x);
         return -XEN_ENOMEM;
     }
     v->vendor = x;
-    x->phys = core_to_phys(x->vmcs);
-    *(uint32_t *)x->vmcs = vmx_caps.revision;
+    x->phys = core_to_phys(x->region);
+    *(uint32_t *)x->region = vmx_caps.revision;
     before = ((struct vmx_cpu *)this_cpu()->vendor)->loaded;
     clear(this_cpu()->vendor, x);
     load(this_cpu()->vendor, x);
@@ -214,7 +214,7 @@ static void vmx_vcpu_free(struct vcpu *v)
 {
     struct vmx_vcpu *x = v->vendor;
 
-    if (x) core_free_pages(x->vmcs, 1);
+    if (x) core_free_pages(x->region, 1);
     core_free(x);
 }
 

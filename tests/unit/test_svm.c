@@ -5,8 +5,8 @@
 #include "lib/string.h"
 
 bool svm_has_nrip;
-static struct vmcb b __attribute__((aligned(4096)));
-static struct svm_vcpu s = {.vmcb = &b};
+static __typeof__(*vmcb_of(NULL)) b __attribute__((aligned(4096)));
+static struct svm_vcpu s = {.block = &b};
 static struct vcpu v = {.vendor = &s};
 static uint8_t code[15];
 static unsigned int readable, fetches;

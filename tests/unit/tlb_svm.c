@@ -24,20 +24,18 @@ void model_skip(struct cpu *c, unsigned int left)
 void model_vcpu(struct vcpu *v)
 {
     static struct svm_vcpu vcpu[8];
-    static char vmcb[8][PAGE_SIZE];
-    struct svm_vcpu *s = v->vendor = &vcpu[v->id];
+    static char blocks[8][PAGE_SIZE];
 
-    *s = (struct svm_vcpu){.vmcb = memset(vmcb[v->id], 0, PAGE_SIZE)};
-    s->vmcb->nested_cr3 = core_to_phys(v->domain->p2m->root);
+    vcpu[v->id] = (struct svm_vcpu){.block = memset(blocks[v->id], 0, PAGE_SIZE)};
+    v->vendor = &vcpu[v->id];
+    vmcb_of(v)->nested_cr3 = core_to_phys(v->domain->p2m->root);
 }
 
 struct tags model_enter(struct vcpu *v, struct cpu *c)
 {
-    struct svm_vcpu *s = v->vendor;
-
-    check_asid(v, s, c);
-    if (s->vmcb->tlb_control == 1) model_drop_all(c);
-    return (struct tags){s->vmcb->asid, s->vmcb->asid};
+    check_asid(v, v->vendor, c);
+    if (vmcb_of(v)->tlb_control == 1) model_drop_all(c);
+    return (struct tags){vmcb_of(v)->asid, vmcb_of(v)->asid};
 }
 
 void model_ask_flush(struct vcpu *v)

@@ -3,10 +3,10 @@
  * EPT pointer the linear ones (SDM vol. 3, 28.3). */
 #include "tlb_model.h"
 #include "cpu/arch.h"
-#include "vmx/vmcs.h"
+#include "vmx/vmx.h"
 #include <string.h>
 
-static uint64_t *vmcs; /* of the vCPU that enters */
+static uint64_t *entered; /* of the vCPU that enters */
 static struct cpu *at;
 
 static void drop_nested(uint64_t eptp)
@@ -19,8 +19,8 @@ static void drop_linear(void)
     model_drop_linear(at);
 }
 
-#define vmread(field)         vmcs[field]
-#define vmwrite(field, value) (vmcs[field] = (value))
+#define vmread(field)         entered[field]
+#define vmwrite(field, value) (entered[field] = (value))
 #define invept(eptp)          drop_nested(eptp)
 #define invvpid_all()         drop_linear()
 #define read_cr0()            0
@@ -48,7 +48,7 @@ void model_vcpu(struct vcpu *v)
     static uint64_t fields[8][0x7000];
     static struct vmx_vcpu vcpu[8];
 
-    vcpu[v->id] = (struct vmx_vcpu){.vmcs = memset(fields[v->id], 0, sizeof(fields[0]))};
+    vcpu[v->id] = (struct vmx_vcpu){.region = memset(fields[v->id], 0, sizeof(fields[0]))};
     v->vendor = &vcpu[v->id];
 }
 
@@ -58,10 +58,10 @@ struct tags model_enter(struct vcpu *v, struct cpu *c)
     struct vmx_vcpu *x = v->vendor;
 
     at = c;
-    vmcs = x->vmcs;
-    vmcs[EPT_POINTER] = eptp;
+    entered = x->region;
+    entered[EPT_POINTER] = eptp;
     check_translations(v, x, c);
-    return (struct tags){eptp << 16 | vmcs[VPID], eptp};
+    return (struct tags){eptp << 16 | entered[VPID], eptp};
 }
 
 void model_ask_flush(struct vcpu *v)

@@ -3,8 +3,8 @@
  * The fields of a VMCS (SDM vol. 3, appendix B), its control bits (24.6 to
  * 24.8), and what VMX keeps for a vCPU and for a CPU.
  */
-#ifndef VMX_VMCS_H
-#define VMX_VMCS_H
+#ifndef VMX_VMX_H
+#define VMX_VMX_H
 
 #include "lib/base.h"
 #include "vm/regs.h"
@@ -153,7 +153,7 @@ struct vm_exit;
 
 /* What VMX keeps for a vCPU. */
 struct vmx_vcpu {
-    void *vmcs;
+    void *region;
     uint64_t phys;
     bool launched;            /* since the VMCS was last cleared           */
     bool live;                /* cr2, dr, dr6 and msr are in the processor */
