@@ -27,7 +27,7 @@
 #define SLICE       MAX(5 * NS_PER_MS, RATELIMIT)
 #define WAKE_CREDIT (2 * NS_PER_MS) /* how far a sleeper may be ahead */
 #define CAP_PERIOD  (10 * NS_PER_MS)
-#define CAP_CARRY   5ul
+#define CAP_CARRY   10ul
 #define SUITS_IDLE  (1ull << 63) /* see suits() */
 
 struct runq {
@@ -125,7 +125,9 @@ uint64_t vcpu_run_time(struct vcpu *v)
 
 static uint64_t ran(const struct vcpu *v, uint64_t t)
 {
-    return t > v->sched.slice_start ? t - v->sched.slice_start : 0;
+    uint64_t start = READ_ONCE(v->sched.slice_start);
+
+    return t > start ? t - start : 0;
 }
 
 /* v's virtual time when it runs. */
@@ -160,6 +162,7 @@ static void cap_refill(void *data)
 {
     struct domain *d = data;
     uint64_t t = now();
+    struct vcpu *v;
 
     spin_lock(&cap_lock);
     /* Or the parameters were set while this was about to run. */
@@ -168,6 +171,8 @@ static void cap_refill(void *data)
         int64_t full = CAP_PERIOD * d->cap / 100 * periods;
         int64_t most = CAP_PERIOD * d->cap / 100 * MAX(periods, CAP_CARRY);
 
+        for_each_vcpu (d, v)
+            if (READ_ONCE(v->running_on)) most += ran(v, t); /* used, not yet charged */
         d->cap_refill += CAP_PERIOD * periods;
         if ((int64_t)__atomic_add_fetch(&d->cap_budget, full, __ATOMIC_SEQ_CST) > most)
             __atomic_store_n(&d->cap_budget, most, __ATOMIC_SEQ_CST);
