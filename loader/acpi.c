@@ -109,10 +109,10 @@ const char *acpi_build(struct range area, unsigned int vcpus)
         n += is_allowed(h);
         if (!memcmp(h->signature, "APIC", 4)) madt = h;
     }
-    if (!madt || MADT_AT + madt->length + vcpus * 16 > area.end - area.start)
+    if (!madt || MADT_AT + madt->length + vcpus * 16ul > area.end - area.start)
         return error("the machine's MADT is broken");
-    memcpy(phys(area.start + LIST_AT), list, n * 8);
-    seal(phys(area.start + XSDT_AT), "XSDT", 1, sizeof(struct header) + n * 8);
+    memcpy(phys(area.start + LIST_AT), list, n * 8ul);
+    seal(phys(area.start + XSDT_AT), "XSDT", 1, sizeof(struct header) + n * 8ul);
     build_madt(phys(area.start + MADT_AT), madt, vcpus);
     *r = (struct rsdp){.revision = 2, .length = sizeof(*r), .xsdt = area.start + XSDT_AT};
     memcpy(r->signature, "RSD PTR ", 8);

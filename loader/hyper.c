@@ -62,7 +62,7 @@ void set_wallclock(uint64_t seconds)
 {
     struct xen_platform_op op = {.cmd = XENPF_settime64,
                                  .interface_version = XENPF_INTERFACE_VERSION};
-    struct vcpu_runstate_info now;
+    struct vcpu_runstate_info now = {0};
 
     if (hypercall(__HYPERVISOR_vcpu_op, VCPUOP_get_runstate_info, 0, (uintptr_t)&now)) return;
     op.u.settime64.secs = seconds;

@@ -14,7 +14,7 @@
 
 #define PAGE_SIZE 0x1000ULL
 #define LIMIT_4G  0x100000000ULL
-#define PRINTF(n) __attribute__((format(printf, n, n + 1)))
+#define PRINTF(n) __attribute__((format(printf, n, (n) + 1)))
 #define MUST_USE  __attribute__((warn_unused_result))
 
 struct bytes {

@@ -163,7 +163,7 @@ void acpi_parse(void)
     if (!h) panic("ACPI: the %s is broken", wide ? "XSDT" : "RSDT");
     table_count = MIN((h->length - sizeof(*h)) / size, ARRAY_SIZE(tables));
     for (unsigned int i = 0; i < table_count; i++)
-        memcpy(&tables[i], buffer + sizeof(*h) + i * size, size);
+        memcpy(&tables[i], buffer + sizeof(*h) + (size_t)i * size, size);
     parse_fadt(need("FACP", "FADT"));
     parse_madt(need("APIC", "MADT"));
     if (!ioapic_count) panic("ACPI: no IO-APIC");

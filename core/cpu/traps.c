@@ -32,7 +32,7 @@ extern const struct extable_entry extable_start[], extable_end[];
 void idt_init(void)
 {
     for (unsigned int i = 0; i < 256; i++) {
-        uintptr_t stub = (uintptr_t)trap_stubs + i * 16;
+        uintptr_t stub = (uintptr_t)trap_stubs + i * 16ul;
 
         idt[i] = (struct gate){
             .offset_low = stub,

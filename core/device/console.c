@@ -171,7 +171,8 @@ void console_init(const char *console, const char *com1)
     /* A list, such as "vga,com1". */
     while (strncmp(console, "com1", 4)) {
         console = strchr(console, ',');
-        if (!console++) return;
+        if (!console) return;
+        console++;
     }
     port = 0x3f8;
     outb(port + UART_IER, 0);

@@ -151,7 +151,7 @@ static struct device *table_in(uint64_t at, uint64_t size)
         struct device *p = devices[i];
 
         if (p->table &&
-            overlap(at & PAGE_MASK, ROUND_UP(size, PAGE_SIZE), p->table, p->entries * 16))
+            overlap(at & PAGE_MASK, ROUND_UP(size, PAGE_SIZE), p->table, p->entries * 16ul))
             return p;
     }
     return NULL;
@@ -184,7 +184,7 @@ static void unmap_bar(const struct device *p, const struct bar *b)
 static void find_table(struct device *p)
 {
     uint64_t base = p->entries ? bar_base(p, p->table_bar) : 0;
-    uint64_t at = base + p->table_offset, size = p->entries * 16;
+    uint64_t at = base + p->table_offset, size = p->entries * 16ul;
 
     p->table = 0;
     if (!base || base + p->table_bar->size < base || reserved(p->owner, at, size)) return;
@@ -428,7 +428,7 @@ static void msi_write(struct device *p, unsigned int word, uint32_t v)
 static void entry_update(struct device *p, unsigned int i)
 {
     struct message *m = &p->entry[i];
-    uint64_t at = p->table + i * 16, address;
+    uint64_t at = p->table + i * 16ul, address;
     bool off = m->control & MSIX_MASKED || !p->msix_on;
     volatile uint32_t *hw;
     char *page;
@@ -600,7 +600,7 @@ bool vpci_access(struct domain *d, uint64_t gpa, unsigned int size, bool write, 
         *value = access(d, off >> 12, off & 0xff, size, write, *value);
     else if (config)
         *value = extended_access(d, off >> 12, gpa, size, write, *value);
-    else if (p && gpa - p->table < p->entries * 16)
+    else if (p && gpa - p->table < p->entries * 16ul)
         *value = table_access(p, gpa - p->table, size, write, *value);
     else if (p)
         *value = through(gpa, size, write, *value);

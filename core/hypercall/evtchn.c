@@ -210,7 +210,7 @@ static int open_port(struct domain *d, const struct evtchn *as, uint32_t *out)
     spin_lock(&d->evtchns->lock);
     if (!bound || !READ_ONCE(*bound)) port = take_port(d);
     if (port > 0) {
-        struct evtchn *c = channel(d, port);
+        struct evtchn *c = &d->evtchns->channel[port];
 
         spin_lock(&c->lock);
         WRITE_ONCE(c->vcpu, as->vcpu);
@@ -247,7 +247,7 @@ static long op_bind_interdomain(struct domain *ld, void *arg)
     rc = port = access_allowed(ld, rd) ? take_port(ld) : -XEN_EPERM;
     if (port > 0) {
         rc = -XEN_EINVAL;
-        l = channel(ld, port);
+        l = &ld->evtchns->channel[port];
         r = channel(rd, a->remote_port);
         if (!r) r = l;
         spin_lock_two(&l->lock, &r->lock);
@@ -462,11 +462,11 @@ static long op_status(struct domain *d, void *arg)
 /* Queues what is pending on ports that have become able to tell it. */
 static void queue_pending(struct domain *d, struct fifo *f)
 {
-    const struct evtchn_table *t = d->evtchns;
+    struct evtchn_table *t = d->evtchns;
 
     for (uint32_t port = find_bit(t->used, t->limit, 1); port < t->limit;
          port = find_bit(t->used, t->limit, port + 1)) {
-        struct evtchn *c = channel(d, port);
+        struct evtchn *c = &t->channel[port];
 
         spin_lock(&c->lock);
         if (c->state != EVTCHNSTAT_closed) fifo_check(f, c, port);

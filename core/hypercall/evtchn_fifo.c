@@ -162,7 +162,7 @@ static void link_port(struct fifo *f, struct evtchn *c, uint32_t port, event_wor
     c->linked_priority = p;
     last = q->tail[p];
     q->tail[p] = port;
-    if (last && append(word_of(f, last), port)) return;
+    if (last && append(&f->words[last / WORDS][last % WORDS], port)) return;
     WRITE_ONCE(q->control->head[p], port);
     if (!(__atomic_fetch_or(&q->control->ready, 1u << p, __ATOMIC_SEQ_CST) >> p & 1))
         evtchn_upcall(f->domain->vcpus[id]);

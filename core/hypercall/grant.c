@@ -70,11 +70,12 @@ void grant_free(struct domain *d)
     struct grant_table *t = d->grants;
 
     if (!t) return;
-    for (uint32_t i = 0; i < t->frames; i++) {
+    for (uint32_t i = 0; t->frame && i < t->frames; i++) {
         core_free_pages(t->frame[i].entries, 1);
         core_free_pages(t->frame[i].use, 1);
     }
-    for (uint32_t i = 0; i < t->map_count / MAPS_PER_PAGE; i++) core_free_pages(t->maps[i], 1);
+    for (uint32_t i = 0; t->maps && i < t->map_count / MAPS_PER_PAGE; i++)
+        core_free_pages(t->maps[i], 1);
     core_free(t->frame);
     core_free(t->maps);
     core_free(t);
@@ -262,7 +263,8 @@ static bool more_handles(struct grant_table *t)
     struct grant_map *page;
 
     if (t->map_count >= t->map_limit) return false;
-    if (!t->maps) t->maps = core_alloc(DIV_UP(t->map_limit, MAPS_PER_PAGE) * sizeof(*t->maps));
+    if (!t->maps) /* NOLINTNEXTLINE(bugprone-sizeof-expression): a list of pointers */
+        t->maps = core_alloc(DIV_UP(t->map_limit, MAPS_PER_PAGE) * sizeof(*t->maps));
     page = t->maps ? core_alloc_pages(1) : NULL;
     if (!page) return false;
     for (uint32_t i = 0; i < MAPS_PER_PAGE; i++)

@@ -191,7 +191,7 @@ static int scheduler(struct xen_sysctl *op)
 
 static const struct cpu_policy *find_policy(uint32_t index)
 {
-    static const int8_t kinds[] = {
+    static const int kinds[] = {
         [XEN_SYSCTL_cpu_policy_raw] = POLICY_HOST,
         [XEN_SYSCTL_cpu_policy_host] = POLICY_HOST,
         [XEN_SYSCTL_cpu_policy_pv_max] = -1,

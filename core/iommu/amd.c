@@ -99,8 +99,8 @@ static void reg_write(struct unit *u, unsigned int reg, uint64_t v)
 
 static void command(struct unit *u, uint64_t low, uint64_t high)
 {
-    u->commands[u->tail * 2] = low;
-    u->commands[u->tail * 2 + 1] = high;
+    u->commands[u->tail * 2ul] = low;
+    u->commands[u->tail * 2ul + 1] = high;
     u->tail = (u->tail + 1) % QUEUE;
 }
 
@@ -112,7 +112,7 @@ static void complete(struct unit *u)
     u->done = 0;
     command(u, OP(1) | iommu_phys((void *)&u->done) | WAIT_STORE, 1);
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
-    reg_write(u, COMMAND_TAIL, u->tail * 16);
+    reg_write(u, COMMAND_TAIL, u->tail * 16ul);
     while (!u->done) {
         if (now() > end) panic("IOMMU at %lx does not answer", u->base);
         cpu_poll();

@@ -118,7 +118,7 @@ static void check_time(struct unit *u, uint64_t since)
 
 static void submit(struct unit *u, uint64_t low, uint64_t high)
 {
-    uint64_t *d = u->queue + u->tail * 2;
+    uint64_t *d = u->queue + u->tail * 2ul;
 
     d[0] = low;
     d[1] = high;
@@ -134,7 +134,7 @@ static void complete(struct unit *u)
     u->done = 0;
     submit(u, WAIT_STORE | 1ull << 32, iommu_phys((void *)&u->done));
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
-    write64(u, QUEUE_TAIL, u->tail * 16);
+    write64(u, QUEUE_TAIL, u->tail * 16ul);
     while (!u->done) check_time(u, start);
 }
 
@@ -217,7 +217,7 @@ static void take_faults(void *data)
     struct unit *u = data;
 
     for (unsigned int i = 0; i < CAP_RECORDS(u->cap); i++) {
-        unsigned int reg = CAP_FAULTS(u->cap) + i * 16;
+        unsigned int reg = CAP_FAULTS(u->cap) + i * 16ul;
         uint64_t high = read64(u, reg + 8), address;
 
         if (!(high & BIT(63))) continue;

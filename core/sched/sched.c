@@ -221,7 +221,7 @@ static uint64_t suits(const struct cpu *c, const struct runq *rq, const struct v
 
     if (!may_run_on(v, c)) return 0;
     if (c->current == c->idle && !test_bit(WORK_SCHEDULE, &c->pending))
-        return SUITS_IDLE + 4 * test_bit(c->id, v->sched.soft) + 2 * ours +
+        return SUITS_IDLE + 4ul * test_bit(c->id, v->sched.soft) + 2ul * ours +
                (c == v->sched.last_cpu);
     return ours ? 2 + vtime_at(c->current, t) : 1;
 }
@@ -229,7 +229,7 @@ static uint64_t suits(const struct cpu *c, const struct runq *rq, const struct v
 /* There is one: v's hard affinity has a CPU that exists. */
 static struct cpu *choose_cpu(const struct runq *rq, const struct vcpu *v, uint64_t t)
 {
-    struct cpu *best = NULL;
+    struct cpu *best = v->sched.last_cpu;
     uint64_t most = 0;
 
     for (unsigned int i = 0; i < cpu_count && (i < RUNQ_CPUS || most < SUITS_IDLE); i++) {

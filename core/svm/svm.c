@@ -141,7 +141,7 @@ static inline void check_asid(struct vcpu *v, struct svm_vcpu *s, struct cpu *c)
  * other registers are ours.  CLGI holds back all interrupts until the guest
  * runs; RFLAGS.IF set at VMRUN makes a physical one end the guest (15.21).
  */
-_Static_assert(offsetof(struct regs, r8) == 8 * 8, "struct regs");
+_Static_assert(offsetof(struct regs, r8) == 8 * 8ul, "struct regs");
 static inline void world_switch(struct regs *r, uint64_t vmcb, uint64_t host)
 {
 #define REG(name) [name] "i"(offsetof(struct regs, name))

@@ -205,15 +205,15 @@ static unsigned int gather(struct p2m *p, uint64_t gfn, unsigned int n, unsigned
     spin_lock(&p->lock);
     l = piece_of(p, gfn, false);
     if (l)
-        memcpy(buf, &l->bits[first], (end - first) * 8);
+        memcpy(buf, &l->bits[first], (end - first) * 8ul);
     else
-        memset(buf, 0, (end - first) * 8);
+        memset(buf, 0, (end - first) * 8ul);
     for (unsigned int w = first; l && clean && (w = find_bit(l->words, end, w)) < end; w++) {
         if (protected ++ == CLEAN_WORDS) {
             end = w;
             break;
         }
-        protect_word(p, (gfn >> PIECE_SHIFT << PIECE_SHIFT) + w * 64, l->bits[w]);
+        protect_word(p, (gfn >> PIECE_SHIFT << PIECE_SHIFT) + w * 64ul, l->bits[w]);
         l->bits[w] = 0;
         __clear_bit(w, l->words);
     }

@@ -135,7 +135,7 @@ static int write_hypercall_page(struct vcpu *v, uint64_t value)
         memcpy(stub + 1, &i, sizeof(i));
         memcpy(stub + 5, vendor->hypercall_insn, 3);
         stub[8] = 0xc3;
-        if (i == __HYPERVISOR_iret) memcpy(stub, "\x0f\x0b", 2); /* ud2 */
+        if (i == __HYPERVISOR_iret) stub[0] = 0x0f, stub[1] = 0x0b; /* ud2 */
         if (copy_to_gpa(v->domain, value + i * sizeof(stub), stub, sizeof(stub))) return -1;
     }
     return 0;

@@ -22,7 +22,8 @@ static const char usage[] = "usage: insula-checkpoint save [-i MS] [-n COUNT] DO
 
 static int receive(const char *port, const char *file)
 {
-    struct sockaddr_in6 any = {.sin6_family = AF_INET6, .sin6_port = htons((uint16_t)atoi(port))};
+    struct sockaddr_in6 any = {.sin6_family = AF_INET6,
+                               .sin6_port = htons((uint16_t)strtoul(port, NULL, 10))};
     struct sockaddr_in any4 = {.sin_family = AF_INET, .sin_port = any.sin6_port};
     int one = 1, from, listener = socket(AF_INET6, SOCK_STREAM, 0);
 
@@ -41,12 +42,12 @@ static int receive(const char *port, const char *file)
 /* xl reads the folded image from a pipe. */
 static int restore(const char *file, char *const options[], int number)
 {
-    char **argv = calloc((size_t)number + 4, sizeof(*argv));
+    char **argv;
     int ends[2], status = 1;
     long pages;
     pid_t pid;
 
-    if (!argv || pipe(ends)) return 1;
+    if (pipe(ends) || !(argv = calloc((size_t)number + 4, sizeof(*argv)))) return 1;
     argv[0] = "xl", argv[1] = "restore";
     memcpy(argv + 2, options, (size_t)number * sizeof(*argv));
     argv[number + 2] = "/dev/stdin";

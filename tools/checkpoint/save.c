@@ -228,7 +228,7 @@ int save(const char *domain, unsigned int interval_ms, unsigned int number, cons
     if (!find(domain)) return 1;
     if (!(config = configuration(domain))) return fail("xl does not tell its configuration"), 1;
     if (!sink_open(target) || pipe(ends) || pthread_create(&thread, NULL, run_sink, &ends[0]))
-        return 1;
+        return free(config), 1;
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
     signal(SIGPIPE, SIG_IGN);

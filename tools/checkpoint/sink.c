@@ -108,8 +108,10 @@ static bool take(int fd, struct progress *now)
     length = sizeof(r) + PADDED(r.length);
     if (length > room) {
         free(buffer);
-        if (!(buffer = malloc(room = length))) return false;
+        buffer = malloc(length);
+        room = buffer ? length : 0;
     }
+    if (!buffer) return false;
     memcpy(buffer, &r, sizeof(r));
     if (!read_all(fd, buffer + sizeof(r), length - sizeof(r))) return false;
     if (!write_all(out, buffer, length)) {

@@ -229,8 +229,8 @@ static int write_batch(const struct image *im, int to, uint64_t *next)
     for (; *next < im->gfns && b.count < BATCH; ++*next)
         if (im->page[*next]) b.gfn[b.count++] = *next;
     if (!b.count) return 0;
-    b.r.length = 8 + b.count * (8 + PAGE);
-    if (!write_all(to, &b, sizeof(b.r) + 8 + 8 * b.count)) return -1;
+    b.r.length = (uint32_t)(8 + b.count * (8ul + PAGE));
+    if (!write_all(to, &b, sizeof(b.r) + 8 + 8ul * b.count)) return -1;
     for (uint32_t i = 0; i < b.count; i++)
         if (!write_all(to, im->base + im->page[b.gfn[i]], PAGE)) return -1;
     return (int)b.count;
@@ -249,8 +249,8 @@ static long write_folded(const struct image *im, int to, bool plain)
     while ((n = write_batch(im, to, &next)) > 0) pages += n;
     if (n < 0) return -1;
     for (unsigned int i = 0; i < im->tails; i++) {
-        record_at(im, im->tail[i], &r);
-        if (!write_all(to, im->base + im->tail[i], after(0, &r))) return -1;
+        if (!record_at(im, im->tail[i], &r) || !write_all(to, im->base + im->tail[i], after(0, &r)))
+            return -1;
     }
     if (plain ? !write_all(to, end, sizeof(end)) : !write_all(to, &checkpoint, sizeof(checkpoint)))
         return -1;
