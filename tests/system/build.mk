@@ -2,20 +2,30 @@
 # make test-system     Debian's dom0 and guests under xl; bad boots
 # make test-streams    saved guests between stock Xen and Insula
 # make soak            shares of CPU time, ten minutes of load, 200 guests,
-#                      1 GiB each way through raw disks; each flush left out;
+#                      10,000 mutated streams, 1 GiB each way through raw disks; each flush left out;
 #                      all guest tests in Bochs
 
-test-system: all images
+# Programs of ours that scripts of t/ run in dom0.
+SYSTEM_PROGRAMS := $(patsubst tests/system/programs/%.c,$(B)/tests/system/%,\
+	$(wildcard tests/system/programs/*.c))
+
+$(B)/tests/system/%: tests/system/programs/%.c
+	@mkdir -p $(@D)
+	@echo '  CC  $@'
+	@$(CC) $(TOOL_CFLAGS) $< -o $@ -lxenguest -lxenctrl
+
+test-system: all images $(SYSTEM_PROGRAMS)
 	@a=0; tests/system/boots || a=1; tests/system/run || a=1; exit $$a
 
 test-streams: all images
 	@tests/system/streams
 
-soak: all images guest-tests
+soak: all images guest-tests $(SYSTEM_PROGRAMS)
 	@tests/unit/tlb_trial
 	@tests/guest/run interrupt_moves
 	@tests/bochs/run vmx-all svm-all
 	@tests/system/run shares migrate checkpoint load
+	@tests/system/run streams_mutated rounds=10000 time=3600
 	@tests/system/run leak rounds=200 time=3600
 	@tests/system/run hardware mib=1024 disk=1100M pings=20000 time=1500
 
