@@ -9,7 +9,7 @@
 #define CONSOLE_GFN 0xfefffull
 #define STORE_GFN   0xfeffeull
 
-long domain_create(domid_t *id, unsigned int vcpus)
+static long create(domid_t *id, unsigned int vcpus, const xen_domain_handle_t *handle)
 {
     struct xen_domctl op = {0};
     long err;
@@ -23,9 +23,15 @@ long domain_create(domid_t *id, unsigned int vcpus)
         .grant_opts = XEN_DOMCTL_GRANT_version(1),
         .arch = {.emulation_flags = XEN_X86_EMU_LAPIC},
     };
+    if (handle) memcpy(op.u.createdomain.handle, *handle, sizeof(*handle));
     err = domctl(&op, XEN_DOMCTL_createdomain, 0);
     *id = op.domain;
     return err;
+}
+
+long domain_create(domid_t *id, unsigned int vcpus)
+{
+    return create(id, vcpus, NULL);
 }
 
 long domain_destroy(domid_t id)
@@ -268,7 +274,7 @@ void guest_create(struct guest *g, const struct guest_config *config)
     unsigned int mib = config->mib ? config->mib : 32;
     unsigned int vcpus = config->vcpus ? config->vcpus : 1;
     struct xen_domctl op = {0};
-    long err = domain_create(&g->id, vcpus);
+    long err = create(&g->id, vcpus, config->handle);
 
     if (err) fatal("createdomain: %ld", err);
     g->slot = config->slot;

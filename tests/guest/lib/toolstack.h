@@ -14,12 +14,13 @@
 #define WINDOW_PAGE(n) /* below 64: the library's */ ((void *)(WINDOW + 0x100000 + (n)*0x1000ull))
 
 struct guest_config {
-    const char *cmdline; /* "role=NAME ..." runs guest_main(NAME ...) */
-    unsigned int vcpus;  /* 0: one                                    */
-    unsigned int mib;    /* 0: 32                                     */
-    unsigned int slot;   /* of the console's window; guests alive at once
-                            have different ones */
-    bool empty;          /* no image, no CPU record: never runs       */
+    const char *cmdline;               /* "role=NAME ..." runs guest_main(NAME ...) */
+    unsigned int vcpus;                /* 0: one                                    */
+    unsigned int mib;                  /* 0: 32                                     */
+    unsigned int slot;                 /* of the console's window; guests alive at once
+                                          have different ones */
+    bool empty;                        /* no image, no CPU record: never runs       */
+    const xen_domain_handle_t *handle; /* its UUID, NULL: zero */
 };
 
 struct guest {

@@ -2,118 +2,19 @@
 /* A device reaches what its domain has mapped and nothing else, whatever its
  * driver tells it; what it tried is in the hypervisor's log. */
 /* run: device=edu,dma_mask=0xffffffffffffffff iommu=intel-iommu+amd-iommu time=120 hv=insula */
+#include "edu.h"
 #include "test.h"
 #include "toolstack.h"
 
-#define EDU_ID  0x11e81234u
-#define SOURCE  0x80 / 8
-#define TARGET  0x88 / 8
-#define COUNT   0x90 / 8
-#define COMMAND 0x98 / 8
-#define START   1u
-#define TO_RAM  2u
-#define BUFFER  0x40000u /* the device's own memory */
-#define BYTES   1024u
-#define CORE    0x200000u /* where the core's image is */
+#define CORE 0x200000u /* where the core's image is */
 
-static volatile uint64_t *edu;
 static uint32_t dev;
 static uint64_t *mine, *back;
-static char text[16384];
-
-static uint32_t get(uint32_t reg)
-{
-    outl(0xcf8, 0x80000000 | dev << 11 | reg);
-    return inl(0xcfc);
-}
-
-static void put(uint32_t reg, uint32_t value)
-{
-    outl(0xcf8, 0x80000000 | dev << 11 | reg);
-    outl(0xcfc, value);
-}
-
-/* The device begins a tenth of a second later. */
-static void begin(uint64_t from, uint64_t to, uint32_t command, uint64_t bytes)
-{
-    edu[SOURCE] = from;
-    edu[TARGET] = to;
-    edu[COUNT] = bytes;
-    edu[COMMAND] = START | command;
-}
-
-static void finish(void)
-{
-    uint64_t end = now() + 2 * NS_PER_S;
-
-    while (edu[COMMAND] & START)
-        if (now() > end) fatal("the device does not finish");
-}
-
-static void run(uint64_t from, uint64_t to, uint32_t command)
-{
-    begin(from, to, command, BYTES);
-    finish();
-}
-
-/* Both: what the device was told to do. */
-static void dma_read(uint64_t gpa)
-{
-    run(gpa, BUFFER, 0);
-}
-static void dma_write(uint64_t gpa)
-{
-    run(BUFFER, gpa, TO_RAM);
-}
-
-static void fill(uint64_t *page, uint64_t seed)
-{
-    for (unsigned int i = 0; i < BYTES / 8; i++) page[i] = seed * (i + 1);
-}
-
-static bool holds(const volatile uint64_t *page, uint64_t seed)
-{
-    for (unsigned int i = 0; i < BYTES / 8; i++)
-        if (page[i] != seed * (i + 1)) return false;
-    return true;
-}
 
 /* The device's memory holds `seed` from now on. */
 static void load(uint64_t seed)
 {
-    fill(mine, seed);
-    dma_read((uint64_t)mine);
-}
-
-/* What was logged since the last call. */
-static const char *log_text(void)
-{
-    struct xen_sysctl op = {0};
-
-    op.u.readconsole.clear = 1;
-    op.u.readconsole.count = sizeof(text) - 1;
-    set_xen_guest_handle(op.u.readconsole.buffer, text);
-    if (sysctl(&op, XEN_SYSCTL_readconsole)) op.u.readconsole.count = 0;
-    text[op.u.readconsole.count] = 0;
-    return text;
-}
-
-/* The log names the device and the address; where the IOMMU has no log of its
- * own (QEMU 7.2's AMD-Vi) it says that something was refused. */
-static void logged(const char *what, uint64_t gpa, const char *name)
-{
-    static const char vague[] = "its log does not say which";
-    char want[80];
-    bool found, something;
-
-    format(want, sizeof(want), "device 00:%02x.0 may not %s %lx", dev, what, gpa);
-    found = find(log_text(), want);
-    something = find(text, vague);
-    nap(1100 * NS_PER_MS); /* the log's limit is per second, and so is polling */
-    if (!found && (find(log_text(), vague) || something))
-        skip(name, "refused, but the IOMMU does not tell what");
-    else
-        check(found, name);
+    edu_load(mine, seed);
 }
 
 /* Reads and writes there are refused and logged. */
@@ -127,15 +28,15 @@ static void refused(uint64_t gpa, const char *what)
     dma_read(gpa);
     dma_write((uint64_t)back);
     /* The device's old bytes or one value for all, never what is there. */
-    for (unsigned int i = 1; i < BYTES / 8; i++) same = same && back[i] == back[0];
+    for (unsigned int i = 1; i < EDU_BYTES / 8; i++) same = same && back[i] == back[0];
     format(name, sizeof(name), "%s: not read", what);
     check(same || holds(back, 5), name);
     format(name, sizeof(name), "%s: reading is logged", what);
-    logged("read", gpa, name);
+    logged(dev, "read", gpa, name);
     load(7);
     dma_write(gpa);
     format(name, sizeof(name), "%s: writing is logged", what);
-    logged("write", gpa, name);
+    logged(dev, "write", gpa, name);
 }
 
 static void own_memory(void)
@@ -219,12 +120,12 @@ static void unmapped_in_flight(void)
     for (unsigned int i = 0; i < 12; i++) {
         guest_call(&g, own, 17, 0, 0);
         failed += grant_map(g.id, 9, (void *)at, false, &h) != 0;
-        begin(BUFFER, (uint64_t)at, TO_RAM, 64);
+        edu_begin((uint64_t)at, true, 64);
         nap(i * 12 * NS_PER_MS);
         reached += at[0] == 13;
         failed += grant_unmap((void *)at, h) != 0;
         guest_call(&g, own, 19, 0, 0);
-        finish();
+        edu_finish();
         kept += guest_call(&g, owned, 19, 0, 0) == 1;
     }
     check_eq(failed, 0, "mapped and unmapped twelve times");
@@ -247,11 +148,11 @@ static void destroyed_in_flight(void)
     check_eq(foreign_map((void *)at, g.id, gfn_of(gpa), 1), 0, "map a guest's page");
     load(23);
     check_eq(decrease(DOMID_SELF, 0, gfns, 64), 64, "decrease");
-    begin(BUFFER, (uint64_t)at, TO_RAM, 64);
+    edu_begin((uint64_t)at, true, 64);
     check_eq(domain_destroy(g.id), 0, "destroy the guest");
     foreign_unmap((void *)at, 1);
     check_eq(populate(DOMID_SELF, 0, gfns, 64), 64, "populate");
-    finish();
+    edu_finish();
     for (unsigned int i = 0; i < 64; i++)
         for (unsigned int j = 0; j < 512; j++) dirty |= ((uint64_t *)(gfns[i] << 12))[j];
     check_eq(dirty, 0, "the frames' next owner finds nothing of the device");
@@ -273,11 +174,8 @@ static void free_memory(void)
 
 void test_main(void)
 {
-    while (dev < 32 && get(0) != EDU_ID) dev++;
-    if (dev == 32) fatal("no edu device");
-    put(4, get(4) & ~2u);
-    put(4, get(4) | 6); /* memory, bus master */
-    edu = (volatile uint64_t *)(uint64_t)(get(0x10) & ~15u);
+    dev = edu_open();
+    if (!dev) fatal("no edu device");
     mine = page_alloc();
     back = page_alloc();
     own_memory();
