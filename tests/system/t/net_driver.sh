@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # A network driver domain: an unmodified guest kernel drives an e1000e and serves
 # coke and pepsi.  It is destroyed and started again: their connections go on.
-# run: soak=y time=800 iommu=intel-iommu core=driver-domain=11111111-2222-3333-4444-555555555555,01:00.0
+# run: soak=y cpus=2 time=800 iommu=intel-iommu core=driver-domain=11111111-2222-3333-4444-555555555555,01:00.0
 # qemu: -netdev hubport,hubid=1,id=v -device virtio-net-pci,netdev=v,romfile=,disable-legacy=on,{iommu}
 # qemu: -device pcie-root-port,id=rp,chassis=1,slot=1
 # qemu: -netdev hubport,hubid=1,id=e -device e1000e,netdev=e,bus=rp,romfile=
@@ -22,12 +22,9 @@ check "dom0 does not see the card" sh -c '! ls /sys/bus/pci/devices | grep ^0000
 # --- the driver domain and its guests ---
 
 guest net 'uuid = "11111111-2222-3333-4444-555555555555"' 'driver_domain = 1' \
-    'ramdisk = "/guests/driver"' 'memory = 192' 'cmdline = "console=hvc0 rdinit=/init pci=noacpi"'
-start() {
-    at=$(cat $LOGS/guest-net.log 2>/dev/null | wc -c)
-    xl create -q /tmp/net.cfg && within 60 said_since net "$at" "driver domain: userspace"
-}
-check "the driver domain is up" start
+    'ramdisk = "/guests/driver"' 'memory = 128' 'cmdline = "console=hvc0 rdinit=/init pci=noacpi"'
+check "the driver domain is created" xl create -q /tmp/net.cfg
+check "the driver domain is up" within 60 said_since net 0 "driver domain: userspace"
 check "its driver has the card" within 20 said net 'eth0: NIC Link is Up'
 number=21
 for name in coke pepsi; do
@@ -58,8 +55,10 @@ check "coke's connection" within 10 lines coke 5
 check "pepsi's connection" within 10 lines pepsi 5
 check "xl destroy" xl destroy net
 check "it is gone" within 10 gone net
+at=$(wc -c <$LOGS/guest-net.log)
+check "the driver domain is created again" xl create -q /tmp/net.cfg
 refused "coke cannot be reached" page 21 coke
-check "the driver domain is up again" start
+check "the driver domain is up again" within 60 said_since net "$at" "driver domain: userspace"
 number=21
 for name in coke pepsi; do
     check "$name: the old card is taken" xl network-detach $name 0
