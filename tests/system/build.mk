@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 # make test-system     Debian's dom0 and guests under xl; bad boots
 # make test-streams    saved guests between stock Xen and Insula
+# make test-two        live migration between two machines, also with stock Xen
 # make soak            shares of CPU time, ten minutes of load, 200 guests,
-#                      10,000 mutated streams, 1 GiB each way through raw disks; each flush left out;
-#                      all guest tests in Bochs
+#                      10,000 mutated streams, 1 GiB each way through raw
+#                      disks; each flush left out; all guest tests in Bochs
 
 # Programs of ours that scripts of t/ run in dom0.
 SYSTEM_PROGRAMS := $(patsubst tests/system/programs/%.c,$(B)/tests/system/%,\
@@ -20,6 +21,9 @@ test-system: all images $(SYSTEM_PROGRAMS)
 test-streams: all images
 	@tests/system/streams
 
+test-two: all images
+	@tests/system/two
+
 soak: all images guest-tests $(SYSTEM_PROGRAMS)
 	@tests/unit/tlb_trial
 	@tests/guest/run interrupt_moves
@@ -29,4 +33,4 @@ soak: all images guest-tests $(SYSTEM_PROGRAMS)
 	@tests/system/run leak rounds=200 time=3600
 	@tests/system/run hardware mib=1024 disk=1100M pings=20000 time=1500
 
-.PHONY: test-system test-streams soak
+.PHONY: test-system test-streams test-two soak
