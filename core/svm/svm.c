@@ -206,7 +206,7 @@ static bool svm_run(struct vcpu *v, struct vm_exit *exit)
     struct svm_vcpu *s = v->vendor;
     struct vmcb *b = s->block;
     struct cpu *c = this_cpu();
-    bool taken;
+    bool virtual = b->vintr & VINTR_IRQ, taken;
 
     check_asid(v, s, c);
     b->rax = v->regs.rax;
@@ -214,7 +214,7 @@ static bool svm_run(struct vcpu *v, struct vm_exit *exit)
     b->rip = v->regs.rip;
     b->rflags = v->regs.rflags;
     world_switch(&v->regs, s->vmcb_phys, ((struct svm_cpu *)c->vendor)->host);
-    if (!svm_has_nrip) refresh_interrupts();
+    if (virtual) refresh_interrupts();
     v->regs.rax = b->rax;
     v->regs.rsp = b->rsp;
     v->regs.rip = b->rip;
