@@ -57,11 +57,10 @@ clean:
 .DEFAULT_GOAL := all
 
 # --- tests: the fastest first.  Not yet among them: dom0 in Bochs (make test-bochs
-# PARTS=dom0), which stalled once and then ran out of time; test-tsan, which finds
-# another plain access of shared fields in every third run ---
+# PARTS=dom0), which stalled once and then ran out of time ---
 
-SUITES ?= lint test-unit test-fuzz test-spin test-loader test-install test-image test-guest \
-	test-bochs test-system test-streams test-demo
+SUITES ?= lint test-unit test-fuzz test-tsan test-spin test-loader test-install test-image \
+	test-guest test-bochs test-system test-streams test-demo
 
 test:
 	@scripts/setup

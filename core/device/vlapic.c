@@ -219,7 +219,7 @@ static void accept(struct vcpu *v, uint32_t message)
     case MODE_SIPI:
         if (!__atomic_exchange_n(&v->wait_sipi, 0, __ATOMIC_SEQ_CST)) break;
         v->sipi = 0x100 | (uint8_t)message;
-        v->initialised = true;
+        WRITE_ONCE(v->initialised, true);
         vcpu_set_down(v, false);
         break;
     }

@@ -65,11 +65,12 @@ void domain_info(struct domain *d, struct xen_domctl_getdomaininfo *info)
         running |= READ_ONCE(v->running_on) != NULL;
     }
     spin_lock(&d->lock);
-    info->flags =
-        XEN_DOMINF_hvm_guest | XEN_DOMINF_hap | (d->dying == DEAD ? XEN_DOMINF_dying : 0) |
-        (d->is_shut_down ? XEN_DOMINF_shutdown : 0) | (d->ctl_pauses ? XEN_DOMINF_paused : 0) |
-        (blocked ? XEN_DOMINF_blocked : 0) | (running ? XEN_DOMINF_running : 0) |
-        (uint32_t)d->shutdown_code << XEN_DOMINF_shutdownshift;
+    info->flags = XEN_DOMINF_hvm_guest | XEN_DOMINF_hap |
+                  (READ_ONCE(d->dying) == DEAD ? XEN_DOMINF_dying : 0) |
+                  (d->is_shut_down ? XEN_DOMINF_shutdown : 0) |
+                  (READ_ONCE(d->ctl_pauses) ? XEN_DOMINF_paused : 0) |
+                  (blocked ? XEN_DOMINF_blocked : 0) | (running ? XEN_DOMINF_running : 0) |
+                  (uint32_t)d->shutdown_code << XEN_DOMINF_shutdownshift;
     memcpy(info->handle, d->handle, sizeof(info->handle));
     spin_unlock(&d->lock);
     info->tot_pages = READ_ONCE(d->tot_pages);
@@ -123,7 +124,7 @@ static int destroy(struct domain *d, maybe_unused struct xen_domctl *op)
 
 static int pause(struct domain *d, maybe_unused struct xen_domctl *op)
 {
-    d->ctl_pauses++;
+    WRITE_ONCE(d->ctl_pauses, d->ctl_pauses + 1);
     domain_pause_sync(d);
     return 0;
 }
@@ -132,7 +133,7 @@ static int unpause(struct domain *d, maybe_unused struct xen_domctl *op)
 {
     d->started = true;
     if (!d->ctl_pauses) return -XEN_EINVAL;
-    d->ctl_pauses--;
+    WRITE_ONCE(d->ctl_pauses, d->ctl_pauses - 1);
     domain_unpause(d);
     return 0;
 }
@@ -148,9 +149,13 @@ static int resume(struct domain *d, maybe_unused struct xen_domctl *op)
 static int soft_reset(struct domain *d, maybe_unused struct xen_domctl *op)
 {
     struct vcpu *v;
+    bool asked;
     int rc;
 
-    if (!d->is_shut_down || d->shutdown_code != SHUTDOWN_soft_reset) return -XEN_EINVAL;
+    spin_lock(&d->lock);
+    asked = d->is_shut_down && d->shutdown_code == SHUTDOWN_soft_reset;
+    spin_unlock(&d->lock);
+    if (!asked) return -XEN_EINVAL;
     domain_pause_sync(d);
     rc = evtchn_release(d);
     if (!rc) rc = grant_release(d);
@@ -161,14 +166,14 @@ static int soft_reset(struct domain *d, maybe_unused struct xen_domctl *op)
         vcpu_info_unmap(v);
         v->runstate_va = v->time_va = 0;
         v->upcall_vector = 0;
-        v->initialised = false;
+        WRITE_ONCE(v->initialised, false);
         vcpu_set_down(v, true);
         vcpu_reset(v);
     }
     if (!rc) {
         d->upcall_via_vector = d->started = false;
-        memset(d->params, 0, sizeof(d->params));
-        d->params[HVM_PARAM_TRIPLE_FAULT_REASON] = SHUTDOWN_reboot;
+        for (unsigned int i = 0; i < HVM_NR_PARAMS; i++)
+            WRITE_ONCE(d->params[i], i == HVM_PARAM_TRIPLE_FAULT_REASON ? SHUTDOWN_reboot : 0);
         domain_resume(d);
     }
     domain_unpause(d);

@@ -3,7 +3,6 @@
 #include "hypercall/access.h"
 #include "hypercall/evtchn.h"
 #include "hypercall/hypercall.h"
-#include "lib/string.h"
 #include "memory/frame.h"
 #include "memory/window.h"
 #include "sched/sched.h"
@@ -31,10 +30,12 @@ static long register_info(struct vcpu *v, const struct vcpu_register_vcpu_info *
     }
     if (page) {
         info = (struct vcpu_info *)(page + op->offset);
-        memcpy(info, v->info, sizeof(*info));
+        /* Both are the guest's, which may write to them meanwhile. */
+        for (unsigned int i = 0; i < sizeof(*info) / sizeof(uint64_t); i++)
+            WRITE_ONCE(((uint64_t *)info)[i], READ_ONCE(((uint64_t *)v->info)[i]));
         v->first_info = v->info;
         v->info_gfn = op->mfn;
-        v->info_mfn = mfn;
+        __atomic_store_n(&v->info_mfn, mfn, __ATOMIC_RELEASE); /* see vcpu_info_mark_dirty */
         __atomic_store_n(&v->info, info, __ATOMIC_SEQ_CST);
         clock_update_vcpu(v);
         /* What was raised meanwhile may have gone into the old place. */
@@ -62,7 +63,8 @@ void vcpu_info_mark_dirty(struct domain *d)
     struct vcpu *v;
 
     for_each_vcpu (d, v)
-        if (v->info_mfn != MFN_INVALID) logdirty_mark(d, v->info_gfn);
+        if (__atomic_load_n(&v->info_mfn, __ATOMIC_ACQUIRE) != MFN_INVALID)
+            logdirty_mark(d, v->info_gfn);
 }
 
 static long get_runstate(struct vcpu *v, uint64_t va)
@@ -122,7 +124,7 @@ long hc_vcpu_op(struct vcpu *caller, const struct hc_args *args)
         return -XEN_EFAULT;
     switch (cmd) {
     case VCPUOP_up:
-        if (!v->initialised) return -XEN_EINVAL;
+        if (!READ_ONCE(v->initialised)) return -XEN_EINVAL;
         vcpu_set_down(v, false);
         return 0;
     case VCPUOP_down: vcpu_set_down(v, true); return 0;

@@ -90,7 +90,7 @@ static int runstate_for(const struct vcpu *v, bool running)
 {
     if (running) return RUNSTATE_running;
     if (vcpu_runnable(v)) return RUNSTATE_runnable;
-    return READ_ONCE(v->holds) & (HOLD_BLOCKED | HOLD_POLL) && !v->domain->pause_count
+    return READ_ONCE(v->holds) & (HOLD_BLOCKED | HOLD_POLL) && !READ_ONCE(v->domain->pause_count)
                ? RUNSTATE_blocked
                : RUNSTATE_offline;
 }

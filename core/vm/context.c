@@ -173,7 +173,7 @@ static int load_cpu(struct vcpu *v, const struct body *b)
     if (c.tsc) v->tsc_offset = c.tsc - b->tsc;
     vendor->tsc_changed(v);
     clock_update_vcpu(v);
-    v->initialised = true;
+    WRITE_ONCE(v->initialised, true);
     vcpu_set_down(v, false);
     return 0;
 }

@@ -219,14 +219,16 @@ static void pause(struct domain *d)
 
 void domain_shutdown(struct domain *d, uint8_t reason)
 {
+    uint8_t early;
     bool first;
 
     if (d->privileged) dom0_shutdown(reason);
     spin_lock(&d->lock);
+    early = READ_ONCE(d->early_code);
     first = !d->is_shut_down;
     if (first) {
         d->is_shut_down = true;
-        d->shutdown_code = d->early_code ? d->early_code - 1 : reason;
+        d->shutdown_code = early ? early - 1 : reason;
         pause(d);
     }
     spin_unlock(&d->lock);
@@ -249,7 +251,8 @@ void domain_resume(struct domain *d)
     spin_lock(&d->lock);
     was = d->is_shut_down;
     d->is_shut_down = false;
-    d->shutdown_code = d->early_code = 0;
+    d->shutdown_code = 0;
+    WRITE_ONCE(d->early_code, 0);
     spin_unlock(&d->lock);
     if (was) domain_unpause(d);
 }

@@ -23,7 +23,7 @@ static bool contributory(unsigned int vector)
 bool merge_exception(struct vcpu *v, uint8_t first, uint8_t *vector, int *error)
 {
     if (first == VEC_DF) {
-        domain_shutdown(v->domain, v->domain->params[HVM_PARAM_TRIPLE_FAULT_REASON]);
+        domain_shutdown(v->domain, READ_ONCE(v->domain->params[HVM_PARAM_TRIPLE_FAULT_REASON]));
         return false;
     }
     if ((contributory(first) && contributory(*vector)) ||
@@ -145,7 +145,7 @@ void handle_exit(struct vcpu *v, struct vm_exit *e)
     case EXIT_SHUTDOWN:
         log_guest(LOG_WARN, "d%uv%u: triple fault", v->domain->id, v->id);
         show_guest_registers(v);
-        domain_shutdown(v->domain, v->domain->params[HVM_PARAM_TRIPLE_FAULT_REASON]);
+        domain_shutdown(v->domain, READ_ONCE(v->domain->params[HVM_PARAM_TRIPLE_FAULT_REASON]));
         break;
     case EXIT_NMI: log_warn("NMI while d%uv%u ran", v->domain->id, v->id); break;
     case EXIT_INTERRUPT: break;

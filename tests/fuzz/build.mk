@@ -20,7 +20,7 @@ $(FUZZ_DIR)/frame.o: core/memory/frame.c
 
 fuzz_hypercalls = tests/fuzz/hypercalls.c $(addprefix tests/fuzz/,machine.c \
 	check.c check_evtchn.c check_grant.c) \
-	$(addprefix core/hypercall/,table.c evtchn_fifo.c sched_op.c vcpu_op.c hvm_op.c \
+	$(addprefix core/hypercall/,table.c sched_op.c vcpu_op.c hvm_op.c \
 	console_op.c version.c physdev.c memory_op.c domctl.c sysctl.c) \
 	$(addprefix core/vm/,domain.c vcpu.c p2m.c logdirty.c guest.c clock.c \
 	cpu_policy.c msr.c context.c) core/cpu/lock.c \

@@ -170,6 +170,12 @@ static uint64_t log_pages(const struct logdirty *log)
     return n;
 }
 
+static void count_pin(struct domain *d, uint64_t mfn)
+{
+    INSIST(frame_owner(mfn) == d->id);
+    expected[mfn]++;
+}
+
 static void check_domain(struct domain *d)
 {
     struct vcpu *v;
@@ -183,6 +189,7 @@ static void check_domain(struct domain *d)
         INSIST((uint8_t *)v->info - ram(v->info_mfn) <= (long)(PAGE_SIZE - sizeof(*v->info)));
         expected[v->info_mfn]++;
     }
+    fifo_pins(d, count_pin);
     INSIST(d->dying != ALIVE || d->pause_count == d->is_shut_down + d->ctl_pauses);
     domain_refs[d->id] += grants_held_of(d) + (d->dying != DEAD);
 }

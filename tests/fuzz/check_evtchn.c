@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The real event channels, and what has to hold of them between hypercalls. */
 #include "hypercall/evtchn.c"
+#include "hypercall/evtchn_fifo.c"
 #include "machine.h"
 
 /* The fuzzer looks for paths of the core, not of these checks. */
@@ -36,12 +37,94 @@ static void check_port(struct domain *d, uint32_t port)
     INSIST(c->state == EVTCHNSTAT_closed || d->dying != DEAD);
 }
 
+static void check_fifo(struct domain *d)
+{
+    const struct fifo *f = d->evtchns->fifo;
+
+    if (!f) return;
+    INSIST(f->lock.next == f->lock.serving && f->domain == d && f->vcpus == d->max_vcpus);
+    for (unsigned int i = 0; i < ARRAY_SIZE(f->words); i++)
+        INSIST((i < f->pages) == (f->words[i] != NULL));
+    for (unsigned int i = 0; i < f->vcpus; i++)
+        for (unsigned int p = 0; p < EVTCHN_FIFO_MAX_QUEUES; p++) {
+            uint32_t tail = f->queues[i].tail[p];
+
+            INSIST(!tail || (f->queues[i].control && tail / WORDS < f->pages));
+            INSIST(tail < d->evtchns->limit);
+        }
+    for (uint32_t port = 1; port < d->evtchns->limit; port++) {
+        const struct evtchn *c = channel(d, port);
+
+        INSIST(c->priority <= EVTCHN_FIFO_PRIORITY_MIN && c->linked_vcpu < f->vcpus);
+        INSIST(c->linked_priority <= EVTCHN_FIFO_PRIORITY_MIN);
+    }
+}
+
+void fifo_pins(struct domain *d, void (*pin)(struct domain *d, uint64_t mfn))
+{
+    const struct fifo *f = d->evtchns ? d->evtchns->fifo : NULL;
+
+    for (unsigned int i = 0; f && i < f->vcpus; i++)
+        if (f->queues[i].control) pin(d, f->queues[i].mfn);
+    for (unsigned int i = 0; f && i < f->pages; i++) pin(d, f->words_mfn[i]);
+}
+
+/* (The lock is for the pointers: another vCPU may reset the domain's events.) */
+void fifo_poke(struct domain *d, uint32_t port, uint32_t set, uint32_t clear)
+{
+    struct fifo *f = fifo_of(d);
+    event_word_t *w;
+
+    if (!f || !channel(d, port)) return;
+    spin_lock(&f->lock);
+    w = word_of(f, port);
+    if (w) {
+        __atomic_fetch_or(w, set, __ATOMIC_SEQ_CST);
+        __atomic_fetch_and(w, ~clear, __ATOMIC_SEQ_CST);
+    }
+    spin_unlock(&f->lock);
+}
+
+static void take_first(struct fifo *f, struct evtchn_fifo_control_block *cb, unsigned int priority)
+{
+    const event_word_t taken = LINKED | EVTCHN_FIFO_LINK_MASK | PENDING;
+    uint32_t port = READ_ONCE(cb->head[priority]), next;
+    event_word_t *w = channel(f->domain, port) ? word_of(f, port) : NULL;
+
+    if (!w) return;
+    next = __atomic_fetch_and(w, ~taken, __ATOMIC_SEQ_CST) & EVTCHN_FIFO_LINK_MASK;
+    WRITE_ONCE(cb->head[priority], next);
+    if (!next) __atomic_fetch_and(&cb->ready, ~(1u << priority), __ATOMIC_SEQ_CST);
+}
+
+void fifo_take(struct domain *d, unsigned int vcpu, unsigned int priority)
+{
+    struct fifo *f = fifo_of(d);
+
+    if (!f || vcpu >= f->vcpus) return;
+    spin_lock(&f->lock);
+    if (f->queues[vcpu].control) take_first(f, f->queues[vcpu].control, priority);
+    spin_unlock(&f->lock);
+}
+
+/* In the FIFO form: pending, and on a queue unless it is masked. */
+static bool fifo_has(struct domain *d, uint32_t port)
+{
+    struct fifo *f = d->evtchns->fifo;
+    const event_word_t *w = word_of(f, port);
+
+    if (!w) return test_bit(port, d->shared_info->evtchn_pending);
+    if (!(*w & PENDING)) return false;
+    return *w & (MASKED | LINKED) || !f->queues[channel(d, port)->vcpu].control;
+}
+
 void check_ports(void)
 {
     struct domain *d;
     struct vcpu *v;
 
     for_each_domain (d) {
+        check_fifo(d);
         for (uint32_t port = 1; port < d->evtchns->limit; port++) check_port(d, port);
         for_each_vcpu (d, v) {
             for (unsigned int i = 0; i < NR_VIRQS; i++) {
@@ -69,6 +152,7 @@ bool port_peer_pending(struct domain *d, uint32_t port)
     } else {
         return true;
     }
+    if (fifo_of(d)) return fifo_has(d, at);
     v = d->vcpus[c->vcpu];
     if (!test_bit(at, d->shared_info->evtchn_pending)) return false;
     return !v || test_bit(at, d->shared_info->evtchn_mask) ||

@@ -282,6 +282,23 @@ static void step_port(const struct step *s)
     }
 }
 
+static void step_fifo(const struct step *s)
+{
+    struct evtchn_init_control i = {
+        .control_gfn = gfn(s->a), .vcpu = s->b % 3, .offset = s->c < 250 ? s->c % 64 * 64 : s->c};
+    struct evtchn_expand_array x = {.array_gfn = gfn(s->a)};
+    struct evtchn_set_priority p = {.port = port(s->a), .priority = s->b % 17};
+
+    switch (s->e % 8) {
+    case 0: OP(__HYPERVISOR_event_channel_op, EVTCHNOP_init_control, i); break;
+    case 1: OP(__HYPERVISOR_event_channel_op, EVTCHNOP_expand_array, x); break;
+    case 2: OP(__HYPERVISOR_event_channel_op, EVTCHNOP_set_priority, p); break;
+    case 3: fifo_poke(v->domain, p.port, (uint32_t)s->c << 24 | s->d, 0); break;
+    case 4: fifo_poke(v->domain, p.port, 0, (uint32_t)s->c << 24 | s->d); break;
+    default: fifo_take(v->domain, s->b % 3, s->c < 128 ? 7 : s->c % 16);
+    }
+}
+
 /* What a guest does with its own shared page. */
 static void step_shared(const struct step *s)
 {
@@ -523,7 +540,7 @@ static void (*const steps[])(const struct step *s) = {
     step_entry,   step_map,   step_map,          step_unmap,    step_copy,       step_grant_table,
     step_open,    step_open,  step_port,         step_port,     step_shared,     step_vcpu,
     step_sched,   step_param, step_domain,       step_logdirty, step_limits,     step_raw,
-    step_time,    step_touch, step_memory_short,
+    step_time,    step_touch, step_memory_short, step_fifo,     step_fifo,
 };
 
 /* Makes u the caller. */

@@ -75,6 +75,12 @@ bool grant_is_live(struct domain *d, uint64_t gfn, uint64_t mfn, bool write);
 uint32_t grants_held_of(struct domain *d);
 /* The domain whose table's frame it is. */
 struct domain *grant_frame_owner(uint64_t mfn);
+/* Pins of frames for d's events in the FIFO form: calls pin() for each. */
+void fifo_pins(struct domain *d, void (*pin)(struct domain *d, uint64_t mfn));
+/* A guest changes the word of one of its ports, if there is one. */
+void fifo_poke(struct domain *d, uint32_t port, uint32_t set, uint32_t clear);
+/* A guest takes the first port off a queue of its vCPU's. */
+void fifo_take(struct domain *d, unsigned int vcpu, unsigned int priority);
 /* A guest writes an entry of its own table. */
 void grant_poke(struct domain *d, uint32_t ref, uint16_t flags, domid_t to, uint32_t frame);
 /* A port is open, is joined: what it was sent has to be seen there. */
