@@ -151,9 +151,7 @@ void svm_decode(struct vcpu *v, struct vm_exit *e)
 
     e->len = 0;
     if (code == VMEXIT_INTR && hlt_in_shadow(v, e)) return;
-    if (code == VMEXIT_IRET)
-        e->reason = EXIT_WINDOW; /* only asked for by svm_inject_interrupt() */
-    else if (code == VMEXIT_MSR)
+    if (code == VMEXIT_MSR)
         decode_msr(v, b, e);
     else if (code == VMEXIT_IO)
         decode_io(b, e);

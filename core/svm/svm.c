@@ -199,7 +199,6 @@ static void svm_want_window(struct vcpu *v, bool on)
      * ends in an exit that changes nothing. */
     b->vintr = VINTR_MASKING | (on ? VINTR_IGN_TPR | VINTR_IRQ : 0);
     b->intercept[0] |= BIT(VMEXIT_VINTR % 32);
-    b->intercept[0] &= ~BIT(VMEXIT_IRET % 32);
 }
 
 static bool svm_run(struct vcpu *v, struct vm_exit *exit)
@@ -259,7 +258,6 @@ static void svm_inject_interrupt(struct vcpu *v, uint8_t vector)
     }
     b->vintr = VINTR_MASKING | VINTR_IGN_TPR | VINTR_IRQ | VINTR_VECTOR(vector);
     b->intercept[0] &= ~BIT(VMEXIT_VINTR % 32);
-    b->intercept[0] |= BIT(VMEXIT_IRET % 32); /* an exit soon: see refresh_interrupts() */
 }
 
 static void svm_inject_nmi(struct vcpu *v)

@@ -91,7 +91,6 @@ _Static_assert(offsetof(struct vmcb, g_pat) == 0x668, "VMCB g_pat");
 #define VMEXIT_VINTR     0x064
 #define VMEXIT_RDPMC     0x06f
 #define VMEXIT_CPUID     0x072
-#define VMEXIT_IRET      0x074
 #define VMEXIT_INVD      0x076
 #define VMEXIT_HLT       0x078
 #define VMEXIT_INVLPGA   0x07a
