@@ -67,7 +67,7 @@ uint32_t hwdev_apic_id(const struct domain *d, unsigned int dest, bool logical)
     unsigned int id = dest / 2;
     struct vcpu *v = NULL;
 
-    if (!logical && id < d->max_vcpus) v = d->vcpus[index_nospec(id, d->max_vcpus)];
+    if (!logical && id < d->max_vcpus) v = READ_ONCE(d->vcpus[index_nospec(id, d->max_vcpus)]);
     return v ? v->sched.last_cpu->apic_id : cpus[0]->apic_id;
 }
 

@@ -101,7 +101,7 @@ static void wake_pollers(struct domain *d, uint32_t port)
 
     for (i = find_bit(polling, MAX_VCPUS, 0); i < MAX_VCPUS;
          i = find_bit(polling, MAX_VCPUS, i + 1)) {
-        struct vcpu *v = d->vcpus[i];
+        struct vcpu *v = READ_ONCE(d->vcpus[i]);
         uint32_t only = READ_ONCE(v->poll_port);
 
         if (only && only != port) continue;
@@ -113,7 +113,7 @@ static void wake_pollers(struct domain *d, uint32_t port)
 /* Tells vCPU `id` of d that a port is pending, unless it is masked. */
 static void tell(struct domain *d, unsigned int id, uint32_t port)
 {
-    struct vcpu *v = d->vcpus[id];
+    struct vcpu *v = READ_ONCE(d->vcpus[id]);
 
     if (v && !test_bit(port, d->shared_info->evtchn_mask) &&
         !test_and_set_bit(port / 64, &READ_ONCE(v->info)->evtchn_pending_sel))
@@ -304,7 +304,7 @@ static void shut(struct domain *d, struct evtchn *c, uint32_t port)
     struct fifo *f = fifo_of(d);
 
     if (c->state == EVTCHNSTAT_virq) {
-        struct vcpu *v = d->vcpus[virq_global(c->virq) ? 0 : c->vcpu];
+        struct vcpu *v = READ_ONCE(d->vcpus[virq_global(c->virq) ? 0 : c->vcpu]);
 
         WRITE_ONCE(v->virq_port[c->virq], 0);
     }
@@ -479,17 +479,19 @@ static long op_init_control(struct domain *d, void *arg)
     struct evtchn_init_control *a = arg;
     struct evtchn_table *t = d->evtchns;
     struct vcpu *v = domain_vcpu(d, a->vcpu);
+    struct fifo *f;
     int rc;
 
     if (!v) return -XEN_ENOENT;
     spin_lock(&t->lock);
     if (!t->fifo) t->fifo = fifo_alloc(d);
+    f = t->fifo;
     spin_unlock(&t->lock);
-    if (!t->fifo) return -XEN_ENOMEM;
-    rc = fifo_set_control(d, t->fifo, v->id, a->control_gfn, a->offset);
+    if (!f) return -XEN_ENOMEM;
+    rc = fifo_set_control(d, f, v->id, a->control_gfn, a->offset);
     if (rc) return rc;
     __atomic_store_n(&t->fifo_on, true, __ATOMIC_RELEASE);
-    queue_pending(d, t->fifo);
+    queue_pending(d, f);
     a->link_bits = EVTCHN_FIFO_LINK_BITS;
     return 0;
 }

@@ -67,7 +67,7 @@ static void *map_page(struct domain *d, uint64_t gfn, uint64_t *mfn, int *rc)
 static void unmap_page(void *page, uint64_t mfn)
 {
     if (!page) return;
-    vunmap((void *)((uintptr_t)page & ~(PAGE_SIZE - 1)));
+    vunmap(page);
     frame_put(mfn);
 }
 
@@ -165,7 +165,7 @@ static void link_port(struct fifo *f, struct evtchn *c, uint32_t port, event_wor
     if (last && append(&f->words[last / WORDS][last % WORDS], port)) return;
     WRITE_ONCE(q->control->head[p], port);
     if (!(__atomic_fetch_or(&q->control->ready, 1u << p, __ATOMIC_SEQ_CST) >> p & 1))
-        evtchn_upcall(f->domain->vcpus[id]);
+        evtchn_upcall(READ_ONCE(f->domain->vcpus[id]));
 }
 
 static bool change(struct fifo *f, struct evtchn *c, uint32_t port, event_word_t set,
@@ -197,14 +197,14 @@ bool fifo_raise(struct fifo *f, struct evtchn *c, uint32_t port)
     return change(f, c, port, PENDING, 0);
 }
 
-bool fifo_unmask(struct fifo *f, struct evtchn *c, uint32_t port)
+void fifo_unmask(struct fifo *f, struct evtchn *c, uint32_t port)
 {
-    return change(f, c, port, 0, MASKED);
+    change(f, c, port, 0, MASKED);
 }
 
-bool fifo_check(struct fifo *f, struct evtchn *c, uint32_t port)
+void fifo_check(struct fifo *f, struct evtchn *c, uint32_t port)
 {
-    return change(f, c, port, 0, 0);
+    change(f, c, port, 0, 0);
 }
 
 bool fifo_pending(struct fifo *f, uint32_t port)

@@ -36,10 +36,10 @@ int fifo_add_words(struct domain *d, struct fifo *f, uint64_t gfn) must_use;
 void fifo_stop(struct fifo *f);
 
 /* Sets a port pending, or unmasks it, or neither; when it is pending then it is
- * put on the queue of its vCPU, which is told.  Was it pending before? */
+ * put on the queue of its vCPU, which is told.  fifo_raise: was it before? */
 bool fifo_raise(struct fifo *f, struct evtchn *c, uint32_t port);
-bool fifo_unmask(struct fifo *f, struct evtchn *c, uint32_t port);
-bool fifo_check(struct fifo *f, struct evtchn *c, uint32_t port);
+void fifo_unmask(struct fifo *f, struct evtchn *c, uint32_t port);
+void fifo_check(struct fifo *f, struct evtchn *c, uint32_t port);
 bool fifo_pending(struct fifo *f, uint32_t port);
 /* The port is closed: not pending, of default priority. */
 void fifo_close(struct fifo *f, struct evtchn *c, uint32_t port);

@@ -158,7 +158,7 @@ extern struct domain *dom0;
 
 #define for_each_vcpu(d, v)                                       \
     for (unsigned int v##_i = 0; v##_i < (d)->max_vcpus; v##_i++) \
-        if (((v) = (d)->vcpus[v##_i]) != NULL)
+        if (((v) = READ_ONCE((d)->vcpus[v##_i])) != NULL)
 
 static inline struct vcpu *current_vcpu(void)
 {

@@ -25,6 +25,17 @@ struct log_piece {
 
 /* --- the log; locked --- */
 
+/* An empty log, on if it has a directory; who looks whether it is on may have
+ * no lock. */
+static void begin(struct logdirty *l, struct log_piece ***dir)
+{
+    l->failed = false;
+    l->faults = l->dirty = 0;
+    l->next = l->buffer = 0;
+    l->piece = dir;
+    WRITE_ONCE(l->on, dir != NULL);
+}
+
 static void *charged_alloc(struct p2m *p, unsigned int pages)
 {
     void *m = p->tables + pages <= p->domain->pool_pages ? core_alloc_pages(pages) : NULL;
@@ -93,7 +104,7 @@ void logdirty_free(struct domain *d)
         d->p2m->tables--;
     }
     core_free_pages(dir, 1);
-    d->p2m->log = (struct logdirty){.on = false};
+    begin(&d->p2m->log, NULL);
 }
 
 /* --- protection; locked --- */
@@ -166,7 +177,7 @@ int logdirty_on(struct domain *d)
     spin_lock(&p->lock);
     if (!rc && p->log.on) rc = -XEN_EINVAL;
     if (!rc) {
-        p->log = (struct logdirty){.on = true, .piece = dir};
+        begin(&p->log, dir);
         for (unsigned int i = 0; i < 512; i++)
             if (is_present(p->root[i])) WRITE_ONCE(p->root[i], p->root[i] & ~ENTRY_WRITE);
     }
@@ -221,22 +232,45 @@ static unsigned int gather(struct p2m *p, uint64_t gfn, unsigned int n, unsigned
     return MIN(n, (end - first) * 64);
 }
 
+/* May a copy begin or go on?  The control lock keeps it on. */
+static int check(struct p2m *p)
+{
+    int rc = 0;
+
+    spin_lock(&p->lock);
+    if (!p->log.on)
+        rc = -XEN_EINVAL;
+    else if (p->log.failed)
+        rc = -XEN_ENOMEM;
+    spin_unlock(&p->lock);
+    return rc;
+}
+
+/* All was copied, or for `lost` some bits of it were dropped. */
+static void cleaned(struct p2m *p, bool lost)
+{
+    spin_lock(&p->lock);
+    p->log.failed |= lost;
+    if (!lost) p->log.faults = p->log.dirty = 0;
+    spin_unlock(&p->lock);
+}
+
 int logdirty_copy(struct domain *d, uint64_t va, uint64_t pages, bool clean)
 {
     static unsigned long buf[PIECE_WORDS]; /* guarded by the control lock */
     struct p2m *p = d->p2m;
     uint64_t gfn;
-    int rc = 0;
+    int rc = check(p);
 
-    if (!p->log.on || pages > GFN_LIMIT) return -XEN_EINVAL;
-    if (p->log.failed) return -XEN_ENOMEM;
+    if (rc) return rc;
+    if (pages > GFN_LIMIT) return -XEN_EINVAL;
     gfn = p->log.buffer == va ? p->log.next : 0;
     while (gfn < pages && !rc) {
         unsigned int n = MIN(pages - gfn, (1ull << PIECE_SHIFT) - gfn % (1ull << PIECE_SHIFT));
 
         n = gather(p, gfn, n, buf, clean);
         if (va && copy_to_guest(va + gfn / 8, buf, DIV_UP(n, 8u))) {
-            p->log.failed = clean; /* what was taken is lost */
+            if (clean) cleaned(p, true);
             rc = -XEN_EFAULT;
         }
         gfn += n;
@@ -244,7 +278,7 @@ int logdirty_copy(struct domain *d, uint64_t va, uint64_t pages, bool clean)
     }
     p->log.next = rc == -XEN_ERESTART ? gfn : 0;
     p->log.buffer = va;
-    if (clean && !rc) p->log.faults = p->log.dirty = 0;
+    if (clean && !rc) cleaned(p, false);
     if (clean) p2m_flush(d);
     return rc;
 }

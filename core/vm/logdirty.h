@@ -20,7 +20,7 @@
 struct domain;
 struct log_piece;
 
-struct logdirty { /* guarded by the p2m's lock */
+struct logdirty { /* guarded by the p2m's lock; next and buffer by the control lock */
     bool on;
     bool failed;               /* something was not logged: no memory      */
     uint32_t faults, dirty;    /* since the last clean                     */
