@@ -36,6 +36,12 @@ void apic_write(uint32_t reg, uint32_t value)
         *(volatile uint32_t *)(0xfee00000ull + reg) = value;
 }
 
+void ioapic_write(uint32_t reg, uint32_t value)
+{
+    *(volatile uint32_t *)0xfec00000 = reg;
+    *(volatile uint32_t *)0xfec00010 = value;
+}
+
 uint32_t apic_id(void)
 {
     return x2apic ? apic_read(APIC_ID) : apic_read(APIC_ID) >> 24;

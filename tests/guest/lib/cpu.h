@@ -178,6 +178,7 @@ static inline uint32_t inl(uint16_t port)
 void apic_enable(bool x2); /* this CPU's, spurious vector 0xff */
 uint32_t apic_read(uint32_t reg);
 void apic_write(uint32_t reg, uint32_t value);
+void ioapic_write(uint32_t reg, uint32_t value);
 uint32_t apic_id(void);
 void apic_ipi(uint32_t dest, uint32_t icr_low);
 

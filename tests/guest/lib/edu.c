@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* QEMU's `edu` device and the hypervisor's log. */
 #include "edu.h"
+#include "pci.h"
 #include "test.h"
 
 #define EDU_ID  0x11e81234u
@@ -15,27 +16,14 @@
 volatile uint64_t *edu;
 static char text[16384];
 
-static uint32_t get(uint32_t dev, uint32_t reg)
-{
-    outl(0xcf8, 0x80000000 | dev << 11 | reg);
-    return inl(0xcfc);
-}
-
-static void put(uint32_t dev, uint32_t reg, uint32_t value)
-{
-    outl(0xcf8, 0x80000000 | dev << 11 | reg);
-    outl(0xcfc, value);
-}
-
 uint32_t edu_open(void)
 {
-    uint32_t dev = 0;
+    uint32_t dev = pci_find(EDU_ID);
 
-    while (dev < 32 && get(dev, 0) != EDU_ID) dev++;
     if (dev == 32) return 0;
-    put(dev, 4, get(dev, 4) & ~2u);
-    put(dev, 4, get(dev, 4) | 6); /* memory, bus master */
-    edu = (volatile uint64_t *)(uint64_t)(get(dev, 0x10) & ~15u);
+    pci_write(dev, 4, pci_read(dev, 4) & ~2u);
+    pci_write(dev, 4, pci_read(dev, 4) | 6); /* memory, bus master */
+    edu = (volatile uint64_t *)(uint64_t)(pci_read(dev, 0x10) & ~15u);
     return dev;
 }
 

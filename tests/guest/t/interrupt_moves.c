@@ -3,6 +3,7 @@
  * unmasks and moves them 10,000 times: two edu devices at one level pin, edu's
  * MSI, three of e1000e's MSI-X vectors.  (Stock Xen 4.17 loses some of them.) */
 /* run: cpus=2 device=edu,addr=4+edu,addr=8+e1000e,addr=5 time=150 hv=insula soak=y */
+#include "pci.h"
 #include "test.h"
 
 #define EDU_ID      0x11e81234u
@@ -29,32 +30,10 @@ static void (*raise)(unsigned int source);
 static unsigned int sources;
 static uint64_t seed = 1;
 
-static uint32_t get(uint32_t dev, uint32_t reg)
-{
-    outl(0xcf8, 0x80000000 | dev << 11 | reg);
-    return inl(0xcfc);
-}
-static void put(uint32_t dev, uint32_t reg, uint32_t value)
-{
-    outl(0xcf8, 0x80000000 | dev << 11 | reg);
-    outl(0xcfc, value);
-}
-static void ioapic(uint32_t reg, uint32_t value)
-{
-    *(volatile uint32_t *)0xfec00000 = reg;
-    *(volatile uint32_t *)0xfec00010 = value;
-}
 static unsigned int chance(unsigned int n)
 {
     seed = seed * 6364136223846793005ull + 1442695040888963407ull;
     return (unsigned int)(seed >> 33) % n;
-}
-static uint32_t capability(uint32_t dev, uint8_t id)
-{
-    uint32_t cap = get(dev, 0x34) & 0xff;
-
-    while (cap && (get(dev, cap) & 0xff) != id) cap = get(dev, cap) >> 8 & 0xff;
-    return cap;
 }
 
 /* --- what is taken --- */
@@ -165,8 +144,8 @@ static void change_pin(unsigned int how, unsigned int cpu)
     static uint32_t low;
 
     if (how <= 1) low = 0xa000 | PIN_VECTOR | (how == 0) << 16;
-    if (how > 1) ioapic(0x11 + 2 * pin, cpu * 2 << 24);
-    ioapic(0x10 + 2 * pin, low);
+    if (how > 1) ioapic_write(0x11 + 2 * pin, cpu * 2 << 24);
+    ioapic_write(0x10 + 2 * pin, low);
 }
 static void find_pin(void)
 {
@@ -198,9 +177,9 @@ static uint32_t edu_dev[2], msi;
 static void change_msi(unsigned int how, unsigned int cpu)
 {
     if (how <= 1)
-        put(edu_dev[0], msi + 12, MSI_VECTOR + cpu);
+        pci_write(edu_dev[0], msi + 12, MSI_VECTOR + cpu);
     else
-        put(edu_dev[0], msi + 4, 0xfee00000 | cpu * 2 << 12);
+        pci_write(edu_dev[0], msi + 4, 0xfee00000 | cpu * 2 << 12);
 }
 
 /* --- MSI-X --- */
@@ -225,8 +204,8 @@ static void change_msix(unsigned int how, unsigned int cpu)
 
 static volatile uint32_t *open_bar(uint32_t dev, unsigned int n)
 {
-    put(dev, 4, get(dev, 4) | 6);
-    return (volatile uint32_t *)(uint64_t)(get(dev, 0x10 + 4 * n) & ~15u);
+    pci_write(dev, 4, pci_read(dev, 4) | 6);
+    return (volatile uint32_t *)(uint64_t)(pci_read(dev, 0x10 + 4 * n) & ~15u);
 }
 
 static void find_devices(void)
@@ -235,21 +214,21 @@ static void find_devices(void)
     uint32_t at;
 
     for (uint32_t dev = 0; dev < 32; dev++) {
-        if (get(dev, 0) == EDU_ID && n < 2) {
+        if (pci_read(dev, 0) == EDU_ID && n < 2) {
             edu_dev[n] = dev;
             edu[n++] = open_bar(dev, 0);
         }
-        if (get(dev, 0) != E1000E_ID) continue;
+        if (pci_read(dev, 0) != E1000E_ID) continue;
         card = open_bar(dev, 0);
-        at = capability(dev, 0x11);
-        table = open_bar(dev, get(dev, at + 4) & 7) + (get(dev, at + 4) & ~7u) / 4;
+        at = pci_capability(dev, 0x11);
+        table = open_bar(dev, pci_read(dev, at + 4) & 7) + (pci_read(dev, at + 4) & ~7u) / 4;
         for (unsigned int v = 0; v < VECTORS; v++) {
             set_irq(MSIX_VECTOR + v, on_card);
             table[4 * v] = 0xfee00000;
             table[4 * v + 1] = 0;
             table[4 * v + 2] = MSIX_VECTOR + v;
         }
-        put(dev, at, 0x80000000 | (get(dev, at) & 0xffff));
+        pci_write(dev, at, 0x80000000 | (pci_read(dev, at) & 0xffff));
         card[IVAR] = 0xba98; /* three causes: vectors 0, 1, 2 */
         card[EIAC] = card[IMS] = 7u << CAUSE;
     }
@@ -274,11 +253,11 @@ void test_main(void)
     find_pin();
     run("INTx: changes of a level pin", 2, raise_edu, change_pin);
     change_pin(0, 0);
-    msi = capability(edu_dev[0], 5);
-    put(edu_dev[0], msi + 4, 0xfee00000);
-    put(edu_dev[0], msi + 8, 0);
-    put(edu_dev[0], msi + 12, MSI_VECTOR);
-    put(edu_dev[0], msi, (get(edu_dev[0], msi) & 0xffff0000) | 1u << 16);
+    msi = pci_capability(edu_dev[0], 5);
+    pci_write(edu_dev[0], msi + 4, 0xfee00000);
+    pci_write(edu_dev[0], msi + 8, 0);
+    pci_write(edu_dev[0], msi + 12, MSI_VECTOR);
+    pci_write(edu_dev[0], msi, (pci_read(edu_dev[0], msi) & 0xffff0000) | 1u << 16);
     run("MSI: changes of address and data", 1, raise_edu, change_msi);
     run("MSI-X: changes of three entries", VECTORS, raise_card, change_msix);
 }

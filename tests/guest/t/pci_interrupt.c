@@ -2,6 +2,7 @@
 /* A real device interrupts dom0: by its pin, through the IO-APIC, and by MSI.
  * The device is QEMU's teaching device, edu. */
 /* run: device=edu */
+#include "pci.h"
 #include "test.h"
 
 #define EDU_ID   0x11e81234u
@@ -13,26 +14,6 @@
 
 static volatile uint32_t *edu;
 static volatile unsigned int pin_seen;
-
-static uint32_t address(uint32_t dev, uint32_t reg)
-{
-    return 0x80000000 | dev << 11 | reg;
-}
-static uint32_t get(uint32_t dev, uint32_t reg)
-{
-    outl(0xcf8, address(dev, reg));
-    return inl(0xcfc);
-}
-static void put(uint32_t dev, uint32_t reg, uint32_t value)
-{
-    outl(0xcf8, address(dev, reg));
-    outl(0xcfc, value);
-}
-static void ioapic(uint32_t reg, uint32_t value)
-{
-    *(volatile uint32_t *)0xfec00000 = reg;
-    *(volatile uint32_t *)0xfec00010 = value;
-}
 
 static void on_pin(struct regs *r)
 {
@@ -63,8 +44,8 @@ static void by_pin(void)
 
     for (unsigned int pin = 16; pin < 24; pin++) {
         set_irq(PIN_BASE + pin, on_pin);
-        ioapic(0x11 + 2 * pin, 0);
-        ioapic(0x10 + 2 * pin, 0xa000 | (PIN_BASE + pin)); /* level, low */
+        ioapic_write(0x11 + 2 * pin, 0);
+        ioapic_write(0x10 + 2 * pin, 0xa000 | (PIN_BASE + pin)); /* level, low */
     }
     edu[RAISE] = 1;
     irq_enable();
@@ -77,7 +58,7 @@ static void by_pin(void)
         wait_count(PIN_BASE + pin_seen, i + 2);
     }
     check_eq(irq_count[PIN_BASE + pin_seen], 6, "six raised, six taken");
-    for (unsigned int pin = 16; pin < 24; pin++) ioapic(0x10 + 2 * pin, 0x10000);
+    for (unsigned int pin = 16; pin < 24; pin++) ioapic_write(0x10 + 2 * pin, 0x10000);
     irq_count[PIN_BASE + pin_seen] = 0;
     edu[RAISE] = 1;
     check(wait_count(PIN_BASE + pin_seen, 0), "masked: none");
@@ -86,17 +67,16 @@ static void by_pin(void)
 
 static void by_msi(uint32_t dev)
 {
-    uint32_t cap = get(dev, 0x34) & 0xff;
+    uint32_t cap = pci_capability(dev, 5);
 
-    while (cap && (get(dev, cap) & 0xff) != 5) cap = get(dev, cap) >> 8 & 0xff;
     if (!check(cap != 0, "MSI capability")) return;
     set_irq(MSI, on_msi);
-    put(dev, cap + 4, 0xfee00000);
-    put(dev, cap + 8, 0);
-    put(dev, cap + 12, MSI);
-    put(dev, cap, (get(dev, cap) & 0xffff0000) | 1u << 16);
-    check_eq(get(dev, cap) >> 16 & 1, 1, "MSI enabled");
-    check_eq(get(dev, cap + 4), 0xfee00000, "the address is ours");
+    pci_write(dev, cap + 4, 0xfee00000);
+    pci_write(dev, cap + 8, 0);
+    pci_write(dev, cap + 12, MSI);
+    pci_write(dev, cap, (pci_read(dev, cap) & 0xffff0000) | 1u << 16);
+    check_eq(pci_read(dev, cap) >> 16 & 1, 1, "MSI enabled");
+    check_eq(pci_read(dev, cap + 4), 0xfee00000, "the address is ours");
     for (unsigned int i = 0; i < 5; i++) {
         edu[RAISE] = 1;
         wait_count(MSI, i + 1);
@@ -106,20 +86,19 @@ static void by_msi(uint32_t dev)
 
 void test_main(void)
 {
-    uint32_t dev = 0;
+    uint32_t dev = pci_find(EDU_ID);
 
-    while (dev < 32 && get(dev, 0) != EDU_ID) dev++;
     if (dev == 32) fatal("no edu device");
     apic_enable(true);
-    put(dev, 4, get(dev, 4) & ~2u); /* off, as Linux does to size BARs */
-    put(dev, 4, get(dev, 4) | 6);   /* memory, bus master */
-    edu = (volatile uint32_t *)(uint64_t)(get(dev, 0x10) & ~15u);
-    print("BAR %x command %x\n", get(dev, 0x10), get(dev, 4));
+    pci_write(dev, 4, pci_read(dev, 4) & ~2u); /* off, as Linux does to size BARs */
+    pci_write(dev, 4, pci_read(dev, 4) | 6);   /* memory, bus master */
+    edu = (volatile uint32_t *)(uint64_t)(pci_read(dev, 0x10) & ~15u);
+    print("BAR %x command %x\n", pci_read(dev, 0x10), pci_read(dev, 4));
     check_eq(edu[0] & 0xff, 0xed, "its memory is mapped");
     edu[1] = 0x12345678;
     check_eq(edu[1], ~0x12345678u, "and answers");
     by_pin();
     by_msi(dev);
-    put(dev, 4, get(dev, 4) & ~2u);
+    pci_write(dev, 4, pci_read(dev, 4) & ~2u);
     check_eq(edu[0], 0xffffffff, "memory decoding off: unmapped");
 }
