@@ -281,47 +281,53 @@ static void cap_holds(void)
                1500));
 }
 
+/* What v runs, in per mille, when there is a pause after each `ms` or so. */
+static unsigned int share_with_pauses(struct vcpu *v, unsigned int ms, void (*pause)(void))
+{
+    uint64_t start = clock_ns, before = vcpu_run_time(v);
+
+    for (unsigned int i = 0; i < 50; i++) {
+        run((ms + i % 10) * NS_PER_MS);
+        pause();
+    }
+    run(100 * NS_PER_MS);
+    return (vcpu_run_time(v) - before) * 1000 / (clock_ns - start);
+}
+
+static struct vcpu *hog_with_cap(unsigned int cpu, uint16_t cap)
+{
+    struct vcpu *v = hog(1, 0, cpu);
+
+    CHECK(sched_set_params(v->domain, 256, cap) == 0);
+    run(NS_PER_SEC);
+    return v;
+}
+
+static void nothing_moves(void)
+{
+    clock_ns += 30 * NS_PER_MS;
+}
+
 /* The machine stands still for a while now and then. */
 static void cap_holds_with_late_timers(void)
 {
-    uint64_t start, before;
-    struct vcpu *a;
-
     boot(1);
-    a = hog(1, 0, 0);
-    CHECK(sched_set_params(a->domain, 256, 50) == 0);
-    run(NS_PER_SEC);
-    start = clock_ns;
-    before = vcpu_run_time(a);
-    for (unsigned int i = 0; i < 50; i++) {
-        run((60 + i % 10) * NS_PER_MS);
-        clock_ns += 30 * NS_PER_MS;
-    }
-    run(100 * NS_PER_MS);
-    CHECK(near((vcpu_run_time(a) - before) * 1000 / (clock_ns - start), 500));
+    CHECK(near(share_with_pauses(hog_with_cap(0, 50), 60, nothing_moves), 500));
+}
+
+static void cpu1_is_stuck(void)
+{
+    stuck = cpus[1];
+    run(90 * NS_PER_MS);
+    stuck = NULL;
 }
 
 /* The CPU of the one that runs stands still now and then, as emulated ones do,
  * the other does not: what was used but is not charged yet is no surplus. */
 static void cap_holds_on_a_slow_cpu(void)
 {
-    uint64_t start, before;
-    struct vcpu *a;
-
     boot(2);
-    a = hog(1, 0, 1);
-    CHECK(sched_set_params(a->domain, 256, 50) == 0);
-    run(NS_PER_SEC);
-    start = clock_ns;
-    before = vcpu_run_time(a);
-    for (unsigned int i = 0; i < 50; i++) {
-        run((200 + i % 10) * NS_PER_MS);
-        stuck = cpus[1];
-        run(90 * NS_PER_MS);
-        stuck = NULL;
-    }
-    run(100 * NS_PER_MS);
-    CHECK(near((vcpu_run_time(a) - before) * 1000 / (clock_ns - start), 500));
+    CHECK(near(share_with_pauses(hog_with_cap(1, 50), 200, cpu1_is_stuck), 500));
 }
 
 /* --- those who are pinned together and have had less than others --- */
