@@ -56,8 +56,7 @@ clean:
 .PHONY: all clean
 .DEFAULT_GOAL := all
 
-# --- tests: the fastest first.  Not yet among them: dom0 in Bochs (make test-bochs
-# PARTS=dom0), which stalled once and then ran out of time ---
+# --- tests: the fastest first ---
 
 SUITES ?= lint test-unit test-fuzz test-tsan test-spin test-loader test-install test-image \
 	test-guest test-bochs test-system test-streams test-demo

@@ -4,7 +4,7 @@
  * its own pattern in the x87, SSE, AVX, AVX-512, PKRU and debug registers and
  * in base MSRs, and none sees another's, neither later nor in a fresh vCPU.
  */
-/* run: cpu=+pku */
+/* run: cpu=+pku bochs=bochs-vmx,bochs-svm,bochs-vmx-pku */
 #include "test.h"
 #include "toolstack.h"
 
