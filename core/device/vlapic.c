@@ -265,7 +265,7 @@ void vlapic_start(struct vcpu *v)
     s.seg[SEG_CS].base = page << 12;
     vendor->set_state(v, &s);
     v->regs.rip = 0;
-    v->nmi_pending = false;
+    WRITE_ONCE(v->nmi_pending, false);
 }
 
 /* --- timer --- */
@@ -284,7 +284,7 @@ static void timer_fired(void *data)
     struct vlapic *l = v->lapic;
     uint32_t lvt = REG(l, APIC_LVTT);
 
-    if (v->domain->dying) return; /* what is set again would outlive v */
+    if (READ_ONCE(v->domain->dying)) return; /* what is set again would outlive v */
     if (!(lvt & LVT_MASKED)) vlapic_set_irq(v, lvt, false);
     spin_lock(&l->lock);
     if (timer_is_set(&l->timer)) {

@@ -164,14 +164,16 @@ static int soft_reset(struct domain *d, maybe_unused struct xen_domctl *op)
         timer_stop(&v->oneshot);
         timer_stop(&v->poll_timer);
         vcpu_info_unmap(v);
-        v->runstate_va = v->time_va = 0;
-        v->upcall_vector = 0;
+        WRITE_ONCE(v->runstate_va, 0);
+        WRITE_ONCE(v->time_va, 0);
+        WRITE_ONCE(v->upcall_vector, 0);
         WRITE_ONCE(v->initialised, false);
         vcpu_set_down(v, true);
         vcpu_reset(v);
     }
     if (!rc) {
-        d->upcall_via_vector = d->started = false;
+        WRITE_ONCE(d->upcall_via_vector, false);
+        d->started = false;
         for (unsigned int i = 0; i < HVM_NR_PARAMS; i++)
             WRITE_ONCE(d->params[i], i == HVM_PARAM_TRIPLE_FAULT_REASON ? SHUTDOWN_reboot : 0);
         domain_resume(d);
@@ -199,7 +201,7 @@ static int set_pool(struct domain *d, struct xen_domctl *op)
 
 static int get_pool(struct domain *d, struct xen_domctl *op)
 {
-    op->u.paging_mempool.size = d->pool_pages << PAGE_SHIFT;
+    op->u.paging_mempool.size = READ_ONCE(d->pool_pages) << PAGE_SHIFT;
     return 0;
 }
 
@@ -433,7 +435,7 @@ static int vcpu_context(struct domain *d, struct xen_domctl *op)
 
     if (set && !va) return -XEN_EINVAL;
     if (!v) return op->u.vcpucontext.vcpu < d->max_vcpus ? -XEN_ESRCH : -XEN_EINVAL;
-    if (!v->initialised) return -XEN_ENODATA;
+    if (!READ_ONCE(v->initialised)) return -XEN_ENODATA;
     c = core_alloc(sizeof(*c));
     if (!c) return -XEN_ENOMEM;
     domain_pause_sync(d);

@@ -350,6 +350,7 @@ static int close_port(struct domain *d, uint32_t port)
 static int close_all(struct domain *d)
 {
     struct evtchn_table *t = d->evtchns;
+    struct fifo *f;
 
     for (uint32_t port = find_bit(t->used, t->limit, 1); port < t->limit;
          port = find_bit(t->used, t->limit, port + 1)) {
@@ -357,7 +358,8 @@ static int close_all(struct domain *d)
         if (hypercall_preempt()) return HC_CONTINUE;
     }
     __atomic_store_n(&t->fifo_on, false, __ATOMIC_RELEASE);
-    if (t->fifo) fifo_stop(t->fifo);
+    f = READ_ONCE(t->fifo);
+    if (f) fifo_stop(f);
     return 0;
 }
 
@@ -484,7 +486,7 @@ static long op_init_control(struct domain *d, void *arg)
 
     if (!v) return -XEN_ENOENT;
     spin_lock(&t->lock);
-    if (!t->fifo) t->fifo = fifo_alloc(d);
+    if (!t->fifo) __atomic_store_n(&t->fifo, fifo_alloc(d), __ATOMIC_RELEASE);
     f = t->fifo;
     spin_unlock(&t->lock);
     if (!f) return -XEN_ENOMEM;

@@ -293,7 +293,7 @@ static long memory_number(struct domain *d, maybe_unused void *arg)
     unsigned int cmd = op_cmd();
 
     return cmd == XENMEM_current_reservation   ? READ_ONCE(d->tot_pages)
-           : cmd == XENMEM_maximum_reservation ? d->max_pages
+           : cmd == XENMEM_maximum_reservation ? READ_ONCE(d->max_pages)
                                                : READ_ONCE(d->p2m->max_gfn);
 }
 

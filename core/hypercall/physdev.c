@@ -45,6 +45,6 @@ long hc_vm_assist(struct vcpu *v, const struct hc_args *args)
 
     if (cmd > VMASST_CMD_disable || (uint32_t)args->a[1] != VMASST_TYPE_runstate_update_flag)
         return -XEN_EINVAL;
-    v->domain->runstate_update_flag = cmd == VMASST_CMD_enable;
+    WRITE_ONCE(v->domain->runstate_update_flag, cmd == VMASST_CMD_enable);
     return 0;
 }

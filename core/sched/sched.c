@@ -389,18 +389,19 @@ static void switch_to(struct vcpu *prev, struct vcpu *next)
 /* Tells the guest about its runstate where it asked for it. */
 static void publish_runstate(struct vcpu *v)
 {
+    uint64_t va = READ_ONCE(v->runstate_va); /* another vCPU may change it */
     struct vcpu_runstate_info r = v->runstate;
 
-    if (!v->runstate_va) return;
+    if (!va) return;
     guest_access_reset(v);
-    if (v->domain->runstate_update_flag) {
+    if (READ_ONCE(v->domain->runstate_update_flag)) {
         uint64_t entry = r.state_entry_time | XEN_RUNSTATE_UPDATE;
 
-        if (copy_to_guest(v->runstate_va + offsetof(struct vcpu_runstate_info, state_entry_time),
-                          &entry, sizeof(entry)))
+        if (copy_to_guest(va + offsetof(struct vcpu_runstate_info, state_entry_time), &entry,
+                          sizeof(entry)))
             return;
     }
-    (void)!copy_to_guest(v->runstate_va, &r, sizeof(r));
+    (void)!copy_to_guest(va, &r, sizeof(r));
 }
 
 static void set_slice(struct cpu *c, uint64_t t)

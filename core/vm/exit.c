@@ -84,7 +84,7 @@ static void do_hlt(struct vcpu *v, const struct vm_exit *e)
 {
     vendor->skip_insn(v, e->len);
     if (!(v->regs.rflags & RFLAGS_IF)) {
-        if (!v->nmi_pending) vcpu_set_down(v, true);
+        if (!READ_ONCE(v->nmi_pending)) vcpu_set_down(v, true);
         return;
     }
     __atomic_fetch_or(&v->holds, HOLD_BLOCKED, __ATOMIC_SEQ_CST);

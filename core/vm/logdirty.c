@@ -38,7 +38,8 @@ static void begin(struct logdirty *l, struct log_piece ***dir)
 
 static void *charged_alloc(struct p2m *p, unsigned int pages)
 {
-    void *m = p->tables + pages <= p->domain->pool_pages ? core_alloc_pages(pages) : NULL;
+    void *m =
+        p->tables + pages <= READ_ONCE(p->domain->pool_pages) ? core_alloc_pages(pages) : NULL;
 
     if (m) p->tables += pages;
     return m;

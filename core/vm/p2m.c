@@ -127,7 +127,7 @@ uint64_t p2m_get_frame(struct domain *d, uint64_t gfn, bool write, bool any)
 
 bool p2m_split(struct p2m *p, uint64_t *e, unsigned int level)
 {
-    uint64_t *t = p->tables < p->domain->pool_pages ? new_table() : NULL;
+    uint64_t *t = p->tables < READ_ONCE(p->domain->pool_pages) ? new_table() : NULL;
     uint64_t first = level == 2 ? *e & ~ENTRY_PS : *e;
 
     if (!t) return false;

@@ -69,18 +69,18 @@ static int deliver(struct vcpu *v)
 
     if (unlikely(v->sipi)) vlapic_start(v);
     if (unlikely(READ_ONCE(v->nmi_pending)) && vendor->can_inject(v, true)) {
-        v->nmi_pending = false;
+        WRITE_ONCE(v->nmi_pending, false);
         vendor->inject_nmi(v);
         return -1;
     }
     vector = vlapic_pending(v);
-    upcall = vector < 0 && v->domain->upcall_via_vector && evtchn_upcall_pending(v);
+    upcall = vector < 0 && READ_ONCE(v->domain->upcall_via_vector) && evtchn_upcall_pending(v);
     if (vector < 0 && !upcall) return -1;
     if (!vendor->can_inject(v, false)) {
         vendor->want_window(v, true);
         return -1;
     }
-    vendor->inject_interrupt(v, upcall ? v->domain->upcall_vector : vector);
+    vendor->inject_interrupt(v, upcall ? READ_ONCE(v->domain->upcall_vector) : vector);
     if (!upcall) vlapic_accept(v, vector);
     return vector;
 }

@@ -125,7 +125,8 @@ void vcpu_set_down(struct vcpu *v, bool down)
 bool vcpu_event_pending(struct vcpu *v)
 {
     return READ_ONCE(v->nmi_pending) ||
-           (v->domain->upcall_via_vector && evtchn_upcall_pending(v)) || vlapic_pending(v) >= 0;
+           (READ_ONCE(v->domain->upcall_via_vector) && evtchn_upcall_pending(v)) ||
+           vlapic_pending(v) >= 0;
 }
 
 void vcpu_notify(struct vcpu *v)

@@ -310,8 +310,8 @@ static void step_shared(const struct step *s)
         __atomic_fetch_or(words, bit, __ATOMIC_SEQ_CST);
     else
         __atomic_fetch_and(words, ~bit, __ATOMIC_SEQ_CST);
-    if (s->e & 4) WRITE_ONCE(v->info->evtchn_upcall_pending, 0);
-    if (s->e & 8) __atomic_store_n(&v->info->evtchn_pending_sel, 0, __ATOMIC_SEQ_CST);
+    if (s->e & 4) WRITE_ONCE(READ_ONCE(v->info)->evtchn_upcall_pending, 0);
+    if (s->e & 8) __atomic_store_n(&READ_ONCE(v->info)->evtchn_pending_sel, 0, __ATOMIC_SEQ_CST);
 }
 
 /* --- vCPUs, the scheduler, parameters --- */

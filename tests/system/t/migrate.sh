@@ -9,7 +9,7 @@
 # The migrated guest's console goes on in the same log.
 ln -s guest-m.log $LOGS/guest-m--incoming.log
 
-load='(while :; do dd if=/dev/urandom of=/w bs=64k count=16; dd if=/w of=/dev/xvda bs=64k conv=fsync; back /r; cmp -s /w /r || { e=$?; back /again; echo "cmp: $e, read:" $(differ /r), again: $(differ /again), $(dmesg | grep segfaul[t] | tail -n 1) >>/bad; }; echo >>/rounds; done) 2>/dev/null &'
+load='(while :; do dd if=/dev/urandom of=/w bs=64k count=16; dd if=/w of=/dev/xvda bs=64k conv=fsync; back /r; cmp -s /w /r || { e=$?; back /again; echo "cmp: $e, read:" $(differ /r), again: $(differ /again), $(dmesg | grep -E "segfaul[t]|Kille[d]" | tail -n 1; free | grep Mem) >>/bad; }; echo >>/rounds; done) 2>/dev/null &'
 # back FILE: what is on the disk now.  differ FILE: where that is not what was written.
 functions='back() { echo 3 >/proc/sys/vm/drop_caches; dd if=/dev/xvda of=$1 bs=64k count=16; }; differ() { cmp -l /w $1 | awk "NR == 1 { first = \$1 } { last = \$1 } END { print NR \" differ from \" first \" to \" last }"; wc -c <$1; }'
 clock='(old=0; while :; do read now _ </proc/uptime; now=${now%.*}${now#*.}; [ $now -ge $old ] || echo back from $old to $now >>/bad; old=$now; usleep 20000; done) &'
