@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Guests that break themselves: triple fault, garbage, holes, bad state.
- * At worst they end; the neighbour answers, and memory comes back. */
+ * At worst they end; two neighbours answer, and memory comes back. */
 /* Bochs' SVM does not end a guest that shuts down: it stops itself. */
 /* run: bochs=bochs-vmx */
 #include "test.h"
@@ -66,8 +66,8 @@ static long answer(long a, long b, long c)
     return a * 2;
 }
 
-/* Runs one; its reason, or -1 if it did not end within ns. */
-static long run(const char *role, uint64_t ns, struct guest *friend)
+/* Runs one beside two neighbours; its reason, or -1 if it did not end within ns. */
+static long run(const char *role, uint64_t ns, struct guest friend[2])
 {
     struct xen_domctl_getdomaininfo info;
     struct guest g;
@@ -75,12 +75,14 @@ static long run(const char *role, uint64_t ns, struct guest *friend)
     long reason;
 
     format(name, sizeof(name), "role=%s", role);
-    guest_create(&g, &(struct guest_config){.cmdline = name, .slot = 1});
+    guest_create(&g, &(struct guest_config){.cmdline = name, .slot = 2});
     guest_unpause(&g);
     reason = guest_wait(&g, ns);
     print("%s: %ld\n", role, reason);
-    format(name, sizeof(name), "%s: the neighbour answers", role);
-    check_eq(guest_call(friend, answer, 21, 0, 0), 42, name);
+    for (unsigned int i = 0; i < 2; i++) {
+        format(name, sizeof(name), "%s: neighbour %u answers", role, i);
+        check_eq(guest_call(&friend[i], answer, 21, 0, 0), 42, name);
+    }
     format(name, sizeof(name), "%s: seen and destroyed", role);
     check(domain_info(g.id, &info) && guest_destroy(&g), name);
     return reason;
@@ -89,24 +91,24 @@ static long run(const char *role, uint64_t ns, struct guest *friend)
 void test_main(void)
 {
     static const char *const roles[] = {"hole", "device", "tables", "far", "vmrun"};
-    struct guest friend;
+    struct guest friend[2];
     uint64_t before;
     char role[32];
 
-    servant_start(&friend, 0);
-    check_eq(run("triple", 5 * NS_PER_S, &friend), SHUTDOWN_reboot, "a triple fault is a reboot");
+    for (unsigned int i = 0; i < 2; i++) servant_start(&friend[i], i);
+    check_eq(run("triple", 5 * NS_PER_S, friend), SHUTDOWN_reboot, "a triple fault is a reboot");
     before = free_pages_settled();
     for (unsigned int i = 0; i < sizeof(roles) / sizeof(*roles); i++)
-        check(run(roles[i], 3 * NS_PER_S, &friend) > 0, "it ended");
-    check(run("halt", NS_PER_S / 2, &friend) <= SHUTDOWN_poweroff, "halted for ever, or off");
+        check(run(roles[i], 3 * NS_PER_S, friend) > 0, "it ended");
+    check(run("halt", NS_PER_S / 2, friend) <= SHUTDOWN_poweroff, "halted for ever, or off");
     /* Where the processor does not refuse it (QEMU's), it is the guest's
      * loss: it ends, or goes wrong by itself. */
-    run("paging", NS_PER_S, &friend);
-    run("cr4", NS_PER_S, &friend);
+    run("paging", NS_PER_S, friend);
+    run("cr4", NS_PER_S, friend);
     for (unsigned int i = 1; i <= 5; i++) {
         format(role, sizeof(role), "garbage seed=%u", i);
-        run(role, NS_PER_S, &friend);
+        run(role, NS_PER_S, friend);
     }
     check(free_pages_return(before), "all memory comes back");
-    check(guest_destroy(&friend), "destroyed");
+    for (unsigned int i = 0; i < 2; i++) check(guest_destroy(&friend[i]), "destroyed");
 }
