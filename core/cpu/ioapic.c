@@ -80,9 +80,9 @@ int ioapic_route(uint32_t gsi, uint8_t vector, uint32_t apic_id, bool level, boo
         target = vector << 17 | BIT(16);
     }
     spin_lock(&ioapic_lock);
-    write_reg(i, REG_PIN(pin), PIN_MASKED);
-    write_reg(i, REG_PIN(pin) + 1, target);
+    /* Never edge for a moment: QEMU's then misses a level that rises. */
     write_reg(i, REG_PIN(pin), vector | PIN_MASKED | (level ? PIN_LEVEL : 0) | (low ? PIN_LOW : 0));
+    write_reg(i, REG_PIN(pin) + 1, target);
     spin_unlock(&ioapic_lock);
     return 0;
 }

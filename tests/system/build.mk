@@ -26,7 +26,7 @@ test-two: all images
 
 soak: all images guest-tests $(SYSTEM_PROGRAMS)
 	@tests/unit/tlb_trial
-	@tests/guest/run interrupt_moves
+	@ARGS=changes=10000 tests/guest/run interrupt_moves
 	@tests/bochs/run vmx-all svm-all
 	@tests/system/run shares migrate checkpoint load
 	@tests/system/run streams_mutated rounds=10000 time=3600

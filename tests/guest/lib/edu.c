@@ -22,8 +22,7 @@ uint32_t edu_open(void)
 
     if (dev == 32) return 0;
     pci_write(dev, 4, pci_read(dev, 4) & ~2u);
-    pci_write(dev, 4, pci_read(dev, 4) | 6); /* memory, bus master */
-    edu = (volatile uint64_t *)(uint64_t)(pci_read(dev, 0x10) & ~15u);
+    edu = pci_open_bar(dev, 0);
     return dev;
 }
 

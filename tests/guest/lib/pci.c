@@ -29,3 +29,9 @@ uint32_t pci_capability(uint32_t dev, uint8_t id)
     while (cap && (pci_read(dev, cap) & 0xff) != id) cap = pci_read(dev, cap) >> 8 & 0xff;
     return cap;
 }
+
+volatile void *pci_open_bar(uint32_t dev, unsigned int n)
+{
+    pci_write(dev, 4, pci_read(dev, 4) | 6);
+    return (volatile void *)(uint64_t)(pci_read(dev, 0x10 + 4 * n) & ~15u);
+}

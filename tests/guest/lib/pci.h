@@ -11,5 +11,7 @@ void pci_write(uint32_t dev, uint32_t reg, uint32_t value);
 uint32_t pci_find(uint32_t id);
 /* Where a capability begins; 0: the device has none of that ID. */
 uint32_t pci_capability(uint32_t dev, uint8_t id);
+/* Turns memory decoding and bus mastering on; where BAR n, of 32 bits, lies. */
+volatile void *pci_open_bar(uint32_t dev, unsigned int n);
 
 #endif

@@ -91,8 +91,7 @@ void test_main(void)
     if (dev == 32) fatal("no edu device");
     apic_enable(true);
     pci_write(dev, 4, pci_read(dev, 4) & ~2u); /* off, as Linux does to size BARs */
-    pci_write(dev, 4, pci_read(dev, 4) | 6);   /* memory, bus master */
-    edu = (volatile uint32_t *)(uint64_t)(pci_read(dev, 0x10) & ~15u);
+    edu = pci_open_bar(dev, 0);
     print("BAR %x command %x\n", pci_read(dev, 0x10), pci_read(dev, 4));
     check_eq(edu[0] & 0xff, 0xed, "its memory is mapped");
     edu[1] = 0x12345678;
