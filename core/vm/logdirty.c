@@ -27,7 +27,7 @@ struct log_piece {
 
 /* An empty log, on if it has a directory; who looks whether it is on may have
  * no lock. */
-static void begin(struct logdirty *l, struct log_piece ***dir)
+static void make_empty(struct logdirty *l, struct log_piece ***dir)
 {
     l->failed = false;
     l->faults = l->dirty = 0;
@@ -105,7 +105,7 @@ void logdirty_free(struct domain *d)
         d->p2m->tables--;
     }
     core_free_pages(dir, 1);
-    begin(&d->p2m->log, NULL);
+    make_empty(&d->p2m->log, NULL);
 }
 
 /* --- protection; locked --- */
@@ -178,7 +178,7 @@ int logdirty_on(struct domain *d)
     spin_lock(&p->lock);
     if (!rc && p->log.on) rc = -XEN_EINVAL;
     if (!rc) {
-        begin(&p->log, dir);
+        make_empty(&p->log, dir);
         for (unsigned int i = 0; i < 512; i++)
             if (is_present(p->root[i])) WRITE_ONCE(p->root[i], p->root[i] & ~ENTRY_WRITE);
     }
@@ -247,12 +247,14 @@ static int check(struct p2m *p)
     return rc;
 }
 
-/* All was copied, or for `lost` some bits of it were dropped. */
-static void cleaned(struct p2m *p, bool lost)
+/* The log was emptied; on an error what was taken last is lost. */
+static void cleaned(struct p2m *p, int rc)
 {
     spin_lock(&p->lock);
-    p->log.failed |= lost;
-    if (!lost) p->log.faults = p->log.dirty = 0;
+    if (rc)
+        p->log.failed = true;
+    else
+        p->log.faults = p->log.dirty = 0;
     spin_unlock(&p->lock);
 }
 
@@ -270,16 +272,13 @@ int logdirty_copy(struct domain *d, uint64_t va, uint64_t pages, bool clean)
         unsigned int n = MIN(pages - gfn, (1ull << PIECE_SHIFT) - gfn % (1ull << PIECE_SHIFT));
 
         n = gather(p, gfn, n, buf, clean);
-        if (va && copy_to_guest(va + gfn / 8, buf, DIV_UP(n, 8u))) {
-            if (clean) cleaned(p, true);
-            rc = -XEN_EFAULT;
-        }
+        if (va && copy_to_guest(va + gfn / 8, buf, DIV_UP(n, 8u))) rc = -XEN_EFAULT;
         gfn += n;
-        if (gfn < pages && hypercall_preempt()) rc = -XEN_ERESTART;
+        if (!rc && gfn < pages && hypercall_preempt()) rc = -XEN_ERESTART;
     }
     p->log.next = rc == -XEN_ERESTART ? gfn : 0;
     p->log.buffer = va;
-    if (clean && !rc) cleaned(p, false);
+    if (clean && rc != -XEN_ERESTART) cleaned(p, rc);
     if (clean) p2m_flush(d);
     return rc;
 }
