@@ -64,10 +64,8 @@ static void interrupt(void *data)
 /* Where the vCPU of that destination ran last. */
 uint32_t hwdev_apic_id(const struct domain *d, unsigned int dest, bool logical)
 {
-    unsigned int id = dest / 2;
-    struct vcpu *v = NULL;
+    struct vcpu *v = logical ? NULL : domain_vcpu(d, dest / 2);
 
-    if (!logical && id < d->max_vcpus) v = READ_ONCE(d->vcpus[index_nospec(id, d->max_vcpus)]);
     return v ? v->sched.last_cpu->apic_id : cpus[0]->apic_id;
 }
 

@@ -32,11 +32,4 @@ must_use static inline int domain_get_controlled(domid_t id, struct domain **out
     return 0;
 }
 
-/* The vCPU that a guest names by its number; NULL when there is none. */
-static inline struct vcpu *domain_vcpu(struct domain *d, uint32_t id)
-{
-    if (id >= d->max_vcpus) return NULL;
-    return READ_ONCE(d->vcpus[index_nospec(id, d->max_vcpus)]);
-}
-
 #endif

@@ -160,6 +160,13 @@ extern struct domain *dom0;
     for (unsigned int v##_i = 0; v##_i < (d)->max_vcpus; v##_i++) \
         if (((v) = READ_ONCE((d)->vcpus[v##_i])) != NULL)
 
+/* The vCPU that a guest names by its number; NULL when there is none. */
+static inline struct vcpu *domain_vcpu(const struct domain *d, uint32_t id)
+{
+    if (id >= d->max_vcpus) return NULL;
+    return READ_ONCE(d->vcpus[index_nospec(id, d->max_vcpus)]);
+}
+
 static inline struct vcpu *current_vcpu(void)
 {
     return this_cpu()->current;
