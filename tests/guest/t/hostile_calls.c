@@ -148,15 +148,18 @@ static void other_calls(struct guest *a, struct guest *b)
 void test_main(void)
 {
     struct xen_domctl_getdomaininfo info;
-    struct guest a, b;
+    struct guest a, b, c;
 
     servant_start(&a, 0);
     servant_start(&b, 1);
+    servant_start(&c, 2);
     control_calls(&a, &b);
     other_calls(&a, &b);
     check_eq(guest_call(&b, g_word, 0, 0, 0), VICTIM_WORD, "the neighbour answers");
+    check_eq(guest_call(&c, g_word, 0, 0, 0), VICTIM_WORD, "and another one");
     check(domain_info(a.id, &info) && !(info.flags & (XEN_DOMINF_shutdown | XEN_DOMINF_dying)),
           "the attacker itself still runs");
     check(guest_destroy(&a), "destroyed");
     check(guest_destroy(&b), "destroyed");
+    check(guest_destroy(&c), "destroyed");
 }
