@@ -9,9 +9,13 @@
 # The migrated guest's console goes on in the same log.
 ln -s guest-m.log $LOGS/guest-m--incoming.log
 
-load='(while :; do dd if=/dev/urandom of=/w bs=64k count=16; dd if=/w of=/dev/xvda bs=64k conv=fsync; back /r; cmp -s /w /r || { e=$?; back /again; echo "cmp: $e, read:" $(differ /r), again: $(differ /again), $(dmesg | grep -E "segfaul[t]|Kille[d]" | tail -n 1; free | grep Mem) >>/bad; }; echo >>/rounds; done) 2>/dev/null &'
-# back FILE: what is on the disk now.  differ FILE: where that is not what was written.
-functions='back() { echo 3 >/proc/sys/vm/drop_caches; dd if=/dev/xvda of=$1 bs=64k count=16; }; differ() { cmp -l /w $1 | awk "NR == 1 { first = \$1 } { last = \$1 } END { print NR \" differ from \" first \" to \" last }"; wc -c <$1; }'
+# What the guest's shell is told.  back FILE: what is on the disk now.  differ FILE:
+# where that is not what was written.
+back='back() { echo 3 >/proc/sys/vm/drop_caches; dd if=/dev/xvda of=$1 bs=64k count=16; }'
+differ='differ() { cmp -l /w $1 | awk "NR == 1 { first = \$1 } { last = \$1 } END { print NR \" differ from \" first \" to \" last }"; wc -c <$1; }'
+killed='killed() { dmesg | grep -E "segfaul[t]|Kille[d]" | tail -n 1; free | grep Mem; }'
+compare='compare() { cmp -s /w /r && return; e=$?; back /again; echo "cmp: $e, read:" $(differ /r), again: $(differ /again), $(killed) >>/bad; }'
+load='(while :; do dd if=/dev/urandom of=/w bs=64k count=16; dd if=/w of=/dev/xvda bs=64k conv=fsync; back /r; compare; echo >>/rounds; done) 2>/dev/null &'
 clock='(old=0; while :; do read now _ </proc/uptime; now=${now%.*}${now#*.}; [ $now -ge $old ] || echo back from $old to $now >>/bad; old=$now; usleep 20000; done) &'
 network='ip link set eth0 up; ip address add 10.0.2.32/24 dev eth0; (nc -l -p 7 -e cat </dev/null) &'
 
@@ -27,9 +31,9 @@ start() { # start VCPUS
     enter m 'dd if=/dev/urandom of=/big bs=1M count=20 2>/dev/null; md5sum /big >/big.sum'
     check "$1 vCPUs: its data is there" answers m 'ls /big.sum; echo made=$((1 + 1))' 'made=2' 30
     xl mem-set m 150
-    enter m "$functions"
-    enter m "$load"
-    enter m "$clock"
+    for text in "$back" "$differ" "$killed" "$compare" "$load" "$clock"; do
+        enter m "$text"
+    done
     within 10 ping -c 1 10.0.2.32 >/dev/null
     (n=0; while [ -d /proc/self ] && [ $n -lt 100000 ]; do n=$((n + 1)); echo "line $n"; usleep 100000; done) 2>/dev/null |
         nc 10.0.2.32 7 >/tmp/echoed &
