@@ -102,11 +102,14 @@ check_memory() { check "$1" within 10 same_memory "$memory_before"; }
 
 # --- the kernels' messages ---
 
-complaints() {
-    ! grep -hE "(BUG:|WARNING: CPU|unchecked MSR|Oops|detected .*stall|soft lockup|LOCKUP|hung_task|blocked for more|segfault|general protection|Call Trace)" "$@"
-}
+bad_words="(BUG:|WARNING: CPU|unchecked MSR|Oops|detected .*stall|soft lockup|LOCKUP|hung_task|blocked for more|segfault|general protection|Call Trace)"
+
+complaints() { ! grep -hE "$bad_words" "$@"; }
 check_kernels() {
     dmesg >/tmp/dmesg
     check "dom0's kernel has no complaint" complaints /tmp/dmesg
     check "no guest's kernel has a complaint" complaints $LOGS/*.log
+    for log in /tmp/dmesg $LOGS/*.log; do # the whole of it, for dom0's console
+        grep -m 1 -A 60 -E "$bad_words" "$log" | sed 's/^/   /'
+    done
 }
