@@ -26,6 +26,8 @@ test-two: all images
 
 soak: all images guest-tests $(SYSTEM_PROGRAMS)
 	@tests/unit/tlb_trial
+	@tests/bochs/keep_tlb build/tests/bochs/keep_tlb
+	@tests/bochs/tlb_trial build/tests/bochs/keep_tlb/bochs
 	@ARGS=changes=10000 tests/guest/run interrupt_moves
 	@tests/bochs/run vmx-all svm-all
 	@tests/system/run shares migrate checkpoint load

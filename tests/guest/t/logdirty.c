@@ -137,8 +137,11 @@ static void by_the_guest(struct guest *g)
 {
     guest_call(g, write_pages, 0, 1, (long)PAGES);
     check_eq(shadow(g->id, ON, 0, 0, NULL), 0, "on");
+    guest_call(g, write_pages, 5, 1, 1);
     check(shadow(g->id, ON, 0, 0, NULL) < 0, "on: it is on");
-    look(g, CLEAN, 0, "clean: nothing yet");
+    want[5] = 1;
+    look(g, CLEAN, 0, "clean: written right after");
+    look(g, CLEAN, 0, "clean: nothing more");
     guest_call(g, write_pages, 3, 1, 1);
     want[3] = 1;
     look(g, PEEK, 0, "peek");

@@ -14,7 +14,7 @@
 #define FAR  (1ull << 39)
 
 extern uint64_t pml4[];
-static volatile uint64_t pages[8][512] __attribute__((aligned(4096)));
+static volatile uint64_t pages[9][512] __attribute__((aligned(4096)));
 static const volatile uint64_t constant = 0x1234567890abcdef;
 
 static long read(const volatile void *p)
@@ -71,6 +71,24 @@ static long remap(long n, long from, long c)
     return read(pages[n]);
 }
 
+/* dom0 may keep the page that is replaced. */
+static long lend(long n, long ref, long c)
+{
+    (void)c;
+    grant_access((grant_ref_t)ref, 0, (void *)pages[n], false);
+    return 0;
+}
+
+/* By a page of the core's, which had no place before: nothing is unmapped. */
+static long replace(long n, long b, long c)
+{
+    (void)b, (void)c;
+    pages[n][0] = OLD;
+    if (read(pages[n]) != OLD) return -2;
+    if (add_to_physmap(DOMID_SELF, XENMAPSPACE_grant_table, 8, gfn_of(pages[n]))) return -3;
+    return read(pages[n]);
+}
+
 /* dom0's page, writable and then not. */
 static long permission(long ref, long b, long c)
 {
@@ -100,13 +118,14 @@ static long grant_gone(long ref, long b, long c)
 
 /* --- in the guest, while others act --- */
 
-/* Reads until it sees something else, or for `limit` rounds. */
-static long watch(long n, long limit, long c)
+/* Reads until it sees something else, or for as long. */
+static long watch(long n, long ms, long c)
 {
-    long seen = OLD;
+    uint64_t end = now() + (uint64_t)ms * NS_PER_MS;
+    long seen;
 
     (void)c;
-    for (long i = 0; i < limit && (seen = read(pages[n])) == OLD; i++) let_host_in();
+    while ((seen = read(pages[n])) == OLD && now() < end) let_host_in();
     return seen;
 }
 
@@ -141,30 +160,81 @@ static long peek_constant(long a, long b, long c)
     return (long)constant;
 }
 
+/* --- a guest whose two vCPUs have a page each at FAR --- */
+
+#define BOX   ((volatile uint64_t *)0xfeffe000) /* the mailbox page */
+#define LOOKS 4                                 /* of each vCPU */
+#define WRONG 6
+
+static uint64_t *roots[2];
+
+static void make_tables(unsigned int cpu)
+{
+    uint64_t *pdpt = page_alloc(), *pd = page_alloc(), *pt = page_alloc();
+
+    roots[cpu] = page_alloc();
+    for (unsigned int i = 0; i < 512; i++) roots[cpu][i] = pml4[i];
+    roots[cpu][1] = (uint64_t)pdpt | 3;
+    pdpt[0] = (uint64_t)pd | 3;
+    pd[0] = (uint64_t)pt | 3;
+    pt[0] = (uint64_t)pages[cpu] | 3;
+    pages[cpu][0] = cpu + 1;
+}
+
+static void look_at_own(void *arg)
+{
+    unsigned int me = this_cpu()->index;
+
+    (void)arg;
+    asm volatile("mov %0, %%cr3" ::"r"(roots[me]) : "memory");
+    for (;;) {
+        if (read((void *)FAR) != (long)me + 1) BOX[WRONG]++;
+        BOX[LOOKS + me]++;
+        sched_op(SCHEDOP_yield, 0);
+    }
+}
+
 void guest_main(const char *role)
 {
     (void)role;
+    make_tables(0);
+    make_tables(1);
+    apic_enable(true);
+    if (cpu_start(1)) cpu_run_async(1, look_at_own, NULL);
+    look_at_own(NULL);
 }
 
 /* --- dom0 --- */
 
-static void pin(const struct guest *g, uint8_t mask)
+static void pin_vcpu(const struct guest *g, unsigned int vcpu, uint8_t mask)
 {
     struct xen_domctl op = {0};
 
+    op.u.vcpuaffinity.vcpu = vcpu;
     op.u.vcpuaffinity.flags = XEN_VCPUAFFINITY_HARD;
     op.u.vcpuaffinity.cpumap_hard.nr_bits = 8;
     set_xen_guest_handle(op.u.vcpuaffinity.cpumap_hard.bitmap, &mask);
     check_eq(domctl(&op, XEN_DOMCTL_setvcpuaffinity, g->id), 0, "pin");
 }
 
+static void pin(const struct guest *g, uint8_t mask)
+{
+    pin_vcpu(g, 0, mask);
+}
+
 static void on_one_cpu(struct guest *g)
 {
     static volatile long lent[512] __attribute__((aligned(4096)));
+    grant_handle_t kept;
 
     check_eq(guest_call(g, map_after_miss, 0, 0, 0), NEW, "mapped after a miss");
     check_eq(guest_call(g, unmap, 1, 0, 0), HOLE, "unmapped by itself");
     check_eq(guest_call(g, remap, 2, 3, 0), NEW, "remapped");
+    guest_call(g, lend, 8, 9, 0);
+    check_eq(grant_map(g->id, 9, WINDOW_PAGE(122), false, &kept), 0, "dom0 keeps a page");
+    check_eq(guest_call(g, replace, 8, 0, 0), 0, "replaced by a frame of its grant table");
+    check_eq(*(volatile long *)WINDOW_PAGE(122), OLD, "the page is as it was");
+    check_eq(grant_unmap(WINDOW_PAGE(122), kept), 0, "and goes");
     grant_access(40, g->id, (void *)lent, false);
     check_eq(guest_call(g, permission, 40, 0, 0), 0, "a grant, writable, then read-only");
     check_eq(lent[0], OLD, "the write after that is lost");
@@ -176,7 +246,7 @@ static void from_outside(struct guest *g)
     long seen = 0;
 
     guest_call(g, poke, 4, OLD, 0);
-    guest_call_async(g, watch, 4, 30000000, 0);
+    guest_call_async(g, watch, 4, 2000, 0);
     delay(20 * NS_PER_MS);
     check(!guest_called(g, &seen), "it looks at its page");
     check_eq(remove_from_physmap(g->id, gfn_of(pages[4])), 0, "dom0 takes the page");
@@ -199,6 +269,30 @@ static void migration(struct guest *g)
     check_eq(guest_call(g, remap, 5, 6, 0), NEW, "remapped on CPU 1");
     pin(g, 1);
     check_eq(guest_call(g, peek, 5, 0, 0), NEW, "the p2m, back on CPU 0");
+}
+
+/* vCPUs of one domain, which has one p2m, meet on a CPU and part again. */
+static void meeting(void)
+{
+    struct guest g;
+
+    guest_create(&g, &(struct guest_config){.cmdline = "role=two", .vcpus = 2, .slot = 3});
+    pin_vcpu(&g, 0, 1);
+    pin_vcpu(&g, 1, 2);
+    guest_unpause(&g);
+    for (unsigned int i = 0; i < 12; i++) {
+        uint64_t first, second;
+
+        /* 0 and 1, both on 1, 1 and 0, both on 0 */
+        pin_vcpu(&g, 0, "\1\2\2\1"[i % 4]);
+        pin_vcpu(&g, 1, "\2\2\1\1"[i % 4]);
+        first = g.box[LOOKS], second = g.box[LOOKS + 1];
+        for (uint64_t end = now() + 2 * NS_PER_S; now() < end; nap(NS_PER_MS))
+            if (g.box[LOOKS] > first + 20 && g.box[LOOKS + 1] > second + 20) break;
+        check(g.box[LOOKS] > first + 20 && g.box[LOOKS + 1] > second + 20, "both look");
+    }
+    check_eq((long)g.box[WRONG], 0, "another vCPU's page");
+    check(guest_destroy(&g), "destroyed");
 }
 
 /* A new domain may have the tables, and so the tag, of one that is gone. */
@@ -232,5 +326,6 @@ void test_main(void)
     from_outside(&g);
     migration(&g);
     check(guest_destroy(&g), "destroyed");
+    meeting();
     tag_reuse();
 }
