@@ -7,7 +7,7 @@
 #define BATCH       64u
 #define INFO_GPA    0x10000ull /* start info, memory map, command line */
 #define CONSOLE_GFN 0xfefffull
-#define STORE_GFN   0xfeffeull
+#define STORE_GFN   gfn_of(MAILBOX)
 
 static long create(domid_t *id, unsigned int vcpus, const xen_domain_handle_t *handle)
 {
@@ -409,7 +409,7 @@ long guest_call(struct guest *g, remote_fn *fn, long a, long b, long c)
 
 void serve(void)
 {
-    volatile uint64_t *box = (volatile uint64_t *)(STORE_GFN << 12);
+    volatile uint64_t *box = MAILBOX;
 
     for (;;) {
         uint64_t fn = __atomic_load_n(&box[BOX_FN], __ATOMIC_ACQUIRE);

@@ -23,6 +23,9 @@ struct guest_config {
     const xen_domain_handle_t *handle; /* its UUID, NULL: zero */
 };
 
+/* Where a guest has the page that it shares with dom0. */
+#define MAILBOX ((volatile uint64_t *)0xfeffe000)
+
 struct guest {
     domid_t id;
     unsigned int slot, length;
@@ -30,7 +33,7 @@ struct guest {
     unsigned int oks, bad; /* lines seen */
     char said[64];         /* the last line that is no result  */
     volatile struct xencons_interface *ring;
-    volatile uint64_t *box; /* a page shared with the guest, for guest_call */
+    volatile uint64_t *box; /* a page shared with the guest, for guest_call; there: MAILBOX */
 };
 
 /* Makes a paused guest. */

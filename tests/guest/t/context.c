@@ -9,7 +9,7 @@ static uint32_t size;
 
 void guest_main(const char *role)
 {
-    volatile uint64_t *box = (volatile uint64_t *)0xfeffe000;
+    volatile uint64_t *box = MAILBOX;
 
     (void)role;
     apic_enable(true);

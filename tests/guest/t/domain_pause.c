@@ -7,7 +7,7 @@ static volatile uint64_t *count; /* word 8 of the mailbox */
 
 void guest_main(const char *role)
 {
-    volatile uint64_t *box = (volatile uint64_t *)0xfeffe000;
+    volatile uint64_t *box = MAILBOX;
 
     (void)role;
     for (;;) {

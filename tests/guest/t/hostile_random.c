@@ -12,7 +12,6 @@
 static uint64_t states[2], buffers[2][8 * 512] __attribute__((aligned(4096)));
 #define state  states[this_cpu()->index]
 #define buffer buffers[this_cpu()->index]
-#define BOX    ((volatile uint64_t *)0xfeffe000) /* the mailbox page */
 
 static uint64_t random(void)
 {
@@ -61,7 +60,7 @@ static void one_call(void)
         hypercall(nr, (uint64_t)buffer, random() % 4, 0, 0, 0);
         return;
     }
-    BOX[10] = nr, BOX[11] = first; /* what the last call was */
+    MAILBOX[10] = nr, MAILBOX[11] = first; /* what the last call was */
     hypercall(nr, first, random() % 4 ? (uint64_t)buffer : value(),
               random() % 64 ? random() % 4 : value(), value(), value());
 }
@@ -70,7 +69,7 @@ static void many_calls(void *arg)
 {
     uint64_t calls = *(uint64_t *)arg;
 
-    for (uint64_t i = 0; i < calls; i++) one_call(), BOX[9] = i + 1;
+    for (uint64_t i = 0; i < calls; i++) one_call(), MAILBOX[9] = i + 1;
 }
 
 void guest_main(const char *role)

@@ -129,20 +129,24 @@ static long watch(long n, long ms, long c)
     return seen;
 }
 
+/* Tables for FAR, under that root; the last, whose first entry it is. */
+static uint64_t *make_tables(uint64_t *root)
+{
+    uint64_t *pdpt = page_alloc(), *pd = page_alloc(), *pt = page_alloc();
+
+    root[1] = (uint64_t)pdpt | 3;
+    pdpt[0] = (uint64_t)pd | 3;
+    pd[0] = (uint64_t)pt | 3;
+    return pt;
+}
+
 /* Points FAR at a page of the guest's, by 4 KiB tables of its own. */
 static long point_far(long n, long b, long c)
 {
     static uint64_t *pt;
 
     (void)b, (void)c;
-    if (!pt) {
-        uint64_t *pdpt = page_alloc(), *pd = page_alloc();
-
-        pt = page_alloc();
-        pml4[1] = (uint64_t)pdpt | 3;
-        pdpt[0] = (uint64_t)pd | 3;
-        pd[0] = (uint64_t)pt | 3;
-    }
+    if (!pt) pt = make_tables(pml4);
     pt[0] = (uint64_t)pages[n] | 3;
     asm volatile("invlpg (%0)" ::"r"(FAR) : "memory");
     return read((void *)FAR);
@@ -162,22 +166,17 @@ static long peek_constant(long a, long b, long c)
 
 /* --- a guest whose two vCPUs have a page each at FAR --- */
 
-#define BOX   ((volatile uint64_t *)0xfeffe000) /* the mailbox page */
-#define LOOKS 4                                 /* of each vCPU */
+/* Words of the mailbox. */
+#define LOOKS 4 /* of each vCPU */
 #define WRONG 6
 
 static uint64_t *roots[2];
 
-static void make_tables(unsigned int cpu)
+static void make_root(unsigned int cpu)
 {
-    uint64_t *pdpt = page_alloc(), *pd = page_alloc(), *pt = page_alloc();
-
     roots[cpu] = page_alloc();
     for (unsigned int i = 0; i < 512; i++) roots[cpu][i] = pml4[i];
-    roots[cpu][1] = (uint64_t)pdpt | 3;
-    pdpt[0] = (uint64_t)pd | 3;
-    pd[0] = (uint64_t)pt | 3;
-    pt[0] = (uint64_t)pages[cpu] | 3;
+    make_tables(roots[cpu])[0] = (uint64_t)pages[cpu] | 3;
     pages[cpu][0] = cpu + 1;
 }
 
@@ -188,8 +187,8 @@ static void look_at_own(void *arg)
     (void)arg;
     asm volatile("mov %0, %%cr3" ::"r"(roots[me]) : "memory");
     for (;;) {
-        if (read((void *)FAR) != (long)me + 1) BOX[WRONG]++;
-        BOX[LOOKS + me]++;
+        if (read((void *)FAR) != (long)me + 1) MAILBOX[WRONG]++;
+        MAILBOX[LOOKS + me]++;
         sched_op(SCHEDOP_yield, 0);
     }
 }
@@ -197,8 +196,8 @@ static void look_at_own(void *arg)
 void guest_main(const char *role)
 {
     (void)role;
-    make_tables(0);
-    make_tables(1);
+    make_root(0);
+    make_root(1);
     apic_enable(true);
     if (cpu_start(1)) cpu_run_async(1, look_at_own, NULL);
     look_at_own(NULL);
