@@ -1,11 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The core's flushes, and copies of the core without one of them."""
-import contextlib
-import pathlib
-import shutil
-import sys
-
-ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+"""The core's flushes, for the trials that leave one out."""
 P2M, LOG = "core/vm/p2m.c", "core/vm/logdirty.c"
 SVM, VMX = "core/svm/svm.c", "core/vmx/vmx.c"
 # What is left out, where, its text, and what stays.
@@ -51,26 +45,6 @@ TRIALS = [
     ("VMX, VPID reuse", VMX, "            invvpid_all();\n", ""),
     ("VMX, a VPID of one's own", VMX, "h->next_vpid++", "h->next_vpid"),
 ]
-
-
-def copy_sources(tree):
-    """What `make` needs, in another folder."""
-    for name in ("core", "tests", "loader", "image", "scripts", "Makefile"):
-        what = ROOT / name
-        (shutil.copytree if what.is_dir() else shutil.copy)(what, tree / name)
-
-
-@contextlib.contextmanager
-def without(tree, name, file, old, new):
-    """In that copy a flush is out, for a while."""
-    text = (tree / file).read_text()
-    if text.count(old) != 1:
-        sys.exit(f"{name}: its text is not once in {file}")
-    (tree / file).write_text(text.replace(old, new))
-    try:
-        yield
-    finally:
-        (tree / file).write_text(text)
 
 
 def trials(words):
