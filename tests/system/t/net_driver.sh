@@ -9,10 +9,6 @@
 # qemu: -device virtio-blk-pci,drive=d,disable-legacy=on,{iommu}
 . /test/lib.sh
 
-# In emulation xl destroy takes 40 seconds (docs/testing.md): no stall of dom0's.
-echo 60 >/proc/sys/kernel/watchdog_thresh
-echo 100 >/sys/module/rcupdate/parameters/rcu_cpu_stall_timeout
-
 within 10 test -b /dev/vda >/dev/null
 mount -t ext4 /dev/vda /mnt
 for name in coke pepsi; do
@@ -26,7 +22,7 @@ check "dom0 does not see the card" sh -c '! ls /sys/bus/pci/devices | grep ^0000
 # --- the driver domain and its guests ---
 
 guest net 'uuid = "11111111-2222-3333-4444-555555555555"' 'driver_domain = 1' \
-    'ramdisk = "/guests/driver"' 'memory = 128' 'cmdline = "console=hvc0 rdinit=/init pci=noacpi"'
+    'ramdisk = "/guests/driver"' 'memory = 128' 'cmdline = "console=hvc0 rdinit=/init pci=noacpi norandmaps"'
 check "the driver domain is created" xl create -q /tmp/net.cfg
 check "the driver domain is up" within 60 said_since net 0 "driver domain: userspace"
 check "its driver has the card" within 20 said net 'eth0: NIC Link is Up'

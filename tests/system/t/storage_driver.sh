@@ -8,7 +8,7 @@
 . /test/lib.sh
 
 guest stor 'uuid = "11111111-2222-3333-4444-555555555555"' 'driver_domain = 1' \
-    'ramdisk = "/guests/driver"' 'memory = 160' 'cmdline = "console=hvc0 rdinit=/init pci=noacpi"'
+    'ramdisk = "/guests/driver"' 'memory = 160' 'cmdline = "console=hvc0 rdinit=/init pci=noacpi norandmaps"'
 start() {
     at=$(cat $LOGS/guest-stor.log 2>/dev/null | wc -c)
     xl create -q /tmp/stor.cfg && within 60 said_since stor "$at" "driver domain: userspace"
