@@ -20,7 +20,7 @@ case $kind in
 disk)
     echo "dd if=/dev/zero of=/dev/xvda bs=1M count=$mib oflag=direct && dd if=/dev/xvda of=/dev/null bs=1M count=$mib iflag=direct && echo mo''ved" >"$tty"
     wait_for a "^moved" 300 || echo "dom0: FAILED: not moved" ;;
-net)
+net) # without a program nc hangs up when its own input ends
     bytes=$((mib * 1048576))
     nc -l -p 7000 -e sh -c 'wc -c >/tmp/came' &
     nc -l -p 7001 -e dd if=/dev/zero bs=1M count="$mib" &
