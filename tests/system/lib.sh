@@ -52,6 +52,14 @@ EOF
     for line; do echo "$line" >>"$cfg"; done
 }
 
+# driver NAME MIB: writes /tmp/NAME.cfg of the driver domain that the core's
+# driver-domain= keeps devices for.
+driver() {
+    guest "$1" 'uuid = "11111111-2222-3333-4444-555555555555"' 'driver_domain = 1' \
+        'ramdisk = "/guests/driver"' "memory = $2" \
+        'cmdline = "console=hvc0 rdinit=/init pci=noacpi norandmaps"'
+}
+
 # --- what xl says ---
 
 free_memory() { xl info | sed -n 's/^free_memory *: //p'; }

@@ -21,8 +21,7 @@ check "dom0 does not see the card" sh -c '! ls /sys/bus/pci/devices | grep ^0000
 
 # --- the driver domain and its guests ---
 
-guest net 'uuid = "11111111-2222-3333-4444-555555555555"' 'driver_domain = 1' \
-    'ramdisk = "/guests/driver"' 'memory = 128' 'cmdline = "console=hvc0 rdinit=/init pci=noacpi norandmaps"'
+driver net 128
 check "the driver domain is created" xl create -q /tmp/net.cfg
 check "the driver domain is up" within 60 said_since net 0 "driver domain: userspace"
 check "its driver has the card" within 20 said net 'eth0: NIC Link is Up'

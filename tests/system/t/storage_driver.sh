@@ -7,8 +7,7 @@
 # qemu: -drive if=none,id=b,format=raw,file={64M} -device virtio-blk-pci,drive=b,disable-legacy=on,addr=9,{iommu}
 . /test/lib.sh
 
-guest stor 'uuid = "11111111-2222-3333-4444-555555555555"' 'driver_domain = 1' \
-    'ramdisk = "/guests/driver"' 'memory = 160' 'cmdline = "console=hvc0 rdinit=/init pci=noacpi norandmaps"'
+driver stor 160
 start() {
     at=$(cat $LOGS/guest-stor.log 2>/dev/null | wc -c)
     xl create -q /tmp/stor.cfg && within 60 said_since stor "$at" "driver domain: userspace"
