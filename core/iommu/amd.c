@@ -53,11 +53,16 @@
 #define EVENT_PAGE_FAULT 2
 #define EVENT_WRITE      BIT(53)
 
-/* Device table entries (2.2.2.1). */
+/* Device table entries (2.2.2.1); the third quadword is about interrupts. */
 #define DTE_VALID        3ull /* V and TV */
 #define DTE_LEVELS       (4ull << 9)
 #define DTE_READ_WRITE   MASK(62, 61)
 #define DTE_SUPPRESS_ALL BIT(34)
+#define DTE_INTERRUPTS   BIT(0) /* IV: without a table they are aborted */
+#define DTE_INT_TABLE    MASK(51, 12)
+#define DTE_INT_REMAP    (2ull << 60 | 8 << 1) /* log2(VECTORS) entries */
+#define VECTORS          256
+#define IRTE_ENABLE      BIT(0) /* 2.2.5.2 */
 
 struct unit {
     uint64_t base;
@@ -84,6 +89,10 @@ static struct {
     uint16_t first, last, alias;
 } aliases[MAX_ALIASES];
 static unsigned int alias_count;
+/* IO-APICs and timers: the core alone uses them. */
+static uint16_t specials[MAX_ALIASES];
+static unsigned int special_count;
+static uint16_t raisers[VECTORS]; /* the device that may raise it */
 
 static uint64_t reg_read(struct unit *u, unsigned int reg)
 {
@@ -140,14 +149,26 @@ static void forget(struct unit *u, uint16_t id, uint16_t domain)
     command(u, OP(3) | (uint64_t)domain << 32, ALL_PAGES);
 }
 
+/* The names that a device uses, one after the other: its aliases and its own. */
+static bool next_name(uint16_t bdf, unsigned int *at, uint16_t *id)
+{
+    for (; *at < alias_count; ++*at) {
+        if (bdf < aliases[*at].first || bdf > aliases[*at].last) continue;
+        *id = aliases[(*at)++].alias;
+        return true;
+    }
+    *id = bdf;
+    return (*at)++ == alias_count;
+}
+
 static void amd_attach(uint16_t bdf, struct domain *d)
 {
-    spin_lock(&lock);
-    for (unsigned int a = 0; a <= alias_count; a++) {
-        bool self = a == alias_count;
-        uint16_t id = self ? bdf : aliases[a].alias, old = table[id].q[1];
+    uint16_t id;
 
-        if (!self && (bdf < aliases[a].first || bdf > aliases[a].last)) continue;
+    spin_lock(&lock);
+    for (unsigned int a = 0; next_name(bdf, &a, &id);) {
+        uint16_t old = table[id].q[1];
+
         set_entry(id, d, true);
         for (unsigned int i = 0; i < unit_count; i++) forget(&units[i], id, old);
     }
@@ -162,6 +183,44 @@ static void amd_flush(struct domain *d)
         command(&units[i], OP(3) | (uint64_t)iommu_domain_id(d) << 32, ALL_PAGES);
     for (unsigned int i = 0; i < unit_count; i++) complete(&units[i]);
     spin_unlock(&lock);
+}
+
+/* --- which interrupts it raises: each name has a table, by vector --- */
+
+/* Lock held. */
+static void set_interrupt(uint16_t bdf, uint8_t vector, uint32_t entry)
+{
+    uint16_t id;
+
+    for (unsigned int a = 0; next_name(bdf, &a, &id);) {
+        uint64_t *q = &table[id].q[2];
+        uint32_t *t;
+
+        if (!(*q & DTE_INT_TABLE)) {
+            t = entry ? core_alloc_pages(1) : NULL;
+            if (!t) continue; /* they stay aborted */
+            __atomic_store_n(q, iommu_phys(t) | DTE_INT_REMAP | DTE_INTERRUPTS, __ATOMIC_RELEASE);
+        }
+        t = core_from_mfn((*q & DTE_INT_TABLE) >> PAGE_SHIFT);
+        WRITE_ONCE(t[vector], entry);
+        for (unsigned int i = 0; i < unit_count; i++) {
+            command(&units[i], OP(2) | id, 0);
+            command(&units[i], OP(5) | id, 0);
+            complete(&units[i]);
+        }
+    }
+}
+
+static void amd_message(uint16_t bdf, uint8_t vector, uint32_t apic_id, uint64_t *address,
+                        uint32_t *data)
+{
+    spin_lock(&lock);
+    if (raisers[vector] != bdf) set_interrupt(raisers[vector], vector, 0);
+    raisers[vector] = bdf;
+    set_interrupt(bdf, vector, IRTE_ENABLE | (apic_id & 0xff) << 8 | (uint32_t)vector << 16);
+    spin_unlock(&lock);
+    *address = 0xfee00000;
+    *data = vector; /* the entry's number */
 }
 
 /* --- events; all on the CPU that booted, interrupts off --- */
@@ -237,7 +296,14 @@ static _Noreturn void malformed(const struct acpi_header *h, const void *at)
           (const char *)at - (const char *)h);
 }
 
-/* Entries of devices; only those that say whose name a device uses count. */
+static void add_special(const struct acpi_header *h, const void *at, uint16_t id)
+{
+    if (special_count == MAX_ALIASES) malformed(h, at);
+    specials[special_count++] = id;
+}
+
+/* Entries of devices; only those count that say whose name a device uses, and
+ * what IO-APICs and timers are called. */
 static void parse_devices(const struct acpi_header *h, const uint8_t *e, const uint8_t *end)
 {
     uint16_t first = 0, alias = 0;
@@ -260,6 +326,10 @@ static void parse_devices(const struct acpi_header *h, const uint8_t *e, const u
             aliases[alias_count++].alias = alias;
         }
         if (e[0] == 4) range = false;
+        if (e[0] == 0x48) {
+            add_special(h, e, get16(e + 5));
+            if (e[7] == 1) iommu.remaps = true; /* an IO-APIC, as one that remaps tells */
+        }
         e += len;
     }
 }
@@ -345,7 +415,12 @@ static void amd_boot(const struct acpi_header *h)
     table = core_alloc_pages(DEVICES * sizeof(*table) / PAGE_SIZE);
     nothing = core_alloc_pages(1);
     if (!table || !nothing) panic("no memory for the IOMMU's device table");
-    for (unsigned int id = 0; id < DEVICES; id++) set_entry(id, NULL, false);
+    for (unsigned int id = 0; id < DEVICES; id++) {
+        set_entry(id, NULL, false);
+        table[id].q[2] = iommu.remaps ? DTE_INTERRUPTS : 0;
+    }
+    for (unsigned int i = 0; i < special_count; i++) table[specials[i]].q[2] = 0;
+    for (unsigned int i = 0; i < unit_count; i++) table[units[i].bdf].q[2] = 0;
     for (unsigned int i = 0; i < unit_count; i++) {
         start(&units[i]);
         /* Nothing of before is known; each domain id, then. */
@@ -363,4 +438,5 @@ const struct iommu_driver amd_iommu = {
     .boot = amd_boot,
     .attach = amd_attach,
     .flush = amd_flush,
+    .message = amd_message,
 };

@@ -69,15 +69,13 @@ void iommu_flush(struct domain *d)
     iommu.driver->flush(d);
 }
 
-/* VT-d 5.1.2.2: entry n of the table is for vector n. */
 void iommu_message(uint16_t bdf, uint8_t vector, uint32_t apic_id, uint64_t *address,
                    uint32_t *data)
 {
-    apic_msi_message(apic_id, vector, address, data);
-    if (!iommu.remaps) return;
-    iommu.driver->remap(bdf, vector, apic_id, false);
-    *address = 0xfee00010 | vector << 5;
-    *data = 0;
+    if (iommu.remaps)
+        iommu.driver->message(bdf, vector, apic_id, address, data);
+    else
+        apic_msi_message(apic_id, vector, address, data);
 }
 
 uint16_t iommu_domain_id(const struct domain *d)

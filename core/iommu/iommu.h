@@ -18,7 +18,7 @@ extern struct iommu {
     bool amd_format;                   /* entries carry AMD-Vi's fields too   */
     bool incoherent;                   /* it reads memory, not the caches     */
     bool caches_empty;                 /* it remembers what was not present   */
-    bool remaps;                       /* it remaps interrupts                */
+    bool remaps;                       /* it remaps devices' interrupts       */
 } iommu;
 
 struct iommu_driver {
@@ -32,8 +32,13 @@ struct iommu_driver {
     void (*attach)(uint16_t bdf, struct domain *d);
     /* Returns when no unit holds a translation of d's. */
     void (*flush)(struct domain *d);
-    /* With iommu.remaps: the source alone raises that vector, at that CPU. */
-    void (*remap)(uint16_t source, uint8_t vector, uint32_t apic_id, bool level);
+    /* With iommu.remaps: what the device sends to raise that vector at that CPU,
+     * which no other device can raise from now on. */
+    void (*message)(uint16_t bdf, uint8_t vector, uint32_t apic_id, uint64_t *address,
+                    uint32_t *data);
+    /* The same for an IO-APIC; NULL: its pins, which the core alone programs, are
+     * not remapped. */
+    void (*remap_pin)(uint16_t source, uint8_t vector, uint32_t apic_id, bool level);
 };
 
 extern const struct iommu_driver amd_iommu, vtd_iommu;

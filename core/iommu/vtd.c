@@ -210,6 +210,15 @@ static void vtd_remap(uint16_t source, uint8_t vector, uint32_t id, bool level)
     spin_unlock(&lock);
 }
 
+/* 5.1.2.2: entry n of the table is for vector n. */
+static void vtd_message(uint16_t bdf, uint8_t vector, uint32_t apic_id, uint64_t *address,
+                        uint32_t *data)
+{
+    vtd_remap(bdf, vector, apic_id, false);
+    *address = 0xfee00010 | vector << 5;
+    *data = 0;
+}
+
 /* --- faults --- */
 
 static void take_faults(void *data)
@@ -382,5 +391,6 @@ const struct iommu_driver vtd_iommu = {
     .boot = vtd_boot,
     .attach = vtd_attach,
     .flush = vtd_flush,
-    .remap = vtd_remap,
+    .message = vtd_message,
+    .remap_pin = vtd_remap,
 };

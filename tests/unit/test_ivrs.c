@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* AMD-Vi's table IVRS, right and broken. */
 #include "iommu/amd.c"
+#include "fake_device.h"
 #include "iommu_tables.h"
 
 static void start_anew(void)
 {
-    unit_count = alias_count = 0;
+    unit_count = alias_count = special_count = 0;
+    iommu.remaps = false;
 }
 
 /* A header; a unit with a range of devices that use another's name, told twice;
@@ -182,6 +184,52 @@ static void ivrs_broken(void)
         CHECK(parses(right, len) == (len == 88 || len == 150 || len == 182));
 }
 
+/* An IO-APIC among the entries: such a machine remaps; a timer alone says nothing. */
+static void ivrs_special(void)
+{
+    uint8_t e[] = {0x48, 0, 0, 0, 0, 0xa0, 0, 2};
+    struct acpi_header h = {.length = 0};
+
+    start_anew();
+    parse_devices(&h, e, e + sizeof(e));
+    CHECK(special_count == 1 && specials[0] == 0xa0 && !iommu.remaps);
+    e[7] = 1;
+    parse_devices(&h, e, e + sizeof(e));
+    CHECK(special_count == 2 && iommu.remaps);
+}
+
+static uint32_t interrupt_of(uint16_t id, uint8_t vector)
+{
+    uint64_t mfn = (table[id].q[2] & DTE_INT_TABLE) >> PAGE_SHIFT;
+
+    return mfn ? ((uint32_t *)core_from_mfn(mfn))[vector] : 0;
+}
+
+/* A vector is raised by the device that was given it last, under all its names. */
+static void interrupts(void)
+{
+    static const uint16_t ids[] = {0x100, 0x108, 0x200};
+    uint64_t address;
+    uint32_t data;
+
+    fake_init(1);
+    CHECK(parses(right, sizeof(right)));
+    unit_count = 0; /* none is running */
+    table = calloc(DEVICES, sizeof(*table));
+    amd_message(0x108, 0x41, 3, &address, &data);
+    CHECK(address == 0xfee00000 && data == 0x41);
+    CHECK(interrupt_of(0x108, 0x41) == 0x410301 && interrupt_of(0x100, 0x41) == 0x410301);
+    CHECK(table[0x108].q[2] & DTE_INTERRUPTS && !interrupt_of(0x108, 0x40));
+    amd_message(0x200, 0x42, 0, &address, &data);
+    CHECK(interrupt_of(0x200, 0x42) == 0x420001 && !interrupt_of(0x200, 0x41));
+    amd_message(0x200, 0x41, 1, &address, &data);
+    CHECK(interrupt_of(0x200, 0x41) == 0x410101);
+    CHECK(!interrupt_of(0x108, 0x41) && !interrupt_of(0x100, 0x41));
+    for (unsigned int i = 0; i < ARRAY_SIZE(ids); i++)
+        free(core_from_mfn((table[ids[i]].q[2] & DTE_INT_TABLE) >> PAGE_SHIFT));
+    free(table);
+}
+
 static void ivrs_hostile(void)
 {
     hostile(right, sizeof(right));
@@ -192,6 +240,8 @@ int main(void)
 {
     RUN(ivrs_right);
     RUN(ivrs_broken);
+    RUN(ivrs_special);
+    RUN(interrupts);
     RUN(ivrs_hostile);
     return CHECK_RESULT();
 }
