@@ -59,7 +59,7 @@ clean:
 # --- tests: the fastest first ---
 
 SUITES ?= lint test-unit test-fuzz test-tsan test-spin test-loader test-install test-image \
-	test-guest test-bochs test-system test-streams test-demo
+	test-guest test-bochs test-system test-streams test-two test-demo
 
 test:
 	@scripts/setup

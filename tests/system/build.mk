@@ -3,8 +3,8 @@
 # make test-streams    saved guests between stock Xen and Insula
 # make test-two        live migration between two machines, also with stock Xen
 # make soak            shares of CPU time, ten minutes of load, 200 guests,
-#                      10,000 mutated streams, 1 GiB each way through raw
-#                      disks; each flush left out; all guest tests in Bochs
+#                      10,000 mutated streams, 1,000 checkpoints, 1 GiB each
+#                      way through raw disks; each flush left out; all guest tests in Bochs
 
 # Programs of ours that scripts of t/ run in dom0.
 SYSTEM_PROGRAMS := $(patsubst tests/system/programs/%.c,$(B)/tests/system/%,\
@@ -30,7 +30,9 @@ soak: all images guest-tests $(SYSTEM_PROGRAMS)
 	@tests/bochs/tlb_trial build/tests/bochs/keep_tlb/bochs
 	@ARGS=changes=10000 tests/guest/run interrupt_moves
 	@tests/bochs/run vmx-all svm-all
-	@tests/system/run shares migrate checkpoint load
+	@tests/system/run shares migrate load
+	@tests/system/run checkpoint rounds=1000 time=3600
+	@tests/system/two trips=4,1,2,4
 	@tests/system/run streams_mutated rounds=10000 time=3600
 	@tests/system/run leak rounds=200 time=3600
 	@tests/system/run hardware mib=1024 disk=1100M pings=20000 time=1500

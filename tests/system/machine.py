@@ -24,7 +24,8 @@ def boot(hv, files, words, log):
     with tempfile.TemporaryDirectory() as folder, open(log, "wb") as file:
         test = pathlib.Path(folder) / "test"
         test.mkdir()
-        for name, content in {"lib.sh": (HERE / "lib.sh").read_bytes(), **files}.items():
+        shared = {path.name: path.read_bytes() for path in HERE.glob("*.sh")}
+        for name, content in {**shared, **files}.items():
             (test / name).write_bytes(content.encode() if isinstance(content, str) else content)
             (test / name).chmod(0o755)
         subprocess.run([sys.executable, "-B", ROOT / "image/add.py", f"{folder}/test.cpio",
