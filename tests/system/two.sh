@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # What the dom0s of `two` do.  side: A has the guest and moves it, B carries out what
-# A says; each has its disk as /dev/vda.  other: the other's HV.  trips: how many vCPUs the guests have that
-# go to B and come back, one after the other.
+# A says; each has its disk as /dev/vda.  other: the other's HV.  trips: how many
+# vCPUs the guests have that go to B and come back, one after the other.
 . /test/lib.sh
 . /test/moving.sh
 
