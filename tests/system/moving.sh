@@ -19,7 +19,9 @@ network='ip link set eth0 up; ip address add 10.0.2.32/24 dev eth0; echo 1 >/pro
 
 # start VCPUS DISK: m is ballooned down and at work.
 start() {
-    rm -f $LOGS/guest-m.log /tmp/echoed
+    # What the one before said is looked at in the end.
+    [ -e $LOGS/guest-m.log ] && mv $LOGS/guest-m.log "$LOGS/guest-m-before-$(date +%s).log"
+    rm -f /tmp/echoed
     dd if=/dev/zero of="$2" bs=1M count=4 2>/dev/null
     guest m "vcpus = $1" 'memory = 176' "disk = [\"format=raw,vdev=xvda,access=rw,target=$2\"]" \
         'vif = ["mac=00:16:3e:00:00:32,bridge=xenbr0"]'
