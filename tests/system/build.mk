@@ -22,7 +22,7 @@ test-streams: all images
 	@tests/system/streams
 
 test-two: all images
-	@tests/system/two
+	@tests/system/two insula-insula
 
 soak: all images guest-tests $(SYSTEM_PROGRAMS)
 	@tests/unit/tlb_trial
@@ -32,7 +32,8 @@ soak: all images guest-tests $(SYSTEM_PROGRAMS)
 	@tests/bochs/run vmx-all svm-all
 	@tests/system/run shares migrate load
 	@tests/system/run checkpoint rounds=1000 time=3600
-	@tests/system/two trips=4,1,2,4
+	@tests/system/two trips=4,1,2,4 insula-insula
+	@tests/system/two insula-xen
 	@tests/system/run streams_mutated rounds=10000 time=3600
 	@tests/system/run leak rounds=200 time=3600
 	@tests/system/run hardware mib=1024 disk=1100M pings=20000 time=1500
