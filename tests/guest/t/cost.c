@@ -115,7 +115,7 @@ void test_main(void)
     irq_disable();
     print("%u events taken\n", irq_count[EVENT_VECTOR] - before);
     check(irq_count[EVENT_VECTOR] - before >= ROUNDS, "each event was taken");
-    if (!argument("clean", 0)) return;
+    if (!argument("clean=", 0)) return;
     clean_rounds(64);
     clean_rounds(1024);
 }
