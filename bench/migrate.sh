@@ -4,27 +4,19 @@
 # longest that the guest's clock stood between two looks.
 . /jobs/lib
 ln -s guest-a.log /var/log/xen/console/guest-a--incoming.log
-cat >/tmp/a.cfg <<EOF
-name = "a"
-type = "pvh"
-memory = $memory
-kernel = "/guests/vmlinuz"
-ramdisk = "/guests/initrd"
-cmdline = "console=hvc0 rdinit=/init"
-EOF
+config a "$memory"
 xl create -q /tmp/a.cfg && wait_for a "userspace after" 120 || echo "dom0: FAILED: the guest"
-say() { echo "$1" >"$(xenstore-read "/local/domain/$(xl domid a)/console/tty")"; }
-say 'n() { read u _ </proc/uptime; now=${u%.*}${u#*.}; now=$((${now#0})); }'
-say '(n; old=$now; echo 0 >/gap; while :; do n; [ $((now - old)) -le $(cat /gap) ] || echo $((now - old)) >/gap; old=$now; usleep 20000; done) & echo tick''ing'
+tell a 'n() { read u _ </proc/uptime; now=${u%.*}${u#*.}; now=$((${now#0})); }'
+tell a '(n; old=$now; echo 0 >/gap; while :; do n; [ $((now - old)) -le $(cat /gap) ] || echo $((now - old)) >/gap; old=$now; usleep 20000; done) & echo tick''ing'
 wait_for a "^ticking" 30 || echo "dom0: FAILED: it does not tick"
 for i in $(seq "$times"); do
-    say 'echo 0 >/gap'
+    tell a 'echo 0 >/gap'
     sleep 2
     from=$(now)
     xl migrate -s '' a 'xl migrate-receive' >/tmp/out 2>&1 || { echo "dom0: FAILED: migration"; tail -n 3 /tmp/out; }
     to=$(now)
     sleep 2
-    say "echo gap$i=\$(cat /gap)"
+    tell a "echo gap$i=\$(cat /gap)"
     wait_for a "^gap$i=[0-9]" 30 || echo "dom0: FAILED: the guest does not go on"
     echo "migration $i: $(echo "$to $from" | awk '{ print $1 - $2 }') s, blackout $(sed -n "s/^gap$i=\([0-9]*\).*/\1/p" /var/log/xen/console/guest-a.log)0 ms"
 done

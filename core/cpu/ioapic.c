@@ -75,8 +75,8 @@ int ioapic_route(uint32_t gsi, uint8_t vector, uint32_t apic_id, bool level, boo
     int i = find(gsi, &pin);
 
     if (i < 0) return i;
-    if (iommu.remaps &&
-        iommu.driver->remap_pin) { /* VT-d 5.1.5.1: the entry's number in bits 49-63 */
+    /* VT-d 5.1.5.1: the entry's number in bits 49-63. */
+    if (iommu.remaps && iommu.driver->remap_pin) {
         iommu.driver->remap_pin(ioapics[i].source, vector, apic_id, level);
         target = vector << 17 | BIT(16);
     }

@@ -40,10 +40,10 @@ trip() {
 }
 
 check "the other machine answers" within 120 on_b true
-before='' before_there=''
+memory_before='' before_there=''
 for vcpus in $trips; do
     start "$vcpus" /dev/vda
-    if [ -z "$before" ] && [ "$other" = insula ]; then
+    if [ -z "$memory_before" ] && [ "$other" = insula ]; then
         # xl on the other side dies; who reads the stream there goes on to its end.
         half() { xl migrate -s /test/there m "$peer timeout -s KILL 4"; }
         refused "the target dies half-way" half
@@ -60,15 +60,14 @@ for vcpus in $trips; do
     xl destroy m
     kill $connection 2>/dev/null
     # The dom0s' own tables grow with the first.
-    if [ -n "$before" ]; then
-        memory_before=$before
+    if [ -n "$memory_before" ]; then
         check_memory "$vcpus vCPUs: all memory here is back"
         check "$vcpus vCPUs: all memory there is back" within 10 same_memory_there
     fi
     within 10 gone m >/dev/null
     sleep 1
     remember_memory
-    before=$memory_before before_there=$(memory_there)
+    before_there=$(memory_there)
 done
 check_kernels
 check "the other kernel has no complaint" on_b eval 'dmesg >/tmp/dmesg; complaints /tmp/dmesg'
