@@ -206,21 +206,20 @@ static void protect_word(struct p2m *p, uint64_t gfn, unsigned long bits)
     }
 }
 
-/* Copies the log of n gfns of one piece to buf, as whole words; `clean` stops
- * early when much was protected.  The number of gfns done. */
-static unsigned int gather(struct p2m *p, uint64_t gfn, unsigned int n, unsigned long *buf,
-                           bool clean)
+/* Copies the log of *n gfns of one piece to buf, as whole words; `clean` stops
+ * early when much was protected: *n becomes the number of gfns done.  False,
+ * and nothing in buf: none of them is dirty. */
+static bool gather(struct p2m *p, uint64_t gfn, unsigned int *n, unsigned long *buf, bool clean)
 {
-    unsigned int first = gfn / 64 % PIECE_WORDS, end = first + DIV_UP(n, 64u), protected = 0;
+    unsigned int first = gfn / 64 % PIECE_WORDS, end = first + DIV_UP(*n, 64u), protected = 0;
     struct log_piece *l;
+    bool dirty;
 
     spin_lock(&p->lock);
     l = piece_of(p, gfn, false);
-    if (l)
-        memcpy(buf, &l->bits[first], (end - first) * 8ul);
-    else
-        memset(buf, 0, (end - first) * 8ul);
-    for (unsigned int w = first; l && clean && (w = find_bit(l->words, end, w)) < end; w++) {
+    dirty = l && find_bit(l->words, end, first) < end;
+    if (dirty) memcpy(buf, &l->bits[first], (end - first) * 8ul);
+    for (unsigned int w = first; dirty && clean && (w = find_bit(l->words, end, w)) < end; w++) {
         if (protected ++ == CLEAN_WORDS) {
             end = w;
             break;
@@ -230,7 +229,8 @@ static unsigned int gather(struct p2m *p, uint64_t gfn, unsigned int n, unsigned
         __clear_bit(w, l->words);
     }
     spin_unlock(&p->lock);
-    return MIN(n, (end - first) * 64);
+    *n = MIN(*n, (end - first) * 64);
+    return dirty;
 }
 
 /* May a copy begin or go on?  The control lock keeps it on. */
@@ -261,6 +261,7 @@ static void cleaned(struct p2m *p, int rc)
 int logdirty_copy(struct domain *d, uint64_t va, uint64_t pages, bool clean)
 {
     static unsigned long buf[PIECE_WORDS]; /* guarded by the control lock */
+    static const unsigned long clear[PIECE_WORDS];
     struct p2m *p = d->p2m;
     uint64_t gfn;
     int rc = check(p);
@@ -270,9 +271,9 @@ int logdirty_copy(struct domain *d, uint64_t va, uint64_t pages, bool clean)
     gfn = p->log.buffer == va ? p->log.next : 0;
     while (gfn < pages && !rc) {
         unsigned int n = MIN(pages - gfn, (1ull << PIECE_SHIFT) - gfn % (1ull << PIECE_SHIFT));
+        bool dirty = gather(p, gfn, &n, buf, clean);
 
-        n = gather(p, gfn, n, buf, clean);
-        if (va && copy_to_guest(va + gfn / 8, buf, DIV_UP(n, 8u))) rc = -XEN_EFAULT;
+        if (va && copy_to_guest(va + gfn / 8, dirty ? buf : clear, DIV_UP(n, 8u))) rc = -XEN_EFAULT;
         gfn += n;
         if (!rc && gfn < pages && hypercall_preempt()) rc = -XEN_ERESTART;
     }

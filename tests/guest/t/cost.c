@@ -4,7 +4,7 @@
  * counts instructions, one each; elsewhere there are times, and no result.
  * tests/bochs/run compares the lines `cost NAME: N`.  clean=1: of rounds of log-dirty too.
  */
-/* run: bochs=bochs-vmx,bochs-svm qemu=no mem=1536 time=150 */
+/* run: bochs=bochs-vmx,bochs-svm qemu=no mem=1536 time=150 ips=2000000000 */
 #include "test.h"
 #include "toolstack.h"
 
