@@ -18,6 +18,10 @@ CORE_CFLAGS := -std=gnu11 -O2 -g -ffreestanding -fno-pic -fno-pie \
 	-fcf-protection=none $(WARN) -Icore $(XEN_ABI) \
 	-DLOCK_CHECK=$(if $(filter y,$(DEBUG)),1,0)
 
+# The whole core is optimised at once where the compiler and binutils' linker work
+# together: gcc.
+LTO := $(if $(findstring gcc version,$(shell $(CC) -v 2>&1)),-flto=auto -fno-fat-lto-objects)
+
 CORE_SRC := $(sort $(wildcard core/*/*.c core/*/*.S))
 CORE_OBJ := $(CORE_SRC:%=$(B)/%.o)
 
@@ -28,7 +32,7 @@ $(B)/core/boot/loader_image.S.o: $(B)/loader/loader.bin
 $(B)/core/%.c.o: core/%.c
 	@mkdir -p $(@D)
 	@echo '  CC  $<'
-	@$(CC) $(CORE_CFLAGS) -MMD -MP -c $< -o $@
+	@$(CC) $(CORE_CFLAGS) $(LTO) -MMD -MP -c $< -o $@
 
 $(B)/core/%.S.o: core/%.S
 	@mkdir -p $(@D)
@@ -38,9 +42,9 @@ $(B)/core/%.S.o: core/%.S
 # Multiboot 1 wants an ELF32 file; all addresses are below 4 GiB.
 $(B)/insula.elf64: $(CORE_OBJ) core/core.lds
 	@echo '  LD  $@'
-	@$(LD) -m elf_x86_64 -static -nostdlib -z noexecstack \
-		-z max-page-size=4096 --build-id=none -T core/core.lds \
-		-o $@ $(CORE_OBJ)
+	@$(CC) $(CORE_CFLAGS) $(LTO) -static -nostdlib -Wl,-m,elf_x86_64 \
+		-Wl,-z,noexecstack -Wl,-z,max-page-size=4096 \
+		-Wl,--build-id=none -Wl,-T,core/core.lds -o $@ $(CORE_OBJ)
 
 $(B)/insula.elf: $(B)/insula.elf64
 	@objcopy -O elf32-i386 --strip-debug $< $@

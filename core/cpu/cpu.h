@@ -39,7 +39,7 @@ struct cpu {
     struct vcpu *fpu_owner; /* whose FPU state is in the registers       */
     uint16_t predicted_by;  /* domain that trained the branch predictors */
     uint64_t passes;        /* odd: in the core; even: in a guest, idle  */
-    uint64_t op_start;      /* TSC when the current hypercall began      */
+    uint64_t op_start;      /* TSC when the hypercall first looked at it */
     void *stack_top;
     void *vendor;          /* host save area and the like               */
     uint64_t *window_ptes; /* see memory/window.h                       */

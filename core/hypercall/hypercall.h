@@ -15,6 +15,8 @@
 #include "vm/domain.h"
 #include <xen/errno.h>
 
+struct vm_exit;
+
 struct hc_args {
     uint64_t a[5]; /* RDI RSI RDX R10 R8 */
 };
@@ -26,7 +28,7 @@ typedef long hypercall_fn(struct vcpu *v, const struct hc_args *args);
 #define HC_CONTINUE  (-XEN_ERESTART)
 
 /* Called by the exit dispatcher; sets RAX and moves RIP on. */
-void do_hypercall(struct vcpu *v, unsigned int insn_len);
+void do_hypercall(struct vcpu *v, const struct vm_exit *e);
 /* True when a long operation should make way: work pending for this CPU, or
  * an event for the current vCPU.  Check every few microseconds. */
 bool hypercall_preempt(void);

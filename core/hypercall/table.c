@@ -6,8 +6,6 @@
 #include "vm/guest.h"
 #include "vm/vendor.h"
 
-#define CS_LONG BIT(9) /* L, in struct segment */
-
 static hypercall_fn *const table[] = {
     [__HYPERVISOR_memory_op] = hc_memory_op,
     [__HYPERVISOR_set_timer_op] = hc_set_timer_op,
@@ -33,15 +31,11 @@ static long call(struct vcpu *v, uint32_t n)
 {
     const struct regs *r = &v->regs;
     hypercall_fn *fn;
-    long rc;
 
     if (unlikely(n >= ARRAY_SIZE(table))) return -XEN_ENOSYS;
     fn = table[index_nospec(n, ARRAY_SIZE(table))];
     if (unlikely(!fn)) return -XEN_ENOSYS;
-    do {
-        rc = fn(v, &(struct hc_args){{r->rdi, r->rsi, r->rdx, r->r10, r->r8}});
-    } while (unlikely(rc == HC_CONTINUE) && !hypercall_preempt());
-    return rc;
+    return fn(v, &(struct hc_args){{r->rdi, r->rsi, r->rdx, r->r10, r->r8}});
 }
 
 void hc_set_arg(struct vcpu *v, unsigned int n, uint64_t value)
@@ -121,30 +115,28 @@ long subop_call(const struct subop *ops, unsigned int n, uint32_t cmd, uint64_t 
     return rc || !(s->flags & SUBOP_OUT) ? rc : copy_to_guest(va, arg, s->size);
 }
 
-void do_hypercall(struct vcpu *v, unsigned int insn_len)
+void do_hypercall(struct vcpu *v, const struct vm_exit *e)
 {
     uint32_t n = v->regs.rax;
-    uint64_t op = v->regs.rdi;
-    struct segment cs;
     long rc;
 
-    /* The RPL of CS is the privilege level (APM vol. 2, 4.9.1); only 64-bit
-     * code is spoken to. */
-    vendor->get_segment(v, SEG_CS, &cs);
-    if (unlikely(cs.selector & 3))
+    if (unlikely(e->call.cpl != 0))
         rc = -XEN_EPERM;
-    else if (unlikely(!(cs.attr & CS_LONG)))
+    else if (unlikely(!e->call.long_mode)) /* only 64-bit code is spoken to */
         rc = -XEN_ENOSYS;
     else
         rc = call(v, n);
 
-    if (unlikely(rc == HC_CONTINUE)) {
-        v->continuations++;
-        return;
+    while (unlikely(rc == HC_CONTINUE)) {
+        if (hypercall_preempt()) { /* the guest makes it again */
+            v->continuations++;
+            return;
+        }
+        rc = call(v, n);
     }
     if (unlikely(rc < 0))
-        log_guest(LOG_DEBUG, "d%uv%u: hypercall %u(%lx) refused: %ld", v->domain->id, v->id, n, op,
-                  rc);
+        log_guest(LOG_DEBUG, "d%uv%u: hypercall %u(%lx) refused: %ld", v->domain->id, v->id, n,
+                  v->regs.rdi, rc);
     v->regs.rax = rc;
-    vendor->skip_insn(v, insn_len);
+    vendor->skip_insn(v, e->len);
 }

@@ -50,15 +50,12 @@ static long get_features(struct vcpu *v, uint64_t va)
     return copy_to_guest(va, &op, sizeof(op));
 }
 
-long hc_xen_version(struct vcpu *v, const struct hc_args *args)
+static long give(struct vcpu *v, uint32_t cmd, uint64_t va)
 {
     static const struct xen_platform_parameters platform = {0};
     static const struct xen_compile_info info = {.compiler = __VERSION__, .compile_by = "insula"};
-    uint32_t cmd = args->a[0];
-    uint64_t va = args->a[1];
 
     switch (cmd) {
-    case XENVER_version: return VERSION;
     case XENVER_compile_info: return copy_to_guest(va, &info, sizeof(info));
     case XENVER_platform_parameters: return copy_to_guest(va, &platform, sizeof(platform));
     case XENVER_get_features: return get_features(v, va);
@@ -67,4 +64,12 @@ long hc_xen_version(struct vcpu *v, const struct hc_args *args)
         return copy_to_guest(va, v->domain->handle, sizeof(v->domain->handle));
     default: return get_text(v, cmd, va);
     }
+}
+
+/* Linux asks for the version when it only wants its events delivered. */
+long hc_xen_version(struct vcpu *v, const struct hc_args *args)
+{
+    uint32_t cmd = args->a[0];
+
+    return likely(cmd == XENVER_version) ? VERSION : give(v, cmd, args->a[1]);
 }

@@ -60,27 +60,39 @@ static unsigned int fetch_len(struct vcpu *v, const struct kind *k)
  * What was fetched at an address is remembered; should the guest change its
  * code there, only it is misled.
  */
-static unsigned int insn_len(struct vcpu *v, const struct kind *k)
+static unsigned int known_len(struct vcpu *v, const struct kind *k)
 {
     struct svm_vcpu *s = v->vendor;
     struct vmcb *b = s->block;
     struct known_insn *known = &s->known[(b->rip ^ b->rip >> 4 ^ b->rip >> 12) % KNOWN_INSNS];
     unsigned int len;
 
-    if (svm_has_nrip && b->next_rip) return (b->next_rip - b->rip) & 15;
     if (known->rip == b->rip && known->cr3 == b->cr3 && known->kind == k) return known->len;
     len = fetch_len(v, k);
     if (len) *known = (struct known_insn){b->rip, b->cr3, k, len};
     return len;
 }
 
+static inline unsigned int insn_len(struct vcpu *v, const struct vmcb *b, const struct kind *k)
+{
+    return svm_has_nrip && b->next_rip ? (b->next_rip - b->rip) & 15 : known_len(v, k);
+}
+
+static inline void decode_call(const struct vmcb *b, struct vm_exit *e)
+{
+    e->call.cpl = b->cpl;
+    e->call.long_mode = b->cs.attr & 0x200;
+}
+
 /* A kind of exit that the table tells. */
-static void decode_kind(struct vcpu *v, const struct kind *k, struct vm_exit *e)
+static inline void decode_kind(struct vcpu *v, const struct vmcb *b, const struct kind *k,
+                               struct vm_exit *e)
 {
     e->reason = k->reason;
+    if (k->reason == EXIT_HYPERCALL) decode_call(b, e);
     if (!k->len) return;
-    e->len = insn_len(v, k);
-    if (e->len) return;
+    e->len = insn_len(v, b, k);
+    if (likely(e->len)) return;
     e->reason = EXIT_EXCEPTION; /* changed under our feet */
     e->exception.vector = VEC_UD;
 }
@@ -89,7 +101,7 @@ static void decode_msr(struct vcpu *v, struct vmcb *b, struct vm_exit *e)
 {
     bool write = b->exit_info1 & 1;
 
-    decode_kind(v, write ? &wrmsr : &rdmsr, e);
+    decode_kind(v, b, write ? &wrmsr : &rdmsr, e);
     if (e->reason != EXIT_MSR) return;
     e->msr.index = v->regs.rcx;
     e->msr.write = write;
@@ -128,6 +140,7 @@ static void decode_exception(struct vcpu *v, struct vmcb *b, struct vm_exit *e)
     if (!memcmp(insn, "\x0f\x01\xc1", 3)) {
         e->reason = EXIT_HYPERCALL;
         e->len = 3;
+        decode_call(b, e);
     }
 }
 
@@ -140,16 +153,14 @@ static bool hlt_in_shadow(struct vcpu *v, struct vm_exit *e)
 {
     if (svm_has_nrip || !(vmcb_of(v)->interrupt_shadow & 1)) return false;
     e->reason = EXIT_HLT;
-    e->len = insn_len(v, &kinds[VMEXIT_HLT - FIRST]);
+    e->len = insn_len(v, vmcb_of(v), &kinds[VMEXIT_HLT - FIRST]);
     return e->len != 0;
 }
 
-void svm_decode(struct vcpu *v, struct vm_exit *e)
+static void decode_rest(struct vcpu *v, struct vmcb *b, struct vm_exit *e)
 {
-    struct vmcb *b = vmcb_of(v);
     uint64_t code = b->exit_code;
 
-    e->len = 0;
     if (code == VMEXIT_INTR && hlt_in_shadow(v, e)) return;
     if (code == VMEXIT_MSR)
         decode_msr(v, b, e);
@@ -160,8 +171,20 @@ void svm_decode(struct vcpu *v, struct vm_exit *e)
     else if (code - VMEXIT_EXCEPTION < 32)
         decode_exception(v, b, e);
     else if (code - FIRST < ARRAY_SIZE(kinds))
-        decode_kind(v, &kinds[code - FIRST], e);
+        decode_kind(v, b, &kinds[code - FIRST], e);
     else
         e->reason = EXIT_BAD;
     if (e->reason == EXIT_BAD) e->code = code;
+}
+
+void svm_decode(struct vcpu *v, struct vm_exit *e)
+{
+    struct vmcb *b = vmcb_of(v);
+    uint64_t n = b->exit_code - FIRST;
+
+    e->len = 0;
+    if (n < ARRAY_SIZE(kinds) && kinds[n].len)
+        decode_kind(v, b, &kinds[n], e);
+    else
+        decode_rest(v, b, e);
 }

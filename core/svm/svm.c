@@ -201,12 +201,22 @@ static void svm_want_window(struct vcpu *v, bool on)
     b->intercept[0] |= BIT(VMEXIT_VINTR % 32);
 }
 
+/* After a run with a virtual interrupt: was it taken? */
+static bool end_virtual(struct vcpu *v, struct vmcb *b)
+{
+    bool taken = !(b->vintr & VINTR_IRQ);
+
+    refresh_interrupts();
+    svm_want_window(v, false);
+    return taken;
+}
+
 static bool svm_run(struct vcpu *v, struct vm_exit *exit)
 {
     struct svm_vcpu *s = v->vendor;
     struct vmcb *b = s->block;
     struct cpu *c = this_cpu();
-    bool virtual = b->vintr & VINTR_IRQ, taken;
+    bool virtual = b->vintr & VINTR_IRQ, taken = true;
 
     check_asid(v, s, c);
     b->rax = v->regs.rax;
@@ -214,7 +224,7 @@ static bool svm_run(struct vcpu *v, struct vm_exit *exit)
     b->rip = v->regs.rip;
     b->rflags = v->regs.rflags;
     world_switch(&v->regs, s->vmcb_phys, ((struct svm_cpu *)c->vendor)->host);
-    if (virtual) refresh_interrupts();
+    if (unlikely(virtual)) taken = end_virtual(v, b);
     v->regs.rax = b->rax;
     v->regs.rsp = b->rsp;
     v->regs.rip = b->rip;
@@ -223,9 +233,7 @@ static bool svm_run(struct vcpu *v, struct vm_exit *exit)
      * is executed again, and an interrupt was not taken (QEMU calls a virtual
      * one an exception, with a vector that none has). */
     b->event_inject = 0;
-    taken = !(b->vintr & VINTR_IRQ);
-    svm_want_window(v, false);
-    if (b->exit_int_info & EVENT_VALID) {
+    if (unlikely(b->exit_int_info & EVENT_VALID)) {
         taken = EVENT_TYPE(b->exit_int_info) != EVENT_INTR &&
                 (EVENT_TYPE(b->exit_int_info) != EVENT_EXCEPTION || (uint8_t)b->exit_int_info < 32);
         if (taken && EVENT_TYPE(b->exit_int_info) != EVENT_SOFT) b->event_inject = b->exit_int_info;

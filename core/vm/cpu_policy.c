@@ -292,13 +292,23 @@ int cpu_policy_init(struct domain *d)
 
 /* --- as a guest sees them --- */
 
-/* The leaves that say "Xen" (public arch-x86/cpuid.h). */
-static void xen_leaf(struct vcpu *v, uint32_t leaf, uint32_t sub, struct cpuid_regs *r)
+static void tsc_leaf(struct vcpu *v, uint32_t sub, struct cpuid_regs *r)
 {
     const struct domain *d = v->domain;
     uint64_t offset = time_boot_tsc() + v->tsc_offset;
     uint32_t rdtscp = cpu_policy_has(d->policy, F(RDTSCP)) << 2;
 
+    if (sub == 0)
+        *r = (struct cpuid_regs){2 | rdtscp, d->tsc_mode, d->tsc_khz, d->tsc_incarnation};
+    else if (sub == 1)
+        *r = (struct cpuid_regs){offset, offset >> 32, tsc_scale.mul, (uint8_t)tsc_scale.shift};
+    else if (sub == 2)
+        r->a = tsc_khz;
+}
+
+/* The leaves that say "Xen" (public arch-x86/cpuid.h). */
+static void xen_leaf(struct vcpu *v, uint32_t leaf, uint32_t sub, struct cpuid_regs *r)
+{
     switch (leaf) {
     case 0:
         *r = (struct cpuid_regs){XEN_CPUID_FIRST_LEAF + XEN_LEAVES_MAX, XEN_CPUID_SIGNATURE_EBX,
@@ -310,18 +320,11 @@ static void xen_leaf(struct vcpu *v, uint32_t leaf, uint32_t sub, struct cpuid_r
     case 2:
         *r = (struct cpuid_regs){1, 0x40000000, 0, 0}; /* hypercall pages: MSR */
         break;
-    case 3:
-        if (sub == 0)
-            *r = (struct cpuid_regs){2 | rdtscp, d->tsc_mode, d->tsc_khz, d->tsc_incarnation};
-        else if (sub == 1)
-            *r = (struct cpuid_regs){offset, offset >> 32, tsc_scale.mul, (uint8_t)tsc_scale.shift};
-        else if (sub == 2)
-            r->a = tsc_khz;
-        break;
+    case 3: tsc_leaf(v, sub, r); break;
     case 4:
         if (sub == 0)
             *r = (struct cpuid_regs){XEN_HVM_CPUID_VCPU_ID_PRESENT | XEN_HVM_CPUID_DOMID_PRESENT,
-                                     v->id, d->id, 0};
+                                     v->id, v->domain->id, 0};
         break;
     }
 }

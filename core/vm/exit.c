@@ -125,8 +125,8 @@ void handle_exit(struct vcpu *v, struct vm_exit *e)
     guest_access_reset(v);
     switch (e->reason) {
     case EXIT_HYPERCALL:
-        this_cpu()->op_start = read_tsc();
-        do_hypercall(v, e->len);
+        this_cpu()->op_start = 0;
+        do_hypercall(v, e);
         break;
     case EXIT_CPUID: finish(v, e, do_cpuid(v)); break;
     case EXIT_MSR: finish(v, e, do_msr(v, e)); break;

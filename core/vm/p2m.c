@@ -105,19 +105,21 @@ struct p2m_entry p2m_lookup(struct domain *d, uint64_t gfn)
 
 uint64_t p2m_get_frame(struct domain *d, uint64_t gfn, bool write, bool any)
 {
-    /* Who changes the entry all the time loses; the core does not wait. */
+    uint64_t *generation = &d->p2m->generation;
+
+    /* Who changes the p2m all the time loses; the core does not wait. */
     for (unsigned int tries = 0; tries < 16; tries++) {
-        struct p2m_entry e = p2m_lookup(d, gfn), again;
+        uint64_t before = __atomic_load_n(generation, __ATOMIC_ACQUIRE);
+        struct p2m_entry e = p2m_lookup(d, gfn);
         bool got;
 
         if (!(BIT(e.type) & (write ? WRITABLE : READABLE) & (any ? ~0ull : OWN)))
             return MFN_INVALID;
         got = frame_get(e.mfn, BIT(e.type) & OWN ? d->id : frame_owner(e.mfn));
-        again = p2m_lookup(d, gfn);
-        if (again.mfn == e.mfn && again.type == e.type) {
-            /* No reference to be had: it is about to go. */
+        /* No frame that was mapped is given back before the number grows.  No
+         * reference to be had: it is about to go. */
+        if (__atomic_load_n(generation, __ATOMIC_SEQ_CST) == before)
             return got ? e.mfn : MFN_INVALID;
-        }
         if (got) frame_put(e.mfn);
     }
     return MFN_INVALID;
@@ -323,6 +325,7 @@ int p2m_release(struct domain *d)
         }
         spin_unlock(&p->lock);
         if (!e) return 0;
+        __atomic_fetch_add(&p->generation, 1, __ATOMIC_SEQ_CST); /* no TLB has it */
         p2m_drop_entry(&old);
         if (hypercall_preempt()) return -XEN_ERESTART;
     }

@@ -41,7 +41,7 @@ struct p2m {
     uint64_t *root;      /* top table, a core page                    */
     uint64_t tables;     /* pages of tables                           */
     uint64_t max_gfn;    /* highest gfn ever mapped                   */
-    uint64_t generation; /* grows with each change that needs a flush */
+    uint64_t generation; /* grows before what was mapped is given back */
     bool dma;            /* it has devices: IOMMUs walk the tables    */
     uint64_t kill_next;  /* progress of p2m_release                   */
     struct logdirty log;

@@ -24,9 +24,10 @@
 bool hypercall_preempt(void)
 {
     struct cpu *c = this_cpu();
+    uint64_t now = read_tsc();
 
-    return READ_ONCE(c->pending) != 0 ||
-           read_tsc() - c->op_start > (uint64_t)tsc_khz * PREEMPT_US / 1000;
+    if (!c->op_start) c->op_start = now;
+    return READ_ONCE(c->pending) != 0 || now - c->op_start > (uint64_t)tsc_khz * PREEMPT_US / 1000;
 }
 
 static inline void turn(struct cpu *c)

@@ -38,6 +38,10 @@ struct vm_exit {
     uint8_t len; /* of the instruction, when it is to be skipped */
     union {
         struct {
+            uint8_t cpl;
+            bool long_mode; /* 64-bit code */
+        } call;
+        struct {
             uint32_t index;
             bool write;
         } msr;

@@ -80,6 +80,13 @@ static void complete_db(struct vmx_vcpu *x, uint32_t event)
     vmwrite(GUEST_BLOCKING, vmread(GUEST_BLOCKING) & ~(BLOCKING_STI | BLOCKING_MOV_SS));
 }
 
+static void decode_call(struct vm_exit *e)
+{
+    e->reason = EXIT_HYPERCALL;
+    e->call.cpl = vmread(GUEST_SELECTOR + 2 * SEG_CS) & 3; /* SDM vol. 3, 5.5 */
+    e->call.long_mode = vmread(GUEST_ATTR + 2 * SEG_CS) & BIT(13);
+}
+
 /* VMMCALL, the other vendor's hypercall, arrives here as #UD. */
 static bool is_vmmcall(struct vcpu *v)
 {
@@ -105,7 +112,7 @@ static void decode_exception(struct vcpu *v, struct vm_exit *e)
     e->reason = EXIT_EXCEPTION;
     e->exception.vector = vector;
     if (vector == VEC_UD && is_vmmcall(v)) {
-        e->reason = EXIT_HYPERCALL;
+        decode_call(e);
         e->len = 3;
     }
 }
@@ -186,7 +193,9 @@ static bool decode_insn(struct vcpu *v, uint32_t reason, struct vm_exit *e)
     if (reason >= ARRAY_SIZE(simple) || !simple[reason]) return false;
     e->reason = simple[reason];
     e->len = vmread(EXIT_LENGTH);
-    if (e->reason == EXIT_MSR) {
+    if (e->reason == EXIT_HYPERCALL) {
+        decode_call(e);
+    } else if (e->reason == EXIT_MSR) {
         e->msr.index = v->regs.rcx;
         e->msr.write = reason == REASON_WRMSR;
     } else if (e->reason == EXIT_IO) {

@@ -52,8 +52,6 @@ void fake_init(void)
     this.self = &this;
     syscall(SYS_arch_prctl, ARCH_SET_GS, &this);
     fake.shutdown_code = -1;
-    fake.cs_selector = 0x10;
-    fake.cs_attr = 0x29b;
 }
 
 void fake_run(struct vcpu *v)
@@ -104,13 +102,6 @@ uint64_t now(void)
 
 /* --- vendor --- */
 
-static void get_segment(struct vcpu *v, enum segment_name n, struct segment *s)
-{
-    (void)v;
-    (void)n;
-    *s = (struct segment){.selector = fake.cs_selector, .attr = fake.cs_attr};
-}
-
 static void skip_insn(struct vcpu *v, unsigned int len)
 {
     v->regs.rip += len;
@@ -124,7 +115,6 @@ static uint64_t leaf_bits(enum p2m_type type)
 
 static const struct vendor_ops ops = {
     .max_level = 3,
-    .get_segment = get_segment,
     .skip_insn = skip_insn,
     .leaf_bits = leaf_bits,
 };
@@ -132,6 +122,7 @@ const struct vendor_ops *vendor = &ops;
 
 long fake_call(struct vcpu *v, unsigned int nr, uint64_t a0, uint64_t a1, uint64_t a2)
 {
+    struct vm_exit e = {.len = 3, .call = {.cpl = fake.cpl, .long_mode = !fake.code32}};
     uint64_t rip = v->regs.rip;
 
     v->regs.rdi = a0;
@@ -141,7 +132,7 @@ long fake_call(struct vcpu *v, unsigned int nr, uint64_t a0, uint64_t a1, uint64
     for (unsigned int i = 0; i < 100000; i++) {
         v->regs.rax = nr;
         preempt_due = false;
-        do_hypercall(v, 3);
+        do_hypercall(v, &e);
         if (v->regs.rip != rip) return v->regs.rax;
     }
     printf("# hypercall %u never ends\n", nr);

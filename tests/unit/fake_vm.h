@@ -32,7 +32,8 @@ struct fake {
     const char *input;
     unsigned int preempt_every; /* 0: never                        */
     bool no_memory;             /* the heap fails                  */
-    uint16_t cs_selector, cs_attr;
+    uint8_t cpl;                /* at a hypercall */
+    bool code32;
     uint64_t now;
     void (*kick)(struct cpu *c); /* cpu_kick, if set                */
 };

@@ -67,12 +67,12 @@ static void test_dispatch(void)
     setup();
     CHECK_EQ(call(v1, __HYPERVISOR_xen_version, XENVER_version, NULL), 0x40011);
     CHECK_EQ(fake.skipped, 3);
-    fake.cs_selector = 0x33; /* user space */
+    fake.cpl = 3;
     CHECK_EQ(call(v1, __HYPERVISOR_xen_version, 0, NULL), -XEN_EPERM);
-    fake.cs_selector = 0x10;
-    fake.cs_attr = 0xc9b; /* 32-bit code */
+    fake.cpl = 0;
+    fake.code32 = true;
     CHECK_EQ(call(v1, __HYPERVISOR_xen_version, 0, NULL), -XEN_ENOSYS);
-    fake.cs_attr = 0x29b;
+    fake.code32 = false;
     for (unsigned int n = 0; n < 256; n++) {
         long rc;
 
