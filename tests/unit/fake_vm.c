@@ -214,6 +214,7 @@ bool frame_get(uint64_t mfn, uint16_t owner)
 {
     uint32_t old;
 
+    if (fake.before_get) fake.before_get();
     if (mfn >= FAKE_FRAMES || owners[mfn] != owner) return false;
     old = READ_ONCE(refs[mfn]);
     do {

@@ -211,6 +211,41 @@ static void test_get_frame(void)
     CHECK_EQ(p2m_replace(d, 1, 30, P2M_RAM, &old), 0);
 }
 
+/* Another CPU gives the frame back, which comes to the domain again, elsewhere. */
+static void moved_away(void)
+{
+    struct p2m_entry old;
+
+    fake.before_get = NULL;
+    CHECK_EQ(p2m_remove(d, 1, ORDER_4K, 30, P2M_RAM, &old), 0);
+    p2m_drop_entry(&old);
+    fake_give(d, 2, 30);
+}
+
+static void released(void)
+{
+    fake.before_get = NULL;
+    CHECK_EQ(p2m_release(d), 0);
+    fake_give(d, 2, 31);
+}
+
+static void test_get_frame_race(void)
+{
+    struct p2m_entry old;
+
+    fake_give(d, 1, 30);
+    fake.before_get = moved_away;
+    CHECK(p2m_get_frame(d, 1, false, false) == MFN_INVALID);
+    CHECK_EQ(p2m_get_frame(d, 2, false, false), 30);
+    frame_put(30);
+    fake_give(d, 1, 31);
+    fake.before_get = released;
+    CHECK(p2m_get_frame(d, 1, false, true) == MFN_INVALID);
+    CHECK_EQ(p2m_remove(d, 2, ORDER_4K, 31, P2M_RAM, &old), 0);
+    p2m_drop_entry(&old);
+    CHECK_EQ(fake_frames_used(), 0); /* no reference is left behind */
+}
+
 static void test_release(void)
 {
     unsigned int restarts = 0;
@@ -249,6 +284,7 @@ int main(void)
     EACH(undo);
     EACH(replace);
     EACH(get_frame);
+    EACH(get_frame_race);
     EACH(release);
     /* Their frames are none of the fake machine's. */
 #define ALONE(name)                   \
