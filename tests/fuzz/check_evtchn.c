@@ -136,27 +136,38 @@ void check_ports(void)
     }
 }
 
+/* Where a port of *d leads: the domain and port there; NULL: nowhere. */
+static struct evtchn *peer_of(struct domain **d, uint32_t *port)
+{
+    struct evtchn *c = channel(*d, *port);
+
+    if (!c || c->state == EVTCHNSTAT_ipi) return c;
+    if (c->state != EVTCHNSTAT_interdomain) return NULL;
+    *d = c->remote;
+    *port = c->remote_port;
+    return c->peer;
+}
+
+bool port_peer_set(struct domain *d, uint32_t port)
+{
+    const event_word_t *w;
+
+    if (!peer_of(&d, &port)) return false;
+    w = fifo_of(d) ? word_of(fifo_of(d), port) : NULL;
+    return w ? *w & PENDING : test_bit(port, d->shared_info->evtchn_pending);
+}
+
 bool port_peer_pending(struct domain *d, uint32_t port)
 {
-    struct evtchn *c = channel(d, port);
+    struct evtchn *c = peer_of(&d, &port);
     struct vcpu *v;
-    uint32_t at;
 
     if (!c) return true; /* it was another that was sent to */
-    if (c->state == EVTCHNSTAT_ipi) {
-        at = port;
-    } else if (c->state == EVTCHNSTAT_interdomain) {
-        at = c->remote_port;
-        d = c->remote;
-        c = c->peer;
-    } else {
-        return true;
-    }
-    if (fifo_of(d)) return fifo_has(d, at);
+    if (fifo_of(d)) return fifo_has(d, port);
     v = d->vcpus[c->vcpu];
-    if (!test_bit(at, d->shared_info->evtchn_pending)) return false;
-    return !v || test_bit(at, d->shared_info->evtchn_mask) ||
-           test_bit(at / 64, &v->info->evtchn_pending_sel);
+    if (!test_bit(port, d->shared_info->evtchn_pending)) return false;
+    return !v || test_bit(port, d->shared_info->evtchn_mask) ||
+           test_bit(port / 64, &v->info->evtchn_pending_sel);
 }
 
 #pragma clang attribute pop

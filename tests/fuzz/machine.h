@@ -83,7 +83,8 @@ void fifo_poke(struct domain *d, uint32_t port, uint32_t set, uint32_t clear);
 void fifo_take(struct domain *d, unsigned int vcpu, unsigned int priority);
 /* A guest writes an entry of its own table. */
 void grant_poke(struct domain *d, uint32_t ref, uint16_t flags, domid_t to, uint32_t frame);
-/* A port is open, is joined: what it was sent has to be seen there. */
+/* What stands where a port leads: it is pending already; what it was sent is seen. */
+bool port_peer_set(struct domain *d, uint32_t port);
 bool port_peer_pending(struct domain *d, uint32_t port);
 
 #endif

@@ -1,21 +1,29 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What an exit costs in instructions of the hypervisor.  Only Bochs' TSC
- * counts instructions, one each; elsewhere there are times, and no result.
- * tests/bochs/run compares the lines `cost NAME: N`.  clean=1: of rounds of log-dirty too.
+ * What an operation costs in instructions, of the hypervisor's and of those here
+ * that ask for it.  Only Bochs' TSC counts instructions, one each; elsewhere there
+ * are times, and no result.  tests/bochs/run compares the lines `cost NAME: N`.
+ * all=1: not only the three most frequent ones.
  */
 /* run: bochs=bochs-vmx,bochs-svm qemu=no mem=1536 time=150 ips=2000000000 */
 #include "test.h"
 #include "toolstack.h"
 
 #define ROUNDS 1000
+#define FEW    20 /* of what takes long */
 
 /* What the guest writes between two looks at the log. */
 #define DIRTY 100
 #define BASE  0x1600000ul /* above the guest's image */
 #define STEP  5           /* pages */
 
-static long port, other;
+#define MIB(n)     ((uint64_t)(n) << 20)
+#define LOOSE      MIB(48) /* memory of the servant's that it does not use */
+#define IPI_VECTOR 0x60
+
+static long port, other, timer, to_servant;
+static struct guest servant;
+static uint8_t page[4096] __attribute__((aligned(4096)));
 
 static void nothing(void)
 {
@@ -38,14 +46,135 @@ static void event(void)
     port_take((evtchn_port_t)other);
 }
 
-static uint64_t run(void (*fn)(void))
+static void msr_exit(void)
+{
+    rdmsr(MSR_APIC_BASE);
+}
+
+static void mmio_exit(void)
+{
+    apic_read(APIC_TPR);
+}
+
+/* For a time that has passed. */
+static void timer_event(void)
+{
+    HC(__HYPERVISOR_set_timer_op, 1, 0, 0, 0);
+    while (!port_take((evtchn_port_t)timer)) continue;
+}
+
+static void own_ipi(void)
+{
+    unsigned int before = irq_count[IPI_VECTOR];
+
+    apic_ipi(apic_id(), IPI_VECTOR);
+    while (irq_count[IPI_VECTOR] == before) continue;
+}
+
+static void ipi_taken(struct regs *r)
+{
+    (void)r;
+    apic_write(APIC_EOI, 0);
+}
+
+static void event_and_reply(void)
+{
+    port_send((evtchn_port_t)to_servant);
+    if (!port_wait((evtchn_port_t)to_servant, NS_PER_S)) fatal("no reply");
+}
+
+static void two_switches(void)
+{
+    sched_op(SCHEDOP_yield, 0);
+}
+
+static void map_and_unmap(void)
+{
+    grant_handle_t handle;
+
+    if (grant_map(servant.id, 9, WINDOW_PAGE(100), false, &handle) ||
+        grant_unmap(WINDOW_PAGE(100), handle))
+        fatal("the servant's page is not mapped");
+}
+
+static void copy_page(void)
+{
+    struct gnttab_copy op = {.len = 4096, .flags = GNTCOPY_source_gref};
+
+    op.source.domid = servant.id;
+    op.source.u.ref = 9;
+    op.dest.domid = DOMID_SELF;
+    op.dest.u.gmfn = gfn_of(page);
+    if (grant_op(GNTTABOP_copy, &op, 1) || op.status) fatal("the servant's page is not copied");
+}
+
+static void take_and_give(unsigned int order)
+{
+    uint64_t gfn = LOOSE >> 12;
+
+    if (decrease(servant.id, order, &gfn, 1) != 1) fatal("memory is not given back");
+    gfn = LOOSE >> 12;
+    if (populate(servant.id, order, &gfn, 1) != 1) fatal("memory is not given");
+}
+
+static void page_gone_and_back(void)
+{
+    take_and_give(0);
+}
+
+static void superpage_gone_and_back(void)
+{
+    take_and_give(9);
+}
+
+static void domain_comes_and_goes(void)
+{
+    struct xen_domctl_getdomaininfo info;
+    domid_t id;
+
+    if (domain_create(&id, 1) || domain_destroy(id)) fatal("no domain");
+    while (domain_info(id, &info)) continue;
+}
+
+static uint64_t run_times(void (*fn)(void), unsigned int rounds)
 {
     uint64_t start;
 
     fn();
     start = rdtsc();
-    for (unsigned int i = 0; i < ROUNDS; i++) fn();
-    return (rdtsc() - start) / ROUNDS;
+    for (unsigned int i = 0; i < rounds; i++) fn();
+    return (rdtsc() - start) / rounds;
+}
+
+static uint64_t run(void (*fn)(void))
+{
+    return run_times(fn, ROUNDS);
+}
+
+/* --- in the servant --- */
+
+static long give_page(long a, long b, long c)
+{
+    (void)a, (void)b, (void)c;
+    grant_access(9, 0, page, false);
+    return port_unbound(0);
+}
+
+static long reply(long to, long rounds, long c)
+{
+    (void)c;
+    for (long i = 0; i < rounds; i++) {
+        while (!port_wait((evtchn_port_t)to, NS_PER_S)) continue;
+        port_send((evtchn_port_t)to);
+    }
+    return 0;
+}
+
+static long yield(long rounds, long b, long c)
+{
+    (void)b, (void)c;
+    for (long i = 0; i < rounds; i++) sched_op(SCHEDOP_yield, 0);
+    return 0;
 }
 
 static long write_pages(long a, long b, long c)
@@ -94,13 +223,78 @@ static void clean_rounds(unsigned int mib)
     guest_destroy(&g);
 }
 
+struct row {
+    const char *name;
+    void (*fn)(void);
+};
+
+static void show(const struct row *rows, unsigned int n, unsigned int rounds)
+{
+    uint64_t loop = run(nothing);
+
+    for (unsigned int i = 0; i < n; i++)
+        print("cost %s: %lu\n", rows[i].name, run_times(rows[i].fn, rounds) - loop);
+}
+#define SHOW(rows, rounds) show(rows, sizeof(rows) / sizeof((rows)[0]), rounds)
+
+/* What the servant does for one row at a time. */
+static void with_servant(remote_fn *fn, long a, long b, const struct row *row)
+{
+    long result = -1;
+
+    guest_call_async(&servant, fn, a, b, 0);
+    show(row, 1, ROUNDS);
+    while (!guest_called(&servant, &result)) nap(NS_PER_MS);
+    check_eq(result, 0, row->name);
+}
+
+static void all_rows(void)
+{
+    static const struct row alone[] = {{"reading an MSR", msr_exit},
+                                       {"a timer that is due", timer_event},
+                                       {"reading the local APIC's page", mmio_exit}};
+    static const struct row x2apic = {"IPI to oneself, x2APIC", own_ipi};
+    static const struct row both[] = {
+        {"mapping and unmapping a grant", map_and_unmap},
+        {"grant copy of 4 KiB", copy_page},
+        {"taking and giving 4 KiB", page_gone_and_back},
+    };
+    static const struct row few[] = {
+        {"taking and giving 2 MiB", superpage_gone_and_back},
+        {"making and destroying a domain", domain_comes_and_goes},
+    };
+    struct guest_config config = {.cmdline = SERVANT, .mib = 64};
+    long theirs;
+
+    timer = port_virq(VIRQ_TIMER, 0);
+    port_mask((evtchn_port_t)timer);
+    apic_enable(false);
+    SHOW(alone, ROUNDS);
+    apic_enable(true);
+    set_irq(IPI_VECTOR, ipi_taken);
+    irq_enable();
+    show(&x2apic, 1, ROUNDS);
+    irq_disable();
+    guest_create(&servant, &config);
+    guest_unpause(&servant);
+    theirs = guest_call(&servant, give_page, 0, 0, 0);
+    to_servant = port_bind(servant.id, (evtchn_port_t)theirs);
+    check(to_servant > 0, "a port to the servant");
+    port_take((evtchn_port_t)to_servant); /* binding sets it */
+    with_servant(reply, theirs, ROUNDS + 1,
+                 &(struct row){"event to another domain and its reply", event_and_reply});
+    with_servant(yield, ROUNDS + 1, 0, &(struct row){"two switches of vCPUs", two_switches});
+    SHOW(both, ROUNDS);
+    SHOW(few, FEW);
+    guest_destroy(&servant);
+    clean_rounds(64);
+    clean_rounds(1024);
+}
+
 void test_main(void)
 {
-    static const struct {
-        const char *name;
-        void (*fn)(void);
-    } ops[] = {{"null hypercall", null_call}, {"CPUID", cpuid_exit}, {"event to oneself", event}};
-    uint64_t loop = run(nothing);
+    static const struct row often[] = {
+        {"null hypercall", null_call}, {"CPUID", cpuid_exit}, {"event to oneself", event}};
     unsigned int before;
 
     events_on();
@@ -110,12 +304,9 @@ void test_main(void)
     port_unmask((evtchn_port_t)other);
     irq_enable();
     before = irq_count[EVENT_VECTOR];
-    for (unsigned int i = 0; i < sizeof(ops) / sizeof(ops[0]); i++)
-        print("cost %s: %lu\n", ops[i].name, run(ops[i].fn) - loop);
+    SHOW(often, ROUNDS);
     irq_disable();
     print("%u events taken\n", irq_count[EVENT_VECTOR] - before);
     check(irq_count[EVENT_VECTOR] - before >= ROUNDS, "each event was taken");
-    if (!argument("clean=", 0)) return;
-    clean_rounds(64);
-    clean_rounds(1024);
+    if (argument("all=", 0)) all_rows();
 }
