@@ -104,8 +104,10 @@ static void clear_vector(struct vlapic *l, unsigned int set, uint8_t vector)
 
 static int highest(struct vlapic *l, unsigned int set)
 {
-    for (int i = 0xe0; i >= 0; i -= 32) {
-        uint32_t word = READ_ONCE(*vector_word(l, set, i));
+    const uint32_t *at = vector_word(l, set, 0xe0);
+
+    for (int i = 0xe0; i >= 0; i -= 32, at -= 4) {
+        uint32_t word = READ_ONCE(*at);
 
         if (word) return i + 31 - __builtin_clz(word);
     }

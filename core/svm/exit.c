@@ -14,7 +14,7 @@
  * intercepted, all others are EXIT_BAD.
  */
 static const struct kind {
-    uint8_t reason, len, opcode[3];
+    uint8_t reason, len, opcode[6]; /* eight bytes in all */
 } kinds[] = {
     [VMEXIT_INTR - FIRST] = {EXIT_INTERRUPT, 0, {0}},
     [VMEXIT_NMI - FIRST] = {EXIT_NMI, 0, {0}},

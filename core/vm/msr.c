@@ -148,13 +148,12 @@ static int refuse(const struct vcpu *v, const char *what, uint32_t msr)
     return -1;
 }
 
-int msr_read(struct vcpu *v, uint32_t msr, uint64_t *value)
+static int do_read(struct vcpu *v, uint32_t msr, uint64_t *value)
 {
     const struct constant *c = find_constant(v, msr);
     int i = mtrr_index(msr);
     uint64_t host;
 
-    if (is_vlapic(msr)) return vlapic_read_msr(v, msr, value);
     if (msr == MSR_TSC)
         *value = read_tsc() + v->tsc_offset;
     else if (msr == MSR_TSC_ADJUST)
@@ -171,10 +170,16 @@ int msr_read(struct vcpu *v, uint32_t msr, uint64_t *value)
         *value = v->mtrr[i];
     else if (c)
         *value = c->value;
-    else if (vendor->read_msr(v, msr, value))
-        return refuse(v, "read", msr);
+    else
+        return vendor->read_msr(v, msr, value);
     if (c && msr == MSR_AMD_DE_CFG && read_msr_safe(msr, &host)) *value = host & DE_CFG_LFENCE;
     return 0;
+}
+
+int msr_read(struct vcpu *v, uint32_t msr, uint64_t *value)
+{
+    if (is_vlapic(msr)) return vlapic_read_msr(v, msr, value);
+    return do_read(v, msr, value) ? refuse(v, "read", msr) : 0;
 }
 
 static void adjust_tsc(struct vcpu *v, uint64_t by)

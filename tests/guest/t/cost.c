@@ -22,6 +22,7 @@
 #define IPI_VECTOR 0x60
 
 static long port, other, timer, to_servant;
+static uint32_t own_id;
 static struct guest servant;
 static uint8_t page[4096] __attribute__((aligned(4096)));
 
@@ -67,7 +68,7 @@ static void own_ipi(void)
 {
     unsigned int before = irq_count[IPI_VECTOR];
 
-    apic_ipi(apic_id(), IPI_VECTOR);
+    apic_ipi(own_id, IPI_VECTOR);
     while (irq_count[IPI_VECTOR] == before) continue;
 }
 
@@ -271,6 +272,7 @@ static void all_rows(void)
     apic_enable(false);
     SHOW(alone, ROUNDS);
     apic_enable(true);
+    own_id = apic_id();
     set_irq(IPI_VECTOR, ipi_taken);
     irq_enable();
     show(&x2apic, 1, ROUNDS);

@@ -2,7 +2,8 @@
 # Save and restore, checkpoint, live migration on one machine: of guests with 1,
 # 2 and 4 vCPUs, ballooned down, that write data with checksums to memory and
 # disk and hold a TCP connection.
-# run: soak=y cpus=2 time=900
+# run: soak=y cpus=2 time=1800 accel=tcg,thread=single
+# The CPUs take turns: QEMU's SVM lets one spoil the other (docs/testing.md).
 # guests=4: only those with 4 vCPUs
 . /test/lib.sh
 . /test/moving.sh
