@@ -38,6 +38,17 @@ static long call(struct vcpu *v, uint32_t n)
     return fn(v, &(struct hc_args){{r->rdi, r->rsi, r->rdx, r->r10, r->r8}});
 }
 
+/* Also its continuations, as long as nobody waits. */
+static inline long call_on(struct vcpu *v, uint32_t n)
+{
+    long rc;
+
+    do {
+        rc = call(v, n);
+    } while (unlikely(rc == HC_CONTINUE) && !hypercall_preempt());
+    return rc;
+}
+
 void hc_set_arg(struct vcpu *v, unsigned int n, uint64_t value)
 {
     v->regs.gpr[arg_regs[n]] = value;
@@ -58,7 +69,7 @@ long hc_multicall(struct vcpu *v, const struct hc_args *args)
     if (!n) return 0;
     if (copy_from_guest(&e, at, sizeof(e))) return -XEN_EFAULT;
     for (unsigned int i = 0; i < ARRAY_SIZE(arg_regs); i++) hc_set_arg(v, i, e.args[i]);
-    e.result = e.op == __HYPERVISOR_multicall ? -XEN_EINVAL : call(v, e.op);
+    e.result = e.op == __HYPERVISOR_multicall ? -XEN_EINVAL : call_on(v, e.op);
     done = (long)e.result != HC_CONTINUE;
     for (unsigned int i = 0; i < ARRAY_SIZE(arg_regs); i++) {
         if (!done) e.args[i] = v->regs.gpr[arg_regs[i]];
@@ -125,14 +136,11 @@ void do_hypercall(struct vcpu *v, const struct vm_exit *e)
     else if (unlikely(!e->call.long_mode)) /* only 64-bit code is spoken to */
         rc = -XEN_ENOSYS;
     else
-        rc = call(v, n);
+        rc = call_on(v, n);
 
-    while (unlikely(rc == HC_CONTINUE)) {
-        if (hypercall_preempt()) { /* the guest makes it again */
-            v->continuations++;
-            return;
-        }
-        rc = call(v, n);
+    if (unlikely(rc == HC_CONTINUE)) { /* the guest makes it again */
+        v->continuations++;
+        return;
     }
     if (unlikely(rc < 0))
         log_guest(LOG_DEBUG, "d%uv%u: hypercall %u(%lx) refused: %ld", v->domain->id, v->id, n,

@@ -64,6 +64,9 @@ static const uint16_t on_request[] = {F(ITSC), F(MOVDIRI), F(MOVDIR64B), F(MCE),
 /* The core gives these, whatever the host has. */
 static const uint16_t emulated[] = {F(APIC), F(X2APIC), F(TSC_DEADLINE), F(HYPERVISOR)};
 
+/* The tools set these whether the host has them or not: they say how CPUs are counted. */
+static const uint16_t by_tools[] = {F(HTT), F(CMP_LEGACY)};
+
 /* Each row: a feature, then those that need it, whose own rows come below. */
 /* clang-format off */
 static const uint16_t needs[][9] = {
@@ -452,6 +455,27 @@ static int read_msrs(struct cpu_policy *p, struct xen_domctl_cpu_policy *op)
     return 0;
 }
 
+/* A guest that comes from another machine may use all that it was shown there: the
+ * features that the core would give it and this processor lacks. */
+static int check_features(const struct domain *d, struct cpu_policy *p,
+                          struct xen_domctl_cpu_policy *op)
+{
+    for (unsigned int i = 0; i < ARRAY_SIZE(by_tools); i++)
+        if (!cpu_policy_has(&max_policy, by_tools[i])) put_feature(p, by_tools[i], false);
+    for (unsigned int i = 0; i < ARRAY_SIZE(allowed); i++) {
+        unsigned int f = allowed[i], w = f / 32;
+
+        if (!cpu_policy_has(p, f) || cpu_policy_has(&max_policy, f)) continue;
+        op->err_leaf = word_at[w].leaf;
+        op->err_subleaf = word_at[w].subleaf;
+        log_warn("d%u is not given CPUID feature %u of leaf %x, register %u: this processor "
+                 "has it not",
+                 d->id, f % 32, word_at[w].leaf, word_at[w].reg);
+        return -XEN_EINVAL;
+    }
+    return 0;
+}
+
 int cpu_policy_merge(struct domain *d, struct xen_domctl_cpu_policy *op)
 {
     struct cpu_policy *p;
@@ -465,6 +489,7 @@ int cpu_policy_merge(struct domain *d, struct xen_domctl_cpu_policy *op)
     *p = *d->policy;
     rc = read_leaves(p, op);
     if (!rc) rc = read_msrs(p, op);
+    if (!rc) rc = check_features(d, p, op);
     if (!rc) {
         finish(p, &max_policy);
         *d->policy = *p;

@@ -23,6 +23,7 @@ test-streams: all images
 
 test-two: all images
 	@tests/system/two insula-insula
+	@tests/system/two lacks=avx2 insula-insula
 
 soak: all images guest-tests $(SYSTEM_PROGRAMS)
 	@tests/unit/tlb_trial

@@ -155,6 +155,31 @@ static int merge(uint64_t leaves, uint32_t nl, uint64_t msrs, uint32_t nm,
     return cpu_policy_merge(d1, op);
 }
 
+/* 3DNow!: no processor of the last ten years has it. */
+static void test_feature_of_another_machine(void)
+{
+    struct cpuid_regs basic, extd;
+    xen_cpuid_leaf_t leaf;
+    struct xen_domctl_cpu_policy err;
+    struct cpu_policy before;
+
+    setup();
+    before = *d1->policy;
+    basic = before.basic[1];
+    extd = before.extd[1];
+    leaf = (xen_cpuid_leaf_t){0x80000001, XEN_CPUID_NO_SUBLEAF, extd.a, extd.b,
+                              extd.c,     extd.d | BIT(31)};
+    CHECK_EQ(merge((uintptr_t)&leaf, 1, 0, 0, &err), -XEN_EINVAL);
+    CHECK_EQ(err.err_leaf, 0x80000001);
+    CHECK(!memcmp(&before, d1->policy, sizeof(before)));
+    /* What nobody would be given is left out, what the tools count is theirs. */
+    leaf = (xen_cpuid_leaf_t){1,       XEN_CPUID_NO_SUBLEAF, basic.a,
+                              basic.b, basic.c | BIT(3),     basic.d | BIT(28)};
+    CHECK_EQ(merge((uintptr_t)&leaf, 1, 0, 0, &err), 0);
+    CHECK(!(ask(v1, 1, 0).c & BIT(3)));
+    teardown();
+}
+
 static void test_round_trip(void)
 {
     xen_cpuid_leaf_t leaves[POLICY_LEAVES];
@@ -334,6 +359,7 @@ int main(void)
     RUN(dynamic);
     RUN(bounds);
     RUN(xen);
+    RUN(feature_of_another_machine);
     RUN(round_trip);
     RUN(merge);
     RUN(msr);
