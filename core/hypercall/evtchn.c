@@ -19,6 +19,9 @@
 #include "sched/sched.h"
 #include "vm/guest.h"
 
+#define PAGE_PORTS 64u
+_Static_assert(PAGE_PORTS * sizeof(struct evtchn) <= PAGE_SIZE, "a page of channels");
+
 struct evtchn_table {
     struct spinlock lock; /* guards: which ports are taken, the binding of VIRQs */
     uint32_t limit;       /* ports are below it */
@@ -26,21 +29,16 @@ struct evtchn_table {
     bool fifo_on;         /* the domain has turned to this form */
     unsigned long used[BITMAP_WORDS(MAX_PORTS)];    /* atomic          */
     unsigned long polling[BITMAP_WORDS(MAX_VCPUS)]; /* vCPUs; atomic */
-    struct evtchn channel[];                        /* [limit]         */
+    struct evtchn *page[MAX_PORTS / PAGE_PORTS];    /* made when one of theirs is asked for */
 };
 
 int evtchn_init(struct domain *d, uint32_t max_port)
 {
-    uint32_t limit = max_port < MAX_PORTS ? max_port + 1 : MAX_PORTS;
-    struct evtchn_table *t = core_alloc(sizeof(*t) + limit * sizeof(t->channel[0]));
+    struct evtchn_table *t = core_alloc(sizeof(*t));
 
     if (!t) return -XEN_ENOMEM;
     spin_init(&t->lock, RANK_EVTCHN_TABLE);
-    for (uint32_t i = 0; i < limit; i++) {
-        spin_init(&t->channel[i].lock, RANK_EVTCHN);
-        t->channel[i].priority = EVTCHN_FIFO_PRIORITY_DEFAULT;
-    }
-    t->limit = limit;
+    t->limit = max_port < MAX_PORTS ? max_port + 1 : MAX_PORTS;
     __set_bit(0, t->used); /* port 0 means none */
     d->evtchns = t;
     return 0;
@@ -48,17 +46,49 @@ int evtchn_init(struct domain *d, uint32_t max_port)
 
 void evtchn_free(struct domain *d)
 {
-    if (d->evtchns) core_free(d->evtchns->fifo);
-    core_free(d->evtchns);
+    struct evtchn_table *t = d->evtchns;
+
+    if (!t) return;
+    for (unsigned int i = 0; i < ARRAY_SIZE(t->page); i++) core_free_pages(t->page[i], 1);
+    core_free(t->fifo);
+    core_free(t);
     d->evtchns = NULL;
 }
 
-/* The channel of a port, or NULL where there can be none. */
+/* The page of closed channels that t lacks; another CPU may be first.  NULL:
+ * no memory. */
+static struct evtchn *make_page(struct evtchn_table *t, unsigned int i)
+{
+    struct evtchn *page = core_alloc_pages(1), *first = NULL;
+
+    for (unsigned int k = 0; page && k < PAGE_PORTS; k++) {
+        spin_init(&page[k].lock, RANK_EVTCHN);
+        page[k].priority = EVTCHN_FIFO_PRIORITY_DEFAULT;
+    }
+    if (!page || __atomic_compare_exchange_n(&t->page[i], &first, page, false, __ATOMIC_ACQ_REL,
+                                             __ATOMIC_ACQUIRE))
+        return page;
+    core_free_pages(page, 1);
+    return first;
+}
+
+/* The channel of a port; NULL where there can be none, or no memory for it. */
 static struct evtchn *channel(struct domain *d, uint32_t port)
 {
     struct evtchn_table *t = d->evtchns;
+    struct evtchn *page;
 
-    return port && port < t->limit ? &t->channel[index_nospec(port, t->limit)] : NULL;
+    if (unlikely(!port || port >= t->limit)) return NULL;
+    port = index_nospec(port, t->limit);
+    page = __atomic_load_n(&t->page[port / PAGE_PORTS], __ATOMIC_ACQUIRE);
+    if (unlikely(!page)) page = make_page(t, port / PAGE_PORTS);
+    return page ? &page[port % PAGE_PORTS] : NULL;
+}
+
+/* One that was taken: it is there. */
+static struct evtchn *taken(struct domain *d, uint32_t port)
+{
+    return &d->evtchns->page[port / PAGE_PORTS][port % PAGE_PORTS];
 }
 
 /* NULL: the domain has the two-level form. */
@@ -195,6 +225,7 @@ static int take_port(struct domain *d)
     while (w < ARRAY_SIZE(t->used) && !~READ_ONCE(t->used[w])) w++;
     port = w < ARRAY_SIZE(t->used) ? w * 64 + __builtin_ctzl(~READ_ONCE(t->used[w])) : MAX_PORTS;
     if (port >= t->limit) return -XEN_ENOSPC;
+    if (!channel(d, port)) return -XEN_ENOMEM;
     set_bit(port, t->used);
     return port;
 }
@@ -210,7 +241,7 @@ static int open_port(struct domain *d, const struct evtchn *as, uint32_t *out)
     spin_lock(&d->evtchns->lock);
     if (!bound || !READ_ONCE(*bound)) port = take_port(d);
     if (port > 0) {
-        struct evtchn *c = &d->evtchns->channel[port];
+        struct evtchn *c = taken(d, port);
 
         spin_lock(&c->lock);
         WRITE_ONCE(c->vcpu, as->vcpu);
@@ -247,7 +278,7 @@ static long op_bind_interdomain(struct domain *ld, void *arg)
     rc = port = access_allowed(ld, rd) ? take_port(ld) : -XEN_EPERM;
     if (port > 0) {
         rc = -XEN_EINVAL;
-        l = &ld->evtchns->channel[port];
+        l = taken(ld, port);
         r = channel(rd, a->remote_port);
         if (!r) r = l;
         spin_lock_two(&l->lock, &r->lock);
@@ -468,7 +499,7 @@ static void queue_pending(struct domain *d, struct fifo *f)
 
     for (uint32_t port = find_bit(t->used, t->limit, 1); port < t->limit;
          port = find_bit(t->used, t->limit, port + 1)) {
-        struct evtchn *c = &t->channel[port];
+        struct evtchn *c = taken(d, port);
 
         spin_lock(&c->lock);
         if (c->state != EVTCHNSTAT_closed) fifo_check(f, c, port);
