@@ -137,7 +137,7 @@ static void domain_comes_and_goes(void)
     while (domain_info(id, &info)) continue;
 }
 
-static uint64_t run_times(void (*fn)(void), unsigned int rounds)
+static uint64_t run(void (*fn)(void), unsigned int rounds)
 {
     uint64_t start;
 
@@ -145,11 +145,6 @@ static uint64_t run_times(void (*fn)(void), unsigned int rounds)
     start = rdtsc();
     for (unsigned int i = 0; i < rounds; i++) fn();
     return (rdtsc() - start) / rounds;
-}
-
-static uint64_t run(void (*fn)(void))
-{
-    return run_times(fn, ROUNDS);
 }
 
 /* --- in the servant --- */
@@ -231,10 +226,10 @@ struct row {
 
 static void show(const struct row *rows, unsigned int n, unsigned int rounds)
 {
-    uint64_t loop = run(nothing);
+    uint64_t loop = run(nothing, ROUNDS);
 
     for (unsigned int i = 0; i < n; i++)
-        print("cost %s: %lu\n", rows[i].name, run_times(rows[i].fn, rounds) - loop);
+        print("cost %s: %lu\n", rows[i].name, run(rows[i].fn, rounds) - loop);
 }
 #define SHOW(rows, rounds) show(rows, sizeof(rows) / sizeof((rows)[0]), rounds)
 
