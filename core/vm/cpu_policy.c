@@ -64,8 +64,10 @@ static const uint16_t on_request[] = {F(ITSC), F(MOVDIRI), F(MOVDIR64B), F(MCE),
 /* The core gives these, whatever the host has. */
 static const uint16_t emulated[] = {F(APIC), F(X2APIC), F(TSC_DEADLINE), F(HYPERVISOR)};
 
-/* The tools set these whether the host has them or not: they say how CPUs are counted. */
-static const uint16_t by_tools[] = {F(HTT), F(CMP_LEGACY)};
+/* The tools and stock Xen set these whether the processor has them or not: how CPUs
+ * are counted, and of what no care is needed. */
+static const uint16_t made_up[] = {F(HTT),  F(CMP_LEGACY), F(NO_LMSL), F(LFENCE_DISPATCH),
+                                   F(NSCB), F(BTC_NO),     F(SRSO_NO)};
 
 /* Each row: a feature, then those that need it, whose own rows come below. */
 /* clang-format off */
@@ -460,8 +462,8 @@ static int read_msrs(struct cpu_policy *p, struct xen_domctl_cpu_policy *op)
 static int check_features(const struct domain *d, struct cpu_policy *p,
                           struct xen_domctl_cpu_policy *op)
 {
-    for (unsigned int i = 0; i < ARRAY_SIZE(by_tools); i++)
-        if (!cpu_policy_has(&max_policy, by_tools[i])) put_feature(p, by_tools[i], false);
+    for (unsigned int i = 0; i < ARRAY_SIZE(made_up); i++)
+        if (!cpu_policy_has(&max_policy, made_up[i])) put_feature(p, made_up[i], false);
     for (unsigned int i = 0; i < ARRAY_SIZE(allowed); i++) {
         unsigned int f = allowed[i], w = f / 32;
 
