@@ -29,31 +29,8 @@ struct evtchn_table {
     bool fifo_on;         /* the domain has turned to this form */
     unsigned long used[BITMAP_WORDS(MAX_PORTS)];    /* atomic          */
     unsigned long polling[BITMAP_WORDS(MAX_VCPUS)]; /* vCPUs; atomic */
-    struct evtchn *page[MAX_PORTS / PAGE_PORTS];    /* made when one of theirs is asked for */
+    struct evtchn *page[MAX_PORTS / PAGE_PORTS];    /* made with their first port */
 };
-
-int evtchn_init(struct domain *d, uint32_t max_port)
-{
-    struct evtchn_table *t = core_alloc(sizeof(*t));
-
-    if (!t) return -XEN_ENOMEM;
-    spin_init(&t->lock, RANK_EVTCHN_TABLE);
-    t->limit = max_port < MAX_PORTS ? max_port + 1 : MAX_PORTS;
-    __set_bit(0, t->used); /* port 0 means none */
-    d->evtchns = t;
-    return 0;
-}
-
-void evtchn_free(struct domain *d)
-{
-    struct evtchn_table *t = d->evtchns;
-
-    if (!t) return;
-    for (unsigned int i = 0; i < ARRAY_SIZE(t->page); i++) core_free_pages(t->page[i], 1);
-    core_free(t->fifo);
-    core_free(t);
-    d->evtchns = NULL;
-}
 
 /* The page of closed channels that t lacks; another CPU may be first.  NULL:
  * no memory. */
@@ -72,16 +49,58 @@ static struct evtchn *make_page(struct evtchn_table *t, unsigned int i)
     return first;
 }
 
-/* The channel of a port; NULL where there can be none, or no memory for it. */
+int evtchn_init(struct domain *d, uint32_t max_port)
+{
+    struct evtchn_table *t = core_alloc(sizeof(*t));
+
+    if (!t) return -XEN_ENOMEM;
+    spin_init(&t->lock, RANK_EVTCHN_TABLE);
+    t->limit = max_port < MAX_PORTS ? max_port + 1 : MAX_PORTS;
+    __set_bit(0, t->used); /* port 0 means none */
+    d->evtchns = t;
+    /* dom0's are there at once: it lives as long as the machine. */
+    for (unsigned int i = 0; d->privileged && i < DIV_UP(t->limit, PAGE_PORTS); i++)
+        if (!make_page(t, i)) return -XEN_ENOMEM;
+    return 0;
+}
+
+void evtchn_free(struct domain *d)
+{
+    struct evtchn_table *t = d->evtchns;
+
+    if (!t) return;
+    for (unsigned int i = 0; i < ARRAY_SIZE(t->page); i++) core_free_pages(t->page[i], 1);
+    core_free(t->fifo);
+    core_free(t);
+    d->evtchns = NULL;
+}
+
+static inline bool port_valid(const struct domain *d, uint32_t port)
+{
+    return port && port < d->evtchns->limit;
+}
+
+/* The channel of a port; NULL where there can be none, or none was open yet. */
 static struct evtchn *channel(struct domain *d, uint32_t port)
 {
     struct evtchn_table *t = d->evtchns;
     struct evtchn *page;
 
-    if (unlikely(!port || port >= t->limit)) return NULL;
+    if (unlikely(!port_valid(d, port))) return NULL;
     port = index_nospec(port, t->limit);
     page = __atomic_load_n(&t->page[port / PAGE_PORTS], __ATOMIC_ACQUIRE);
-    if (unlikely(!page)) page = make_page(t, port / PAGE_PORTS);
+    return page ? &page[port % PAGE_PORTS] : NULL;
+}
+
+/* The same, which may be closed, of the domain that pays for it; NULL also without
+ * memory. */
+static struct evtchn *make_channel(struct domain *d, uint32_t port)
+{
+    struct evtchn *c = channel(d, port), *page;
+
+    if (c || !port_valid(d, port)) return c;
+    port = index_nospec(port, d->evtchns->limit);
+    page = make_page(d->evtchns, port / PAGE_PORTS);
     return page ? &page[port % PAGE_PORTS] : NULL;
 }
 
@@ -203,7 +222,7 @@ int evtchn_poll_begin(struct vcpu *v, const uint32_t *ports, unsigned int n)
     bool pending = false;
 
     for (unsigned int i = 0; i < n; i++)
-        if (!channel(d, ports[i])) return -XEN_EINVAL;
+        if (!port_valid(d, ports[i])) return -XEN_EINVAL;
     WRITE_ONCE(v->poll_port, n == 1 ? ports[0] : 0);
     __atomic_fetch_or(&v->holds, HOLD_POLL, __ATOMIC_SEQ_CST);
     set_bit(v->id, d->evtchns->polling);
@@ -225,7 +244,7 @@ static int take_port(struct domain *d)
     while (w < ARRAY_SIZE(t->used) && !~READ_ONCE(t->used[w])) w++;
     port = w < ARRAY_SIZE(t->used) ? w * 64 + __builtin_ctzl(~READ_ONCE(t->used[w])) : MAX_PORTS;
     if (port >= t->limit) return -XEN_ENOSPC;
-    if (!channel(d, port)) return -XEN_ENOMEM;
+    if (!make_channel(d, port)) return -XEN_ENOMEM;
     set_bit(port, t->used);
     return port;
 }
@@ -435,7 +454,7 @@ static long op_send(struct domain *d, void *arg)
 static long op_unmask(struct domain *d, void *arg)
 {
     uint32_t port = ((struct evtchn_unmask *)arg)->port;
-    struct evtchn *c = channel(d, port);
+    struct evtchn *c = make_channel(d, port);
     struct fifo *f = fifo_of(d);
 
     if (!c) return -XEN_EINVAL;
@@ -471,7 +490,7 @@ static long op_status(struct domain *d, void *arg)
     struct evtchn_status *a = arg;
     struct evtchn *c = channel(d, a->port);
 
-    if (!c && a->port) return -XEN_EINVAL;
+    if (a->port && !port_valid(d, a->port)) return -XEN_EINVAL;
     a->status = EVTCHNSTAT_closed;
     a->vcpu = 0;
     if (!c) return 0;
@@ -542,7 +561,7 @@ static long op_expand_array(struct domain *d, void *arg)
 static long op_set_priority(struct domain *d, void *arg)
 {
     struct evtchn_set_priority *a = arg;
-    struct evtchn *c = channel(d, a->port);
+    struct evtchn *c = make_channel(d, a->port);
     struct fifo *f = fifo_of(d);
 
     if (!f) return -XEN_ENOSYS;

@@ -22,6 +22,10 @@ static void check_port(struct domain *d, uint32_t port)
 {
     struct evtchn *c = channel(d, port);
 
+    if (!c) {
+        INSIST(!test_bit(port, d->evtchns->used));
+        return;
+    }
     INSIST((c->state != EVTCHNSTAT_closed) == test_bit(port, d->evtchns->used));
     INSIST(c->lock.next == c->lock.serving);
     INSIST(c->vcpu < d->max_vcpus);
