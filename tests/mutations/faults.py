@@ -48,6 +48,8 @@ FAULTS = [
     ("a page that is put in is not logged", "fuzz:hypercalls", P2M,
      "        WRITE_ONCE(p->max_gfn, MAX(p->max_gfn, gfn));\n        logdirty_mark_locked(d, gfn, 0);",
      "        WRITE_ONCE(p->max_gfn, MAX(p->max_gfn, gfn));"),
+    ("a guest's guesses make pages of others' channels", "evtchn", EVTCHN,
+     "r = channel(rd, a->remote_port);", "r = make_channel(rd, a->remote_port);"),
     ("a frame that was given back is reached", "p2m", P2M,
      "if (__atomic_load_n(generation, __ATOMIC_SEQ_CST) == before)", "if (true)"),
     ("a dying domain's frames are reached", "p2m", P2M,

@@ -463,9 +463,32 @@ static void test_race(void)
     teardown();
 }
 
+/* What looks at ports that were never open makes nothing for another domain. */
+static void test_pages(void)
+{
+    size_t before;
+
+    setup();
+    CHECK(unbound(d1, DOMID_SELF, 0) > 0);
+    CHECK(unbound(d2, DOMID_SELF, 0) > 0);
+    before = fake_heap_used();
+    for (uint32_t port = 64; port < 1024; port += 64) {
+        CHECK_EQ(bind(d2, 1, port), -XEN_EINVAL);
+        CHECK_EQ(status(d0, 1, port).status, EVTCHNSTAT_closed);
+        CHECK_EQ(send(d1, port), -XEN_EINVAL);
+        CHECK_EQ(close_port(d1, port), -XEN_EINVAL);
+    }
+    CHECK_EQ(fake_heap_used(), before);
+    for (unsigned int i = 0; i < 64; i++) CHECK(unbound(d1, DOMID_SELF, 0) > 0);
+    CHECK(fake_heap_used() > before);
+    CHECK_EQ(status(d1, DOMID_SELF, 64).status, EVTCHNSTAT_unbound);
+    teardown();
+}
+
 int main(void)
 {
     RUN(send_and_receive);
+    RUN(pages);
     RUN(close);
     RUN(refusals);
     RUN(fifo);
