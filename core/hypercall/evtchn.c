@@ -32,21 +32,21 @@ struct evtchn_table {
     struct evtchn *page[MAX_PORTS / PAGE_PORTS];    /* made with their first port */
 };
 
-/* The page of closed channels that t lacks; another CPU may be first.  NULL:
- * no memory. */
-static struct evtchn *make_page(struct evtchn_table *t, unsigned int i)
+/* Makes the page of closed channels that t lacks, unless another CPU is first.
+ * False: no memory. */
+static bool make_page(struct evtchn_table *t, unsigned int i)
 {
-    struct evtchn *page = core_alloc_pages(1), *first = NULL;
+    struct evtchn *page = core_alloc_pages(1), *none = NULL;
 
-    for (unsigned int k = 0; page && k < PAGE_PORTS; k++) {
+    if (!page) return false;
+    for (unsigned int k = 0; k < PAGE_PORTS; k++) {
         spin_init(&page[k].lock, RANK_EVTCHN);
         page[k].priority = EVTCHN_FIFO_PRIORITY_DEFAULT;
     }
-    if (!page || __atomic_compare_exchange_n(&t->page[i], &first, page, false, __ATOMIC_ACQ_REL,
-                                             __ATOMIC_ACQUIRE))
-        return page;
-    core_free_pages(page, 1);
-    return first;
+    if (!__atomic_compare_exchange_n(&t->page[i], &none, page, false, __ATOMIC_RELEASE,
+                                     __ATOMIC_RELAXED))
+        core_free_pages(page, 1);
+    return true;
 }
 
 int evtchn_init(struct domain *d, uint32_t max_port)
@@ -80,6 +80,11 @@ static inline bool port_valid(const struct domain *d, uint32_t port)
     return port && port < d->evtchns->limit;
 }
 
+static inline struct evtchn *page_of(const struct evtchn_table *t, uint32_t port)
+{
+    return __atomic_load_n(&t->page[port / PAGE_PORTS], __ATOMIC_ACQUIRE);
+}
+
 /* The channel of a port; NULL where there can be none, or none was open yet. */
 static struct evtchn *channel(struct domain *d, uint32_t port)
 {
@@ -88,7 +93,7 @@ static struct evtchn *channel(struct domain *d, uint32_t port)
 
     if (unlikely(!port_valid(d, port))) return NULL;
     port = index_nospec(port, t->limit);
-    page = __atomic_load_n(&t->page[port / PAGE_PORTS], __ATOMIC_ACQUIRE);
+    page = page_of(t, port);
     return page ? &page[port % PAGE_PORTS] : NULL;
 }
 
@@ -96,18 +101,17 @@ static struct evtchn *channel(struct domain *d, uint32_t port)
  * memory. */
 static struct evtchn *make_channel(struct domain *d, uint32_t port)
 {
-    struct evtchn *c = channel(d, port), *page;
+    struct evtchn_table *t = d->evtchns;
+    struct evtchn *c = channel(d, port);
 
     if (c || !port_valid(d, port)) return c;
-    port = index_nospec(port, d->evtchns->limit);
-    page = make_page(d->evtchns, port / PAGE_PORTS);
-    return page ? &page[port % PAGE_PORTS] : NULL;
+    return make_page(t, index_nospec(port, t->limit) / PAGE_PORTS) ? channel(d, port) : NULL;
 }
 
 /* One that was taken: it is there. */
 static struct evtchn *taken(struct domain *d, uint32_t port)
 {
-    return &d->evtchns->page[port / PAGE_PORTS][port % PAGE_PORTS];
+    return &page_of(d->evtchns, port)[port % PAGE_PORTS];
 }
 
 /* NULL: the domain has the two-level form. */

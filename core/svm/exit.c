@@ -50,7 +50,7 @@ static unsigned int fetch_len(struct vcpu *v, const struct kind *k)
     uint8_t insn[15];
     unsigned int n = guest_fetch_insn(v, insn), at = 0;
     struct vmcb *b = vmcb_of(v);
-    bool long_mode = b->efer & EFER_LMA && b->cs.attr & 0x200;
+    bool long_mode = b->efer & EFER_LMA && b->cs.attr & SEG_LONG;
 
     while (at < n && insn_prefix(insn[at], long_mode)) at++;
     return at + k->len <= n && !memcmp(insn + at, k->opcode, k->len) ? at + k->len : 0;
@@ -81,7 +81,7 @@ static inline unsigned int insn_len(struct vcpu *v, const struct vmcb *b, const 
 static inline void decode_call(const struct vmcb *b, struct vm_exit *e)
 {
     e->call.cpl = b->cpl;
-    e->call.long_mode = b->cs.attr & 0x200;
+    e->call.long_mode = b->cs.attr & SEG_LONG;
 }
 
 /* A kind of exit that the table tells. */

@@ -290,7 +290,7 @@ static void svm_skip_insn(struct vcpu *v, unsigned int len)
     struct vmcb *b = vmcb_of(v);
 
     v->regs.rip += len;
-    if (!(b->efer & EFER_LMA && b->cs.attr & 0x200)) v->regs.rip = (uint32_t)v->regs.rip;
+    if (!(b->efer & EFER_LMA && b->cs.attr & SEG_LONG)) v->regs.rip = (uint32_t)v->regs.rip;
     b->interrupt_shadow = 0;
 }
 

@@ -138,7 +138,7 @@ unsigned int guest_fetch_insn(struct vcpu *v, uint8_t buf[15])
 
     vendor->get_segment(v, SEG_CS, &cs);
     va = v->regs.rip;
-    if (!(vendor->get_efer(v) & EFER_LMA && cs.attr & 0x200)) va = (uint32_t)(va + cs.base);
+    if (!(vendor->get_efer(v) & EFER_LMA && cs.attr & SEG_LONG)) va = (uint32_t)(va + cs.base);
     first = MIN(15ul, PAGE_SIZE - (va & (PAGE_SIZE - 1)));
     if (copy_from_guest(buf, va, first)) return 0;
     if (first < 15 && !copy_from_guest(buf + first, va + first, 15 - first)) return 15;

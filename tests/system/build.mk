@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # make test-system     Debian's dom0 and guests under xl; bad boots
 # make test-streams    saved guests between stock Xen and Insula
-# make test-two        live migration between two machines, also with stock Xen
+# make test-two        live migration between two machines, and one that lacks a feature
 # make soak            shares of CPU time, ten minutes of load, 200 guests,
 #                      10,000 mutated streams, 1,000 checkpoints, 1 GiB each
 #                      way through raw disks; each flush left out; all guest tests in Bochs
