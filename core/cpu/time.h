@@ -20,13 +20,15 @@ struct tsc_scale {
     int8_t shift;
 };
 
-extern struct tsc_scale tsc_scale;
+extern struct tsc_scale tsc_scale; /* the host's */
 extern uint32_t tsc_khz;
 
 uint64_t now(void);               /* ns since boot, never goes back  */
 uint64_t tsc_to_ns(uint64_t tsc); /* a host TSC value, or a length   */
-uint64_t ns_to_tsc(uint64_t ns);  /* a length in ns, in TSC ticks    */
-void delay_us(unsigned int us);   /* busy wait                       */
+uint64_t ticks_to_ns(const struct tsc_scale *s, uint64_t ticks);
+void tsc_scale_set(struct tsc_scale *s, uint32_t khz); /* not 0 */
+uint64_t ns_to_tsc(uint64_t ns);                       /* a length in ns, in TSC ticks    */
+void delay_us(unsigned int us);                        /* busy wait                       */
 
 /*
  * A timer fires once at or after `expires`, on the CPU that set it, with

@@ -335,10 +335,10 @@ static uint32_t current_count(struct vlapic *l)
 
 static void set_deadline(struct vcpu *v, uint64_t tsc)
 {
-    uint64_t host = tsc - v->tsc_offset, boot = time_boot_tsc();
+    int64_t ticks = tsc - guest_tsc(v, time_boot_tsc());
 
     if ((REG(v->lapic, APIC_LVTT) & LVT_MODE) == LVT_DEADLINE)
-        arm(v->lapic, 0, tsc, !tsc ? 0 : host > boot ? tsc_to_ns(host - boot) : 1);
+        arm(v->lapic, 0, tsc, !tsc ? 0 : ticks > 0 ? ticks_to_ns(&v->domain->tsc.scale, ticks) : 1);
 }
 
 /* --- registers --- */

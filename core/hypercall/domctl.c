@@ -220,26 +220,25 @@ static int set_time_offset(struct domain *d, struct xen_domctl *op)
     return 0;
 }
 
-/* The TSC is never emulated: mode 1 (always) and 3 (PV) are not there. */
 static int set_tsc(struct domain *d, struct xen_domctl *op)
 {
     const struct xen_domctl_tsc_info *t = &op->u.tsc_info;
+    int rc;
 
-    if (t->tsc_mode != 0 && t->tsc_mode != 2) return -XEN_EOPNOTSUPP;
-    if (t->gtsc_khz && t->gtsc_khz != tsc_khz)
-        log_guest(LOG_WARN, "d%u: its TSC ran at %u kHz, now at %u", d->id, t->gtsc_khz, tsc_khz);
-    d->tsc_mode = t->tsc_mode;
-    d->tsc_incarnation = t->incarnation;
-    return 0;
+    domain_pause_sync(d);
+    rc = tsc_set(d, t->tsc_mode, t->gtsc_khz);
+    if (!rc) d->tsc.incarnation = t->incarnation;
+    domain_unpause(d);
+    return rc;
 }
 
 static int get_tsc(struct domain *d, struct xen_domctl *op)
 {
     op->u.tsc_info =
-        (struct xen_domctl_tsc_info){.tsc_mode = d->tsc_mode,
-                                     .gtsc_khz = d->tsc_khz,
-                                     .incarnation = d->tsc_incarnation,
-                                     .elapsed_nsec = tsc_to_ns(read_tsc() - d->tsc_epoch)};
+        (struct xen_domctl_tsc_info){.tsc_mode = d->tsc.mode,
+                                     .gtsc_khz = d->tsc.khz,
+                                     .incarnation = d->tsc.incarnation,
+                                     .elapsed_nsec = tsc_to_ns(read_tsc() - d->tsc.epoch)};
     return 0;
 }
 

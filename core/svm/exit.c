@@ -11,7 +11,7 @@
 /*
  * What needs no more than its code, from FIRST on; where an instruction is
  * skipped after it was carried out, also its opcode.  What stands here is
- * intercepted, all others are EXIT_BAD.
+ * intercepted (RDTSC where it is asked for), all others are EXIT_BAD.
  */
 static const struct kind {
     uint8_t reason, len, opcode[6]; /* eight bytes in all */
@@ -20,6 +20,7 @@ static const struct kind {
     [VMEXIT_NMI - FIRST] = {EXIT_NMI, 0, {0}},
     [VMEXIT_INIT - FIRST] = {EXIT_INTERRUPT, 0, {0}},
     [VMEXIT_VINTR - FIRST] = {EXIT_WINDOW, 0, {0}},
+    [VMEXIT_RDTSC - FIRST] = {EXIT_RDTSC, 2, {0x0f, 0x31}},
     [VMEXIT_RDPMC - FIRST] = {EXIT_FORBIDDEN, 0, {0}},
     [VMEXIT_CPUID - FIRST] = {EXIT_CPUID, 2, {0x0f, 0xa2}},
     [VMEXIT_INVD - FIRST] = {EXIT_SKIP, 2, {0x0f, 0x08}},
@@ -31,6 +32,7 @@ static const struct kind {
     [VMEXIT_VMRUN - FIRST] = {EXIT_FORBIDDEN, 0, {0}},
     [VMEXIT_VMMCALL - FIRST] = {EXIT_HYPERCALL, 3, {0x0f, 0x01, 0xd9}},
     [VMEXIT_VMMCALL + 1 - FIRST... VMEXIT_SKINIT - FIRST] = {EXIT_FORBIDDEN, 0, {0}},
+    [VMEXIT_RDTSCP - FIRST] = {EXIT_RDTSCP, 3, {0x0f, 0x01, 0xf9}},
     [VMEXIT_WBINVD - FIRST] = {EXIT_SKIP, 2, {0x0f, 0x09}},
     [VMEXIT_MONITOR - FIRST... VMEXIT_MWAIT - FIRST] = {EXIT_FORBIDDEN, 0, {0}},
     [VMEXIT_XSETBV - FIRST] = {EXIT_XSETBV, 3, {0x0f, 0x01, 0xd1}},
@@ -41,6 +43,13 @@ void svm_set_intercepts(struct vmcb *b)
 {
     for (unsigned int i = 0; i < ARRAY_SIZE(kinds); i++)
         if (kinds[i].reason != EXIT_BAD) b->intercept[i / 32] |= BIT(i % 32);
+}
+
+void svm_intercept(struct vmcb *b, uint32_t code, bool on)
+{
+    uint32_t *word = &b->intercept[(code - FIRST) / 32], bit = BIT((code - FIRST) % 32);
+
+    *word = on ? *word | bit : *word & ~bit;
 }
 
 /* Where the hardware does not tell (no nRIP save): fetches the instruction,

@@ -20,6 +20,9 @@
 #define MSR_TSC_AUX  0xc0000103
 #define VM_CR_SVMDIS BIT(4)
 
+#define MSR_TSC_RATIO      0xc0000104
+#define TSC_RATIO_FRACTION 32
+
 bool svm_has_nrip;
 static bool has_tsc_aux;
 
@@ -66,6 +69,7 @@ static int svm_cpu_init(struct cpu *c)
         return -XEN_ENODEV;
     }
     svm_has_nrip = r.d & BIT(3);
+    svm_ops.tsc_scaling = r.d & BIT(4) ? TSC_RATIO_FRACTION : 0;
     if (!s || !pages || (!msrpm && make_msrpm())) return -XEN_ENOMEM;
     s->host = core_to_phys(pages + PAGE_SIZE);
     s->asids = r.b;
@@ -76,9 +80,20 @@ static int svm_cpu_init(struct cpu *c)
     write_msr(MSR_HSAVE_PA, core_to_phys(pages));
     __asm__ volatile("vmsave %0" : : "a"(s->host) : "memory");
     if (c == &cpu0)
-        log_info("SVM: %u ASIDs,%s%s%s", r.b, svm_has_nrip ? " nRIP" : "",
-                 r.d & BIT(6) ? " flush by ASID" : "", r.d & BIT(7) ? " decode assists" : "");
+        log_info("SVM: %u ASIDs,%s%s%s%s", r.b, svm_has_nrip ? " nRIP" : "",
+                 r.d & BIT(4) ? " TSC scaling" : "", r.d & BIT(6) ? " flush by ASID" : "",
+                 r.d & BIT(7) ? " decode assists" : "");
     return 0;
+}
+
+static void svm_tsc_changed(struct vcpu *v)
+{
+    bool exits = v->domain->tsc.exits;
+    struct vmcb *b = vmcb_of(v);
+
+    b->tsc_offset = v->tsc_offset;
+    svm_intercept(b, VMEXIT_RDTSC, exits);
+    svm_intercept(b, VMEXIT_RDTSCP, exits);
 }
 
 static int svm_vcpu_init(struct vcpu *v)
@@ -98,7 +113,7 @@ static int svm_vcpu_init(struct vcpu *v)
     b->vintr = VINTR_MASKING;
     b->nested_control = 1;
     b->nested_cr3 = core_to_phys(v->domain->p2m->root);
-    b->tsc_offset = v->tsc_offset;
+    svm_tsc_changed(v);
     return 0;
 }
 
@@ -311,9 +326,12 @@ static unsigned int svm_get_cpl(struct vcpu *v)
     return vmcb_of(v)->cpl;
 }
 
-static void svm_tsc_changed(struct vcpu *v)
+/* It works on what a guest reads only (APM vol. 2, 15.30.5). */
+static void load_tsc_ratio(struct svm_cpu *h, uint64_t ratio)
 {
-    vmcb_of(v)->tsc_offset = v->tsc_offset;
+    if (h->tsc_ratio == ratio) return;
+    h->tsc_ratio = ratio;
+    write_msr(MSR_TSC_RATIO, ratio >> (TSC_FRACTION - TSC_RATIO_FRACTION));
 }
 
 /* DR0-3 are not switched by VMRUN; the core uses none of them. */
@@ -326,6 +344,7 @@ static void svm_switch_in(struct vcpu *v)
                      :
                      : "r"(s->dr[0]), "r"(s->dr[1]), "r"(s->dr[2]), "r"(s->dr[3]));
     if (has_tsc_aux) write_msr_safe(MSR_TSC_AUX, v->tsc_aux);
+    if (svm_ops.tsc_scaling) load_tsc_ratio(this_cpu()->vendor, v->domain->tsc.ratio);
 }
 
 static void svm_switch_out(struct vcpu *v)
@@ -351,7 +370,7 @@ static uint64_t svm_leaf_bits(enum p2m_type type)
     return bits[type];
 }
 
-const struct vendor_ops svm_ops = {
+struct vendor_ops svm_ops = {
     .name = "AMD SVM",
     .hypercall_insn = {0x0f, 0x01, 0xd9},
     .max_level = 3,

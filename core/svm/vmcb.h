@@ -89,6 +89,7 @@ _Static_assert(offsetof(struct vmcb, g_pat) == 0x668, "VMCB g_pat");
 #define VMEXIT_NMI       0x061
 #define VMEXIT_INIT      0x063
 #define VMEXIT_VINTR     0x064
+#define VMEXIT_RDTSC     0x06e
 #define VMEXIT_RDPMC     0x06f
 #define VMEXIT_CPUID     0x072
 #define VMEXIT_INVD      0x076
@@ -102,6 +103,7 @@ _Static_assert(offsetof(struct vmcb, g_pat) == 0x668, "VMCB g_pat");
 #define VMEXIT_VMRUN     0x080
 #define VMEXIT_VMMCALL   0x081
 #define VMEXIT_SKINIT    0x086
+#define VMEXIT_RDTSCP    0x087
 #define VMEXIT_WBINVD    0x089
 #define VMEXIT_MONITOR   0x08a
 #define VMEXIT_MWAIT     0x08b
@@ -135,6 +137,7 @@ struct svm_cpu {
     uint64_t host; /* physical address of VMSAVE's of the host's own state */
     uint64_t epoch;
     uint32_t next_asid, asids;
+    uint64_t tsc_ratio; /* in its MSR */
 };
 
 struct vm_exit;
@@ -147,6 +150,7 @@ static inline struct vmcb *vmcb_of(const struct vcpu *v)
 
 /* svm/exit.c */
 void svm_set_intercepts(struct vmcb *b);
+void svm_intercept(struct vmcb *b, uint32_t code, bool on); /* one more, or one less */
 void svm_decode(struct vcpu *v, struct vm_exit *e);
 /* svm/state.c */
 void svm_get_state(struct vcpu *v, struct arch_state *s);

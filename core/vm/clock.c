@@ -23,10 +23,10 @@ void clock_update_vcpu(struct vcpu *v)
     struct vcpu_time_info *to = &READ_ONCE(v->info)->time;
     struct vcpu_time_info t = {
         .version = (READ_ONCE(to->version) | 1) + 1,
-        .tsc_timestamp = time_boot_tsc() + base + v->tsc_offset,
+        .tsc_timestamp = guest_tsc(v, time_boot_tsc() + base),
         .system_time = tsc_to_ns(base),
-        .tsc_to_system_mul = tsc_scale.mul,
-        .tsc_shift = tsc_scale.shift,
+        .tsc_to_system_mul = v->domain->tsc.scale.mul,
+        .tsc_shift = v->domain->tsc.scale.shift,
         .flags = XEN_PVCLOCK_TSC_STABLE_BIT,
     };
     const size_t head = offsetof(struct vcpu_time_info, tsc_timestamp);

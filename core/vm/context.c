@@ -74,7 +74,7 @@ static void save_cpu(struct vcpu *v, struct body *b)
         base[i] = seg->base;
     }
     c->msr_tsc_aux = v->tsc_aux;
-    c->tsc = b->tsc + v->tsc_offset;
+    c->tsc = guest_tsc(v, b->tsc);
     if (s.pending_event & EVENT_VALID) {
         c->pending_event = s.pending_event;
         c->error_code = s.pending_error;
@@ -170,7 +170,7 @@ static int load_cpu(struct vcpu *v, const struct body *b)
     if (c.flags & XEN_X86_FPU_INITIALISED) memcpy(v->fpu, c.fpu_regs, FXSAVE_SIZE);
     v->tsc_aux = c.msr_tsc_aux;
     /* 0 comes with a new domain, whose TSCs are in step already. */
-    if (c.tsc) v->tsc_offset = c.tsc - b->tsc;
+    if (c.tsc) v->tsc_offset += c.tsc - guest_tsc(v, b->tsc);
     vendor->tsc_changed(v);
     clock_update_vcpu(v);
     WRITE_ONCE(v->initialised, true);
@@ -368,7 +368,7 @@ long context_save(struct domain *d, uint8_t *buf, size_t size)
         .magic = HVM_FILE_MAGIC,
         .version = HVM_FILE_VERSION,
         .cpuid = cpu_policy_system(POLICY_HOST)->basic[1].a,
-        .gtsc_khz = d->tsc_khz,
+        .gtsc_khz = d->tsc.khz,
     };
     struct body b = {.tsc = read_tsc()};
     struct vcpu *v;

@@ -299,14 +299,14 @@ int cpu_policy_init(struct domain *d)
 
 static void tsc_leaf(struct vcpu *v, uint32_t sub, struct cpuid_regs *r)
 {
-    const struct domain *d = v->domain;
-    uint64_t offset = time_boot_tsc() + v->tsc_offset;
-    uint32_t rdtscp = cpu_policy_has(d->policy, F(RDTSCP)) << 2;
+    const struct guest_tsc *t = &v->domain->tsc;
+    uint64_t offset = guest_tsc(v, time_boot_tsc());
+    uint32_t flags = t->exits | 2 | cpu_policy_has(v->domain->policy, F(RDTSCP)) << 2;
 
     if (sub == 0)
-        *r = (struct cpuid_regs){2 | rdtscp, d->tsc_mode, d->tsc_khz, d->tsc_incarnation};
+        *r = (struct cpuid_regs){flags, t->mode, t->khz, t->incarnation};
     else if (sub == 1)
-        *r = (struct cpuid_regs){offset, offset >> 32, tsc_scale.mul, (uint8_t)tsc_scale.shift};
+        *r = (struct cpuid_regs){offset, offset >> 32, t->scale.mul, (uint8_t)t->scale.shift};
     else if (sub == 2)
         r->a = tsc_khz;
 }

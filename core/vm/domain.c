@@ -167,8 +167,7 @@ int domain_create(domid_t id, bool privileged, const struct xen_domctl_createdom
     d->shared_info_gfn = ~0ull;
     d->weight = SCHED_DEFAULT_WEIGHT;
     d->params[HVM_PARAM_TRIPLE_FAULT_REASON] = SHUTDOWN_reboot;
-    d->tsc_khz = tsc_khz;
-    d->tsc_epoch = privileged ? 0 : read_tsc();
+    tsc_init(d, privileged ? 0 : read_tsc());
     sched_init_domain(d);
     for (unsigned int i = 0; i < MAX_WATCHDOGS; i++)
         timer_init(&d->watchdog[i], watchdog_expired, d);

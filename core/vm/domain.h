@@ -15,6 +15,7 @@
 #include "lib/base.h"
 #include "lib/list.h"
 #include "vm/regs.h"
+#include "vm/tsc.h"
 #include <xen/xen.h>
 #include <xen/hvm/params.h>
 #include <xen/sched.h>
@@ -87,7 +88,7 @@ struct vcpu {
     struct timer poll_timer;
 
     /* time */
-    uint64_t tsc_offset; /* guest TSC = host TSC + this               */
+    uint64_t tsc_offset; /* see vm/tsc.h                              */
     uint64_t tsc_aux;
 
     /* areas named by guest virtual address, written in its own context  */
@@ -144,8 +145,7 @@ struct domain {
 
     /* time */
     int64_t time_offset; /* XEN_DOMCTL_settimeoffset, s               */
-    uint32_t tsc_mode, tsc_khz, tsc_incarnation;
-    uint64_t tsc_epoch; /* host TSC at which its TSC is 0            */
+    struct guest_tsc tsc;
 
     /* scheduling parameters; run queue lock */
     uint16_t weight, cap;

@@ -58,6 +58,18 @@ static bool do_msr(struct vcpu *v, const struct vm_exit *e)
     return true;
 }
 
+/* RDTSC and RDTSCP, of a domain whose TSC is emulated. */
+static bool do_rdtsc(struct vcpu *v, bool aux)
+{
+    uint64_t tsc = guest_tsc(v, read_tsc());
+
+    if (vendor->get_cr(v, 4) & CR4_TSD && vendor->get_cpl(v)) return false;
+    v->regs.rax = (uint32_t)tsc;
+    v->regs.rdx = tsc >> 32;
+    if (aux) v->regs.rcx = v->tsc_aux;
+    return true;
+}
+
 /* XSETBV (APM vol. 2, 11.5.2): x87 always, AVX needs SSE, no unknown bits. */
 static bool do_xsetbv(struct vcpu *v)
 {
@@ -136,6 +148,8 @@ void handle_exit(struct vcpu *v, struct vm_exit *e)
     case EXIT_WINDOW: vendor->want_window(v, false); break;
     case EXIT_EXCEPTION: do_exception(v, e); break;
     case EXIT_XSETBV: finish(v, e, do_xsetbv(v)); break;
+    case EXIT_RDTSC:
+    case EXIT_RDTSCP: finish(v, e, do_rdtsc(v, e->reason == EXIT_RDTSCP)); break;
     case EXIT_PAUSE:
         vendor->skip_insn(v, e->len);
         sched_yield(v);

@@ -155,7 +155,7 @@ static int do_read(struct vcpu *v, uint32_t msr, uint64_t *value)
     uint64_t host;
 
     if (msr == MSR_TSC)
-        *value = read_tsc() + v->tsc_offset;
+        *value = guest_tsc(v, read_tsc());
     else if (msr == MSR_TSC_ADJUST)
         *value = v->tsc_adjust;
     else if (msr == MSR_TSC_AUX && has_tsc_aux(v))
@@ -196,7 +196,7 @@ static int do_write(struct vcpu *v, uint32_t msr, uint64_t value)
     int i = mtrr_index(msr);
 
     switch (msr) {
-    case MSR_TSC: adjust_tsc(v, value - read_tsc() - v->tsc_offset); return 0;
+    case MSR_TSC: adjust_tsc(v, value - guest_tsc(v, read_tsc())); return 0;
     case MSR_TSC_ADJUST: adjust_tsc(v, value - v->tsc_adjust); return 0;
     case MSR_TSC_AUX:
         if (value >> 32 || !has_tsc_aux(v)) return -1;

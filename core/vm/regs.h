@@ -59,6 +59,7 @@ static inline bool is_canonical(uint64_t a) /* with four levels */
 #define CR0_NW      BIT(29)
 #define CR0_CD      BIT(30)
 #define CR0_PG      BIT(31)
+#define CR4_TSD     BIT(2)
 #define CR4_PSE     BIT(4)
 #define CR4_PAE     BIT(5)
 #define CR4_OSFXSR  BIT(9)

@@ -56,7 +56,7 @@ int vcpu_create(struct domain *d, unsigned int id)
                                         : core_alloc(sizeof(struct vcpu_info));
     v->pat = PAT_DEFAULT;
     v->mtrr[MTRR_DEF_TYPE] = 0xc06; /* enabled, fixed enabled, write-back */
-    v->tsc_offset = -d->tsc_epoch;
+    v->tsc_offset = -guest_tsc(v, d->tsc.epoch);
     timer_init(&v->oneshot, oneshot_fired, v);
     timer_init(&v->poll_timer, poll_fired, v);
     v->fpu = core_alloc_pages(DIV_UP(fpu_area_size, PAGE_SIZE));

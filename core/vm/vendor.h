@@ -27,6 +27,8 @@ enum exit_reason {
     EXIT_NESTED_FAULT,
     EXIT_EXCEPTION, /* one that the core asked to see              */
     EXIT_XSETBV,
+    EXIT_RDTSC,
+    EXIT_RDTSCP,
     EXIT_PAUSE,     /* spinning                                    */
     EXIT_SKIP,      /* has no effect for a guest: WBINVD, INVD ... */
     EXIT_FORBIDDEN, /* instruction that does not exist for a guest */
@@ -67,7 +69,8 @@ enum p2m_type;
 struct vendor_ops {
     const char *name;
     uint8_t hypercall_insn[3];
-    uint8_t max_level; /* levels of nested tables that may be leaves: 1..3 */
+    uint8_t max_level;   /* levels of nested tables that may be leaves: 1..3 */
+    uint8_t tsc_scaling; /* bits after the point of its ratio; 0: it has none */
 
     int (*cpu_init)(struct cpu *c);   /* on that CPU; -ENODEV, -ENOMEM  */
     int (*vcpu_init)(struct vcpu *v); /* after an error comes vcpu_free */
@@ -95,7 +98,7 @@ struct vendor_ops {
     void (*want_window)(struct vcpu *v, bool on); /* EXIT_WINDOW, please */
     void (*skip_insn)(struct vcpu *v, unsigned int len);
 
-    void (*tsc_changed)(struct vcpu *v);    /* v->tsc_offset */
+    void (*tsc_changed)(struct vcpu *v);    /* v->tsc_offset, d->tsc */
     void (*policy_changed)(struct vcpu *v); /* d->policy; may be NULL */
     void (*switch_in)(struct vcpu *v);      /* on its new CPU */
     void (*switch_out)(struct vcpu *v);
@@ -112,8 +115,7 @@ struct vendor_ops {
  * false: the guest is shut down, it was a double fault. */
 bool merge_exception(struct vcpu *v, uint8_t first, uint8_t *vector, int *error);
 
-extern const struct vendor_ops svm_ops;
-extern struct vendor_ops vmx_ops;       /* max_level is the processor's */
-extern const struct vendor_ops *vendor; /* chosen at boot */
+extern struct vendor_ops svm_ops, vmx_ops; /* their numbers are the processor's */
+extern const struct vendor_ops *vendor;    /* chosen at boot */
 
 #endif

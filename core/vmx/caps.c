@@ -48,9 +48,9 @@ int vmx_read_caps(void)
         choose("primary", MSR_PRIMARY + twin,
                CPU_TSC_OFFSET | CPU_HLT | CPU_MWAIT | CPU_RDPMC | CPU_CR8 | CPU_IO_BITMAPS |
                    CPU_MSR_BITMAPS | CPU_MONITOR | CPU_SECONDARY,
-               0, CPU_CR3 | CPU_INVLPG | CPU_WINDOW | CPU_NMI_WINDOW, &c->primary) &&
+               0, CPU_CR3 | CPU_INVLPG | CPU_RDTSC | CPU_WINDOW | CPU_NMI_WINDOW, &c->primary) &&
         choose("secondary", MSR_SECONDARY, CPU2_EPT | CPU2_VPID | CPU2_REAL_MODE | CPU2_WBINVD,
-               CPU2_RDTSCP | CPU2_INVPCID, 0, &c->secondary) &&
+               CPU2_RDTSCP | CPU2_INVPCID | CPU2_TSC_SCALING, 0, &c->secondary) &&
         choose("exit", MSR_EXIT + twin,
                EXIT_SAVE_DEBUG | EXIT_64 | EXIT_LOAD_PAT | EXIT_SAVE_EFER | EXIT_LOAD_EFER, 0, 0,
                &c->exit) &&
@@ -72,8 +72,7 @@ void vmx_print_caps(void)
 
     log_info("VMX: controls %x %x %x %x %x, EPT and VPID %lx", vmx_caps.pin, vmx_caps.primary,
              vmx_caps.secondary, vmx_caps.exit, vmx_caps.entry, vmx_caps.ept);
-    log_info("VMX, not used:%s%s%s%s%s%s", pin & BIT(6) ? " preemption timer" : "",
+    log_info("VMX, not used:%s%s%s%s%s", pin & BIT(6) ? " preemption timer" : "",
              pin & BIT(7) ? " posted interrupts" : "", second & BIT(8) ? " APIC registers" : "",
-             second & BIT(9) ? " interrupt delivery" : "", second & BIT(17) ? " PML" : "",
-             second & BIT(25) ? " TSC scaling" : "");
+             second & BIT(9) ? " interrupt delivery" : "", second & BIT(17) ? " PML" : "");
 }

@@ -182,10 +182,10 @@ static bool decode_insn(struct vcpu *v, uint32_t reason, struct vm_exit *e)
 {
     static const uint8_t simple[] = {
         [REASON_CPUID] = EXIT_CPUID,      [REASON_HLT] = EXIT_HLT,
-        [REASON_INVD] = EXIT_SKIP,        [REASON_RDTSC] = EXIT_FORBIDDEN,
+        [REASON_INVD] = EXIT_SKIP,        [REASON_RDTSC] = EXIT_RDTSC,
         [REASON_VMCALL] = EXIT_HYPERCALL, [REASON_IO] = EXIT_IO,
         [REASON_RDMSR] = EXIT_MSR,        [REASON_WRMSR] = EXIT_MSR,
-        [REASON_PAUSE] = EXIT_PAUSE,      [REASON_RDTSCP] = EXIT_FORBIDDEN,
+        [REASON_PAUSE] = EXIT_PAUSE,      [REASON_RDTSCP] = EXIT_RDTSCP,
         [REASON_WBINVD] = EXIT_SKIP,      [REASON_XSETBV] = EXIT_XSETBV,
     };
 

@@ -88,7 +88,7 @@ static bool enter_vmx(uint64_t region)
     return !failed;
 }
 
-static void set_max_level(void);
+static void set_numbers(void);
 
 static int vmx_cpu_init(struct cpu *c)
 {
@@ -100,7 +100,7 @@ static int vmx_cpu_init(struct cpu *c)
 
         if (!rc) rc = make_maps();
         if (rc) return rc;
-        set_max_level();
+        set_numbers();
         vmx_print_caps();
     }
     h = core_alloc(sizeof(*h));
@@ -158,6 +158,15 @@ static void set_masks(struct vcpu *v)
     vmwrite(CR4_SHADOW, 0);
 }
 
+static void write_tsc(struct vcpu *v, struct vmx_vcpu *x)
+{
+    const struct guest_tsc *t = &v->domain->tsc;
+
+    vmwrite(TSC_OFFSET, v->tsc_offset);
+    if (vmx_ops.tsc_scaling) vmwrite(TSC_MULTIPLIER, t->ratio);
+    vmx_set_primary(x, t->exits ? x->primary | CPU_RDTSC : x->primary & ~CPU_RDTSC);
+}
+
 static void set_controls(struct vcpu *v)
 {
     static const uint16_t zero[] = {
@@ -183,6 +192,7 @@ static void set_controls(struct vcpu *v)
     vmwrite(LINK_POINTER, ~0ull);
     vmwrite(CR0_MASK, CR0_OWNED);
     set_masks(v);
+    write_tsc(v, x);
 }
 
 static int vmx_vcpu_init(struct vcpu *v)
@@ -223,7 +233,6 @@ static void vmx_switch_in(struct vcpu *v)
     struct vmx_vcpu *x = v->vendor;
 
     load(this_cpu()->vendor, x);
-    vmwrite(TSC_OFFSET, v->tsc_offset);
     vmx_load_live(x);
     x->live = true;
     if (vmx_caps.secondary & CPU2_RDTSCP) write_msr(MSR_TSC_AUX, v->tsc_aux);
@@ -240,7 +249,10 @@ static void vmx_switch_out(struct vcpu *v)
 
 static void vmx_tsc_changed(struct vcpu *v)
 {
-    if (((struct vmx_vcpu *)v->vendor)->live) vmwrite(TSC_OFFSET, v->tsc_offset);
+    struct vmx_vcpu *x = v->vendor, *before = vmx_get(v);
+
+    write_tsc(v, x);
+    vmx_put(before);
 }
 
 static void vmx_policy_changed(struct vcpu *v)
@@ -394,7 +406,8 @@ struct vendor_ops vmx_ops = {
     .leaf_bits = vmx_leaf_bits,
 };
 
-static void set_max_level(void)
+static void set_numbers(void)
 {
+    vmx_ops.tsc_scaling = vmx_caps.secondary & CPU2_TSC_SCALING ? TSC_FRACTION : 0;
     vmx_ops.max_level = vmx_caps.ept & EPT_1G ? 3 : vmx_caps.ept & EPT_2M ? 2 : 1;
 }

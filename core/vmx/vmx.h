@@ -24,6 +24,7 @@ enum vmcs_field {
     MSR_BITMAP = 0x2004,
     TSC_OFFSET = 0x2010,
     EPT_POINTER = 0x201a,
+    TSC_MULTIPLIER = 0x2032,
     GUEST_PHYSICAL = 0x2400,
     LINK_POINTER = 0x2800,
     GUEST_DEBUGCTL = 0x2802,
@@ -105,6 +106,7 @@ enum vmcs_field {
 #define CPU_INVLPG       BIT(9)
 #define CPU_MWAIT        BIT(10)
 #define CPU_RDPMC        BIT(11)
+#define CPU_RDTSC        BIT(12)
 #define CPU_CR3          (BIT(15) | BIT(16))
 #define CPU_CR8          (BIT(19) | BIT(20))
 #define CPU_NMI_WINDOW   BIT(22)
@@ -118,6 +120,7 @@ enum vmcs_field {
 #define CPU2_WBINVD      BIT(6)
 #define CPU2_REAL_MODE   BIT(7) /* "unrestricted guest" */
 #define CPU2_INVPCID     BIT(12)
+#define CPU2_TSC_SCALING BIT(25)
 #define EXIT_SAVE_DEBUG  BIT(2)
 #define EXIT_64          BIT(9)
 #define EXIT_LOAD_PAT    BIT(19)

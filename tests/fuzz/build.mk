@@ -23,7 +23,7 @@ fuzz_hypercalls = tests/fuzz/hypercalls.c $(addprefix tests/fuzz/,machine.c \
 	$(addprefix core/hypercall/,table.c sched_op.c vcpu_op.c hvm_op.c \
 	console_op.c version.c physdev.c memory_op.c domctl.c sysctl.c) \
 	$(addprefix core/vm/,domain.c vcpu.c p2m.c logdirty.c guest.c clock.c \
-	cpu_policy.c msr.c context.c) core/cpu/lock.c \
+	cpu_policy.c msr.c context.c tsc.c) core/cpu/lock.c core/cpu/scale.c \
 	core/lib/print.c $(FUZZ_DIR)/frame.o
 
 # Each includes the unit test whose fakes it takes.

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # dom0's platform, the local APIC, the console, ACPI.  Each test includes the
 # file that it tests, with the host's I/O ports replaced.
-unit_device_fakes := tests/unit/fake_device.c tests/unit/fake_iommu.c core/cpu/lock.c core/lib/print.c
+unit_device_fakes := tests/unit/fake_device.c tests/unit/fake_iommu.c core/cpu/lock.c core/cpu/scale.c \
+	core/lib/print.c core/vm/tsc.c
 define UNIT_DEVICE
 unit_$(1) := tests/unit/test_$(1).c $(unit_device_fakes)
 endef

@@ -17,7 +17,7 @@
 
 struct control control;
 uint32_t tsc_khz = 2000000;
-struct tsc_scale tsc_scale = {1u << 31, 0};
+struct tsc_scale tsc_scale = {1u << 31, 0}; /* 0.5 ns */
 uint64_t fpu_host_xcr0;
 uint32_t fpu_area_size;
 
@@ -82,6 +82,7 @@ void fake_control_init(struct domain *d)
         cpu_policy_boot();
     }
     if (cpu_policy_init(d)) abort();
+    tsc_init(d, 1000);
     for_each_vcpu (d, v) {
         v->fpu = core_alloc_pages(1);
         v->pat = 0x0007040600070406;

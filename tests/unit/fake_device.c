@@ -18,6 +18,7 @@ struct domain *dom0, *fake_guest;
 struct cpu *cpus[MAX_CPUS];
 unsigned int cpu_count;
 uint32_t tsc_khz = 1000000;
+struct tsc_scale tsc_scale = {1u << 31, 1}; /* 1 ns */
 
 static struct cpu all_cpus[2];
 static struct domain domains[2];
@@ -42,6 +43,7 @@ void fake_init(unsigned int count)
         for (unsigned int n = 0; n < count; n++) {
             domains[i].vcpus[n] = &vcpus[i][n];
             vcpus[i][n].domain = &domains[i];
+            tsc_init(&domains[i], 0);
             vcpus[i][n].id = n;
             vcpus[i][n].sched.last_cpu = &all_cpus[n % 2];
         }
@@ -136,6 +138,11 @@ void sched_stop(struct vcpu *v)
 uint64_t now(void)
 {
     return fake.now;
+}
+
+void clock_update_vcpu(struct vcpu *v)
+{
+    (void)v;
 }
 
 uint64_t tsc_to_ns(uint64_t tsc)

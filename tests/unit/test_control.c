@@ -531,7 +531,7 @@ static void test_attributes(void)
     CHECK_EQ(domctl(v0, XEN_DOMCTL_settscinfo, 1, &op), 0);
     CHECK_EQ(domctl(v0, XEN_DOMCTL_gettscinfo, 1, &op), 0);
     CHECK_EQ(op.u.tsc_info.incarnation, 3);
-    op.u.tsc_info = (struct xen_domctl_tsc_info){.tsc_mode = 1};
+    op.u.tsc_info = (struct xen_domctl_tsc_info){.tsc_mode = 3};
     CHECK_EQ(domctl(v0, XEN_DOMCTL_settscinfo, 1, &op), -XEN_EOPNOTSUPP);
     op.u.max_vcpus.max = 3;
     CHECK_EQ(domctl(v0, XEN_DOMCTL_max_vcpus, 1, &op), -XEN_EINVAL);

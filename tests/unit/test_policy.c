@@ -121,12 +121,67 @@ static void test_bounds(void)
     teardown();
 }
 
+/* ns since boot by a guest's own clock, when the host's TSC is `host`. */
+static uint64_t clock_of(const struct vcpu *v, uint64_t host)
+{
+    return ticks_to_ns(&v->domain->tsc.scale, guest_tsc(v, host) - guest_tsc(v, 0));
+}
+
+/* At any rate its clock counts the machine's time, but for what a ratio of so
+ * many bits leaves out. */
+static void check_rate(uint32_t khz, unsigned int bits)
+{
+    const uint64_t hundred_days = 100 * 86400ull * 2000000000;
+    uint64_t at = hundred_days, ticks = (at >> bits) + 4, differ;
+
+    CHECK_EQ(tsc_set(d1, 0, khz), 0);
+    CHECK_EQ(d1->tsc.khz, khz);
+    differ = clock_of(v1, at) - tsc_to_ns(at);
+    if (differ >> 63) differ = -differ;
+    CHECK(differ <= ticks * 1000000 / khz + (at >> 46));
+    ticks = guest_tsc(v1, at + 2000000) - guest_tsc(v1, at); /* a ms */
+    CHECK(ticks >= khz - 1 && ticks <= khz + 1);
+}
+
+static void test_rates(void)
+{
+    struct vendor_ops *ops = (struct vendor_ops *)vendor;
+    uint64_t at, before;
+
+    setup();
+    for (ops->tsc_scaling = 0; ops->tsc_scaling <= 48; ops->tsc_scaling += 16) {
+        bool hardware = ops->tsc_scaling >= 32;
+
+        if (ops->tsc_scaling == 16) continue;
+        for (uint64_t khz = 1000; khz < 400000000; khz = khz * 7 / 3 + 1) {
+            check_rate(khz, hardware ? ops->tsc_scaling : 48);
+            CHECK_EQ(d1->tsc.exits, !hardware);
+        }
+        CHECK_EQ(tsc_set(d1, 1, 0), 0);
+        CHECK(d1->tsc.exits && d1->tsc.khz == tsc_khz && d1->tsc.ratio == TSC_RATIO_1);
+        CHECK_EQ(tsc_set(d1, 0, 2000100), 0); /* as good as the same */
+        CHECK(!d1->tsc.exits && d1->tsc.khz == tsc_khz && d1->tsc.ratio == TSC_RATIO_1);
+        CHECK_EQ(tsc_set(d1, 2, 1000000), 0);
+        CHECK(!d1->tsc.exits && d1->tsc.khz == tsc_khz && d1->tsc.ratio == TSC_RATIO_1);
+    }
+    ops->tsc_scaling = 0;
+    CHECK_EQ(tsc_set(d1, 0, 999), -XEN_EINVAL);
+    CHECK_EQ(tsc_set(d1, 0, 600000000), -XEN_EINVAL);
+    CHECK_EQ(tsc_set(d1, 3, 0), -XEN_EOPNOTSUPP);
+    /* It goes on from where it is. */
+    before = guest_tsc(v1, read_tsc());
+    CHECK_EQ(tsc_set(d1, 0, 1000000), 0);
+    at = guest_tsc(v1, read_tsc());
+    CHECK(at > before && at - before < 1ull << 34);
+    teardown();
+}
+
 static void test_xen(void)
 {
     struct cpuid_regs r;
 
     setup();
-    d1->tsc_khz = 123;
+    d1->tsc.khz = 123;
     r = ask(v1, 0x40000000, 0);
     CHECK_EQ(r.a, 0x40000005);
     CHECK_EQ(r.b, 0x566e6558);
@@ -365,6 +420,7 @@ int main(void)
     RUN(msr);
     RUN(msr_mca);
     RUN(msr_tsc);
+    RUN(rates);
     RUN(hypercall_page);
     return test_failed != 0;
 }
