@@ -56,6 +56,8 @@ FAULTS = [
      "__atomic_fetch_add(&p->generation, 1, __ATOMIC_SEQ_CST); /* no TLB has it */", ""),
     ("user code makes hypercalls", "vcpu", TABLE,
      "if (unlikely(e->call.cpl != 0))", "if (false)"),
+    ("a guest's clock counts at its own rate", "policy", "core/vm/tsc.c",
+     "(uint64_t)((unsigned __int128)host * v->domain->tsc.ratio >> TSC_FRACTION)", "host"),
     ("control by any guest", "control", "core/hypercall/domctl.c",
      "    if (!v->domain->privileged) return -XEN_EPERM;\n", ""),
     ("control registers that do not fit", "context", "core/vm/context.c",

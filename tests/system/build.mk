@@ -22,7 +22,7 @@ test-streams: all images
 	@tests/system/streams
 
 test-two: all images
-	@tests/system/two insula-insula
+	@tests/system/two tsc=other insula-insula
 	@tests/system/two lacks=avx2 insula-insula
 
 soak: all images guest-tests $(SYSTEM_PROGRAMS)

@@ -17,14 +17,16 @@ load='(while :; do dd if=/dev/urandom of=/w bs=64k count=16 iflag=fullblock; dd 
 clock='(old=0; while :; do read now _ </proc/uptime; now=${now%.*}${now#*.}; [ $now -ge $old ] || echo back from $old to $now >>/bad; old=$now; usleep 20000; done) &'
 network='ip link set eth0 up; ip address add 10.0.2.32/24 dev eth0; echo 1 >/proc/sys/net/ipv4/conf/eth0/arp_notify; (nc -l -p 7 -e cat </dev/null) &'
 
-# start VCPUS DISK: m is ballooned down and at work.
+# start VCPUS DISK: m is ballooned down and at work.  guest_clock: its kernel's
+# arguments for that.
 start() {
     # What the one before said is looked at in the end.
     [ -e $LOGS/guest-m.log ] && mv $LOGS/guest-m.log "$LOGS/guest-m-before-$(date +%s).log"
     rm -f /tmp/echoed
     dd if=/dev/zero of="$2" bs=1M count=4 2>/dev/null
     guest m "vcpus = $1" 'memory = 176' "disk = [\"format=raw,vdev=xvda,access=rw,target=$2\"]" \
-        'vif = ["mac=00:16:3e:00:00:32,bridge=xenbr0"]'
+        'vif = ["mac=00:16:3e:00:00:32,bridge=xenbr0"]' \
+        "cmdline = \"console=hvc0 rdinit=/init $guest_clock\""
     xl create -q /tmp/m.cfg
     check "$1 vCPUs: the guest is up" is_up m
     enter m "dmesg -n 1" # its messages would break the answers

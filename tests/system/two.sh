@@ -2,10 +2,13 @@
 # What the dom0s of `two` do.  side: A has the guest and moves it, B carries out what
 # A says; each has its disk as /dev/vda.  other: the other's HV.  trips: how many
 # vCPUs the guests have that go to B and come back, one after the other; with lacks,
-# what B's processor has not, there is one that stays.
+# what B's processor has not, there is one that stays.  tsc: B's TSC has another
+# frequency, which
+# the guest takes for a clock, too.
 . /test/lib.sh
 . /test/moving.sh
 
+[ -n "$tsc" ] && guest_clock=tsc=reliable
 xl sched-credit2 -d 0 -w 2048 # what moves a busy guest is not to wait for it
 case $side in
 A) own=10.0.2.15 peer=10.0.2.16 ;;
@@ -66,6 +69,12 @@ for vcpus in $trips; do
     fi
     trip "$vcpus vCPUs: to the other machine" xl migrate -s /test/there m $peer
     good "$vcpus vCPUs, there" "$vcpus" on_b
+    if [ -n "$tsc" ]; then
+        for clock in xen tsc; do
+            check "its clock has the right rate there, by $clock" on_b . /test/clock_rate.sh $clock
+        done
+        check "and that is told there" on_b eval 'xl dmesg | grep "its TSC of .* is emulated"'
+    fi
     check "$vcpus vCPUs: it left nothing here" within 10 gone m
     trip "$vcpus vCPUs: and back" on_b xl migrate -s /test/there m $own
     good "$vcpus vCPUs, here again" "$vcpus"

@@ -10,6 +10,7 @@ static struct svm_vcpu s = {.block = &b};
 static struct vcpu v = {.vendor = &s};
 static uint8_t code[15];
 static unsigned int readable, fetches;
+static enum exit_reason reason; /* of the last exit */
 
 unsigned int guest_fetch_insn(struct vcpu *of, uint8_t buf[15])
 {
@@ -25,6 +26,7 @@ static unsigned int decoded(void)
     struct vm_exit e = {0};
 
     svm_decode(&v, &e);
+    reason = e.reason;
     CHECK(e.len != 0 || (e.reason == EXIT_EXCEPTION && e.exception.vector == VEC_UD) ||
           e.reason == EXIT_SHUTDOWN);
     return e.len;
@@ -61,6 +63,12 @@ static void lengths(void)
     CHECK(len(VMEXIT_INVD, "\x0f\x08", 2) == 2);
     CHECK(len(VMEXIT_WBINVD, "\xf3\x0f\x09", 3) == 3);
     CHECK(len(VMEXIT_HLT, "ffffffffffffff\x66", 15) == 0);
+    CHECK(len(VMEXIT_RDTSC, "\x0f\x31", 2) == 2);
+    CHECK(len(VMEXIT_RDTSCP, "\x0f\x01\xf9", 3) == 3);
+    CHECK(len(VMEXIT_RDTSCP, "\x0f\x31", 2) == 0);
+    CHECK(len(VMEXIT_RDTSC, "\x0f\x01\xd9", 3) == 0);
+    CHECK(len(VMEXIT_RDTSC, "\x66\x0f\x01\xf9", 4) == 4); /* as QEMU has it */
+    CHECK(reason == EXIT_RDTSCP);
     b.cs.attr = 0; /* 48 is DEC there */
     CHECK(len(VMEXIT_CPUID, "\x48\x0f\xa2", 3) == 0);
     b.exit_info1 = 0;
