@@ -111,13 +111,15 @@ static struct timer *first(struct cpu_timers *q)
     return list_empty(&q->queue) ? NULL : list_entry(q->queue.next, struct timer, link);
 }
 
-/* Sets the hardware for the head; on q's own CPU, lock held. */
+/* Sets the hardware for the head, unless that is due; on q's own CPU, lock held. */
 static void arm(struct cpu_timers *q)
 {
     struct timer *t = first(q);
     uint64_t when = t ? t->expires : TIME_NEVER;
 
-    if (when != q->armed) {
+    if (t && when <= now()) {
+        set_bit(WORK_TIMER, &this_cpu()->pending);
+    } else if (when != q->armed) {
         q->armed = when;
         apic_set_timer(when);
     }

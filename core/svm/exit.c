@@ -93,24 +93,19 @@ static inline void decode_call(const struct vmcb *b, struct vm_exit *e)
     e->call.long_mode = b->cs.attr & SEG_LONG;
 }
 
-/* QEMU 7.2 says RDTSC of RDTSCP, too. */
-static inline const struct kind *true_kind(struct vcpu *v, const struct kind *k)
-{
-    const struct kind *other = &kinds[VMEXIT_RDTSCP - FIRST];
-
-    return !svm_has_nrip && k->reason == EXIT_RDTSC && known_len(v, other) ? other : k;
-}
-
 /* A kind of exit that the table tells. */
 static inline void decode_kind(struct vcpu *v, const struct vmcb *b, const struct kind *k,
                                struct vm_exit *e)
 {
-    k = true_kind(v, k);
     e->reason = k->reason;
     if (k->reason == EXIT_HYPERCALL) decode_call(b, e);
     if (!k->len) return;
     e->len = insn_len(v, b, k);
     if (likely(e->len)) return;
+    /* QEMU 7.2 says RDTSC of RDTSCP, too. */
+    e->reason = EXIT_RDTSCP;
+    if (k->reason == EXIT_RDTSC) e->len = insn_len(v, b, &kinds[VMEXIT_RDTSCP - FIRST]);
+    if (e->len) return;
     e->reason = EXIT_EXCEPTION; /* changed under our feet */
     e->exception.vector = VEC_UD;
 }

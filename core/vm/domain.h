@@ -48,11 +48,15 @@ struct sched_unit {   /* guarded by the run queue's lock */
     unsigned long soft[BITMAP_WORDS(MAX_CPUS)];
 };
 
+#define TRANSLATION_GROUP 8u
+
 /* Pages translated since the last exit, good for one hypercall: vm/guest.c. */
 struct translation_cache {
-    struct {
-        uint64_t va, gpa; /* of the page */
-        bool write;
+    struct translations { /* of pages side by side, aligned */
+        uint64_t group;   /* address / size */
+        /* Like entries of a page table: that of the first page, if all are in one
+         * large page, else 0 and one for each. */
+        uint64_t large, page[TRANSLATION_GROUP];
     } entry[4];
     unsigned int next; /* entries filled, ever: the first `next` count */
 };

@@ -148,8 +148,8 @@ void handle_exit(struct vcpu *v, struct vm_exit *e)
     case EXIT_WINDOW: vendor->want_window(v, false); break;
     case EXIT_EXCEPTION: do_exception(v, e); break;
     case EXIT_XSETBV: finish(v, e, do_xsetbv(v)); break;
-    case EXIT_RDTSC:
-    case EXIT_RDTSCP: finish(v, e, do_rdtsc(v, e->reason == EXIT_RDTSCP)); break;
+    case EXIT_RDTSC: finish(v, e, do_rdtsc(v, false)); break;
+    case EXIT_RDTSCP: finish(v, e, do_rdtsc(v, true)); break;
     case EXIT_PAUSE:
         vendor->skip_insn(v, e->len);
         sched_yield(v);

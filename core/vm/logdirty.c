@@ -192,17 +192,20 @@ int logdirty_on(struct domain *d)
 
 /* --- copying --- */
 
-/* Takes the writable bit from the dirty pages of one word; logdirty_off finds
- * them by the marks on their way. */
+/* Takes the writable bit from the dirty pages of one word, which lie in one
+ * table; logdirty_off finds them by the marks on their way. */
 static void protect_word(struct p2m *p, uint64_t gfn, unsigned long bits)
 {
-    for (; bits; bits &= bits - 1) {
-        uint64_t page = gfn + __builtin_ctzl(bits);
-        uint64_t *e = &p->root[index_at(page, 4)];
+    uint64_t *e = &p->root[index_at(gfn, 4)];
+    unsigned int level = 4;
 
-        for (unsigned int l = 4; is_table(*e, l); e = &table_at(*e)[index_at(page, --l)])
-            if (!(*e & ENTRY_LOG)) WRITE_ONCE(*e, *e | ENTRY_LOG);
-        if (is_present(*e)) WRITE_ONCE(*e, *e & ~ENTRY_WRITE);
+    for (; is_table(*e, level); e = &table_at(*e)[index_at(gfn, --level)])
+        if (!(*e & ENTRY_LOG)) WRITE_ONCE(*e, *e | ENTRY_LOG);
+    if (level > 1) bits = 1; /* a superpage */
+    for (; bits; bits &= bits - 1) {
+        uint64_t *page = e + __builtin_ctzl(bits);
+
+        if (is_present(*page)) WRITE_ONCE(*page, *page & ~ENTRY_WRITE);
     }
 }
 
