@@ -6,7 +6,7 @@
  * all=1: not only the three most frequent ones.
  */
 /* run: bochs=bochs-vmx,bochs-svm qemu=no mem=1536 time=150 ips=2000000000 */
-#include "test.h"
+#include "cost.h"
 #include "toolstack.h"
 
 #define ROUNDS 1000
@@ -25,11 +25,6 @@ static long port, other, timer, to_servant;
 static uint32_t own_id;
 static struct guest servant;
 static uint8_t page[4096] __attribute__((aligned(4096)));
-
-static void nothing(void)
-{
-    asm volatile("" ::: "memory");
-}
 
 static void null_call(void)
 {
@@ -137,16 +132,6 @@ static void domain_comes_and_goes(void)
     while (domain_info(id, &info)) continue;
 }
 
-static uint64_t run(void (*fn)(void), unsigned int rounds)
-{
-    uint64_t start;
-
-    fn();
-    start = rdtsc();
-    for (unsigned int i = 0; i < rounds; i++) fn();
-    return (rdtsc() - start) / rounds;
-}
-
 /* --- in the servant --- */
 
 static long give_page(long a, long b, long c)
@@ -219,19 +204,7 @@ static void clean_rounds(unsigned int mib)
     guest_destroy(&g);
 }
 
-struct row {
-    const char *name;
-    void (*fn)(void);
-};
-
-static void show(const struct row *rows, unsigned int n, unsigned int rounds)
-{
-    uint64_t loop = run(nothing, ROUNDS);
-
-    for (unsigned int i = 0; i < n; i++)
-        print("cost %s: %lu\n", rows[i].name, run(rows[i].fn, rounds) - loop);
-}
-#define SHOW(rows, rounds) show(rows, sizeof(rows) / sizeof((rows)[0]), rounds)
+#define SHOW(rows, rounds) show_costs(rows, sizeof(rows) / sizeof((rows)[0]), rounds)
 
 /* What the servant does for one row at a time. */
 static void with_servant(remote_fn *fn, long a, long b, const struct row *row)
@@ -239,7 +212,7 @@ static void with_servant(remote_fn *fn, long a, long b, const struct row *row)
     long result = -1;
 
     guest_call_async(&servant, fn, a, b, 0);
-    show(row, 1, ROUNDS);
+    show_costs(row, 1, ROUNDS);
     while (!guest_called(&servant, &result)) nap(NS_PER_MS);
     check_eq(result, 0, row->name);
 }
@@ -270,7 +243,7 @@ static void all_rows(void)
     own_id = apic_id();
     set_irq(IPI_VECTOR, ipi_taken);
     irq_enable();
-    show(&x2apic, 1, ROUNDS);
+    show_costs(&x2apic, 1, ROUNDS);
     irq_disable();
     guest_create(&servant, &config);
     guest_unpause(&servant);
