@@ -53,8 +53,10 @@ enum { MODE_FIXED = 0, MODE_LOWEST = 1, MODE_NMI = 4, MODE_INIT, MODE_SIPI };
 #define MODE(message) ((message) >> 8 & 7)
 
 struct vlapic {
-    uint32_t reg[256];  /* by offset / 4 */
-    bool maybe_pending; /* some IRR bit may be set */
+    uint32_t reg[256]; /* by offset / 4 */
+    /* Which words of the sets may have a bit set; none other has.  The IRR's is
+     * changed by anyone, after the word; the ISR's by its own vCPU. */
+    uint32_t irr_words, isr_words;
     /* Guards what follows: a timer can fire on a CPU that v has left. */
     struct spinlock lock;
     struct timer timer;
@@ -102,14 +104,18 @@ static void clear_vector(struct vlapic *l, unsigned int set, uint8_t vector)
     __atomic_fetch_and(vector_word(l, set, vector), ~(1u << (vector & 31)), __ATOMIC_SEQ_CST);
 }
 
-static int highest(struct vlapic *l, unsigned int set)
+#define WORD_OF(vector) (1u << ((vector) >> 5))
+#define ALL_WORDS       0xffu
+
+/* The highest vector in one of these words, or -1. */
+static int highest(struct vlapic *l, unsigned int set, uint32_t words)
 {
-    const uint32_t *at = vector_word(l, set, 0xe0);
+    while (words) {
+        unsigned int i = 31 - __builtin_clz(words);
+        uint32_t word = READ_ONCE(REG(l, set + i * 16));
 
-    for (int i = 0xe0; i >= 0; i -= 32, at -= 4) {
-        uint32_t word = READ_ONCE(*at);
-
-        if (word) return i + 31 - __builtin_clz(word);
+        if (likely(word)) return i * 32 + 31 - __builtin_clz(word);
+        words ^= 1u << i;
     }
     return -1;
 }
@@ -117,7 +123,7 @@ static int highest(struct vlapic *l, unsigned int set)
 static uint32_t ppr(struct vlapic *l)
 {
     uint32_t tpr = REG(l, APIC_TPR) & 0xff;
-    int isr = highest(l, APIC_ISR);
+    int isr = highest(l, APIC_ISR, READ_ONCE(l->isr_words));
 
     return isr >= 0 && (isr & 0xf0) > (int)(tpr & 0xf0) ? isr & 0xf0 : tpr;
 }
@@ -125,7 +131,7 @@ static uint32_t ppr(struct vlapic *l)
 static void set_pending(struct vcpu *v, uint8_t vector)
 {
     set_vector(v->lapic, APIC_IRR, vector);
-    __atomic_store_n(&v->lapic->maybe_pending, true, __ATOMIC_SEQ_CST);
+    __atomic_fetch_or(&v->lapic->irr_words, WORD_OF(vector), __ATOMIC_SEQ_CST);
     vcpu_notify(v);
 }
 
@@ -147,16 +153,29 @@ void vlapic_set_upcall(struct vcpu *v, uint8_t vector)
     set_pending(v, vector);
 }
 
+/* Clears the bit of a word of the IRR, if that is empty.  Who sets a vector sets the
+ * word's bit after it: at the second look it is seen, or its bit comes later. */
+static void forget_word(struct vlapic *l, unsigned int i)
+{
+    const uint32_t *word = &REG(l, APIC_IRR + i * 16);
+
+    if (READ_ONCE(*word)) return;
+    __atomic_fetch_and(&l->irr_words, ~(1u << i), __ATOMIC_SEQ_CST);
+    if (READ_ONCE(*word)) __atomic_fetch_or(&l->irr_words, 1u << i, __ATOMIC_SEQ_CST);
+}
+
 int vlapic_pending(struct vcpu *v)
 {
     struct vlapic *l = v->lapic;
+    uint32_t words = READ_ONCE(l->irr_words);
     int vector;
 
-    if (likely(!READ_ONCE(l->maybe_pending))) return -1;
-    __atomic_store_n(&l->maybe_pending, false, __ATOMIC_SEQ_CST);
-    vector = highest(l, APIC_IRR);
-    if (vector < 0) return -1;
-    l->maybe_pending = true;
+    if (likely(!words)) return -1;
+    vector = highest(l, APIC_IRR, words);
+    if (unlikely(vector < 0)) { /* after a reset, say */
+        for (unsigned int i = 0; i < 8; i++) forget_word(l, i);
+        return -1;
+    }
     if (!(REG(l, APIC_SVR) & SVR_ENABLED)) return -1; /* an upcall waits */
     return (vector & 0xf0) > (int)(ppr(l) & 0xf0) ? vector : -1;
 }
@@ -164,23 +183,27 @@ int vlapic_pending(struct vcpu *v)
 void vlapic_accept(struct vcpu *v, uint8_t vector)
 {
     clear_vector(v->lapic, APIC_IRR, vector);
+    forget_word(v->lapic, vector >> 5);
     set_vector(v->lapic, APIC_ISR, vector);
+    WRITE_ONCE(v->lapic->isr_words, v->lapic->isr_words | WORD_OF(vector));
 }
 
 void vlapic_withdraw(struct vcpu *v, uint8_t vector)
 {
     clear_vector(v->lapic, APIC_ISR, vector);
     set_vector(v->lapic, APIC_IRR, vector);
-    __atomic_store_n(&v->lapic->maybe_pending, true, __ATOMIC_SEQ_CST);
+    __atomic_fetch_or(&v->lapic->irr_words, WORD_OF(vector), __ATOMIC_SEQ_CST);
 }
 
 static void eoi(struct vcpu *v)
 {
     struct vlapic *l = v->lapic;
-    int vector = highest(l, APIC_ISR);
+    int vector = highest(l, APIC_ISR, l->isr_words);
 
     if (vector < 0) return;
     clear_vector(l, APIC_ISR, vector);
+    if (!READ_ONCE(*vector_word(l, APIC_ISR, vector)))
+        WRITE_ONCE(l->isr_words, l->isr_words & ~WORD_OF(vector));
     if (test_vector(l, APIC_TMR, vector) && v->domain->privileged) vioapic_eoi(vector);
 }
 
@@ -231,6 +254,11 @@ void vlapic_deliver(struct domain *d, uint32_t dest, uint32_t message)
 {
     struct vcpu *v;
 
+    if (!(message & MESSAGE_LOGICAL) && (dest & 0xff) != 0xff) { /* one, by its id */
+        v = domain_vcpu(d, dest / 2);
+        if (v && match(v, dest, false)) accept(v, message);
+        return;
+    }
     for_each_vcpu (d, v) {
         if (!match(v, dest, message & MESSAGE_LOGICAL)) continue;
         accept(v, message);
@@ -379,7 +407,6 @@ static void write_reg(struct vcpu *v, unsigned int offset, uint32_t value)
     value &= writable[offset / 16];
     if (writable[offset / 16]) REG(l, offset) = value;
     switch (offset) {
-    case APIC_TPR: l->maybe_pending = true; break;
     case APIC_EOI: eoi(v); break;
     case APIC_DFR: REG(l, offset) |= 0x0fffffff; break;
     case APIC_SVR: write_svr(l, value); break;
@@ -453,6 +480,10 @@ int vlapic_write_msr(struct vcpu *v, uint32_t msr, uint64_t value)
 {
     unsigned int n = msr - 0x800;
 
+    if (likely(n == APIC_EOI / 16 && !value && x2apic(v))) { /* the most frequent */
+        eoi(v);
+        return 0;
+    }
     if (msr == 0x1b) return write_base(v, value);
     if (msr == 0x6e0) {
         set_deadline(v, value);
@@ -538,7 +569,7 @@ int vlapic_load_regs(struct vcpu *v, const struct hvm_hw_lapic_regs *regs)
     REG(l, APIC_VERSION) = 0x50014;
     REG(l, APIC_SVR) &= 0x1ff;
     REG(l, APIC_TDCR) &= 0xb;
-    l->maybe_pending = true;
+    l->irr_words = l->isr_words = ALL_WORDS;
     start_count(l);
     set_deadline(v, l->deadline);
     return 0;

@@ -58,6 +58,8 @@ FAULTS = [
      "if (unlikely(e->call.cpl != 0))", "if (false)"),
     ("a guest's clock counts at its own rate", "policy", "core/vm/tsc.c",
      "(uint64_t)((unsigned __int128)host * v->domain->tsc.ratio >> TSC_FRACTION)", "host"),
+    ("a read-only table's pages are written", "guest", "core/vm/guest.c",
+     "t->page[i] &= rights | ~GPTE_RW;", ";"),
     ("control by any guest", "control", "core/hypercall/domctl.c",
      "    if (!v->domain->privileged) return -XEN_EPERM;\n", ""),
     ("control registers that do not fit", "context", "core/vm/context.c",

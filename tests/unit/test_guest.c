@@ -224,6 +224,38 @@ static void remembered(void)
     CHECK(guest_va_to_gpa(&v, 0x9000, false) == BAD_GPA);
 }
 
+/* One walk serves the pages beside, each with its own rights. */
+static void groups(void)
+{
+    fresh();
+    put64(1, 0, 0x2003);
+    put64(2, 0, 0x3003);
+    put64(3, 0, 0x4003);
+    put64(3, 1, 0x4001);     /* the same table, read-only */
+    put64(3, 2, 0x40000083); /* large */
+    put64(3, 3, 0x40000081); /* large and read-only */
+    for (unsigned int i = 0; i < 16; i++) put64(4, i, (0x10 + i) << 12 | (i % 4 ? 3 : i ? 1 : 0));
+    guest_access_reset(&v);
+    CHECK(guest_va_to_gpa(&v, 0x7fff, true) == 0x17fff);
+    memset(ram[1], 0, PAGE_SIZE); /* nothing is walked from here on */
+    CHECK(guest_va_to_gpa(&v, 0x1000, true) == 0x11000);
+    CHECK(guest_va_to_gpa(&v, 0x4000, false) == 0x14000);
+    CHECK(guest_va_to_gpa(&v, 0x4000, true) == BAD_GPA);
+    CHECK(guest_va_to_gpa(&v, 0, false) == BAD_GPA);
+    CHECK(guest_va_to_gpa(&v, 0x8000, false) == BAD_GPA); /* the next group */
+    CHECK(guest_va_to_gpa(&v, 0x6000, true) == 0x16000);  /* as before */
+    put64(1, 0, 0x2003);
+    CHECK(guest_va_to_gpa(&v, 0x201000, false) == 0x11000);
+    CHECK(guest_va_to_gpa(&v, 0x202000, true) == BAD_GPA);
+    CHECK(guest_va_to_gpa(&v, 0x40f123, true) == 0x4000f123);
+    CHECK(guest_va_to_gpa(&v, 0x408123, true) == 0x40008123);
+    CHECK(guest_va_to_gpa(&v, 0x600123, false) == 0x40000123);
+    CHECK(guest_va_to_gpa(&v, 0x601123, true) == BAD_GPA);
+    cr0 &= ~CR0_WP;
+    CHECK(guest_va_to_gpa(&v, 0x601123, true) == 0x40001123);
+    CHECK(!held && !windows);
+}
+
 static void instructions(void)
 {
     uint8_t insn[15];
@@ -266,6 +298,7 @@ int main(void)
     RUN(two_levels);
     RUN(copies);
     RUN(remembered);
+    RUN(groups);
     RUN(instructions);
     return CHECK_RESULT();
 }

@@ -4,7 +4,7 @@
  * reached by it: see cost.c.  Bochs' CPUs take turns of a few instructions, and its
  * TSC counts those of one.
  */
-/* run: bochs=bochs-vmx,bochs-svm cpus=2 time=150 ips=2000000000 */
+/* run: bochs=bochs-vmx,bochs-svm cpus=2 time=150 */
 #include "cost.h"
 
 #define ROUNDS 200
