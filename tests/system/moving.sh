@@ -26,7 +26,7 @@ start() {
     dd if=/dev/zero of="$2" bs=1M count=4 2>/dev/null
     guest m "vcpus = $1" 'memory = 176' "disk = [\"format=raw,vdev=xvda,access=rw,target=$2\"]" \
         'vif = ["mac=00:16:3e:00:00:32,bridge=xenbr0"]' \
-        "cmdline = \"console=hvc0 rdinit=/init $guest_clock\""
+        "cmdline = \"console=hvc0 rdinit=/init ${guest_clock:-}\""
     xl create -q /tmp/m.cfg
     check "$1 vCPUs: the guest is up" is_up m
     enter m "dmesg -n 1" # its messages would break the answers
