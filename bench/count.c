@@ -8,8 +8,8 @@
  * A vCPU is in guest mode from its VMRUN (AMD APM vol. 2, section 15.5) until
  * the instruction behind that VMRUN is reached again.  Blocks are counted as a
  * whole when they begin, so one that a fault cuts short counts too much: about
- * one per cent.  At the end of the run FILE has one line of JSON; with `,series=FILE`
- * that gets, each second, how many were executed in host mode so far.
+ * one per cent.  At the end of the run FILE has one line of JSON; with
+ * `,series=FILE` that gets, each second, how many were executed in host mode so far.
  *
  * QEMU's header for plugins is in no package; what is used of it is below.
  */

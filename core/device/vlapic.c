@@ -128,10 +128,15 @@ static uint32_t ppr(struct vlapic *l)
     return isr >= 0 && (isr & 0xf0) > (int)(tpr & 0xf0) ? isr & 0xf0 : tpr;
 }
 
+static void set_irr(struct vlapic *l, uint8_t vector)
+{
+    set_vector(l, APIC_IRR, vector);
+    __atomic_fetch_or(&l->irr_words, WORD_OF(vector), __ATOMIC_SEQ_CST);
+}
+
 static void set_pending(struct vcpu *v, uint8_t vector)
 {
-    set_vector(v->lapic, APIC_IRR, vector);
-    __atomic_fetch_or(&v->lapic->irr_words, WORD_OF(vector), __ATOMIC_SEQ_CST);
+    set_irr(v->lapic, vector);
     vcpu_notify(v);
 }
 
@@ -191,8 +196,7 @@ void vlapic_accept(struct vcpu *v, uint8_t vector)
 void vlapic_withdraw(struct vcpu *v, uint8_t vector)
 {
     clear_vector(v->lapic, APIC_ISR, vector);
-    set_vector(v->lapic, APIC_IRR, vector);
-    __atomic_fetch_or(&v->lapic->irr_words, WORD_OF(vector), __ATOMIC_SEQ_CST);
+    set_irr(v->lapic, vector);
 }
 
 static void eoi(struct vcpu *v)

@@ -103,9 +103,11 @@ static inline void decode_kind(struct vcpu *v, const struct vmcb *b, const struc
     e->len = insn_len(v, b, k);
     if (likely(e->len)) return;
     /* QEMU 7.2 says RDTSC of RDTSCP, too. */
-    e->reason = EXIT_RDTSCP;
-    if (k->reason == EXIT_RDTSC) e->len = insn_len(v, b, &kinds[VMEXIT_RDTSCP - FIRST]);
-    if (e->len) return;
+    if (k->reason == EXIT_RDTSC) {
+        e->reason = EXIT_RDTSCP;
+        e->len = insn_len(v, b, &kinds[VMEXIT_RDTSCP - FIRST]);
+        if (e->len) return;
+    }
     e->reason = EXIT_EXCEPTION; /* changed under our feet */
     e->exception.vector = VEC_UD;
 }

@@ -46,7 +46,7 @@ static uint64_t ratio_for(const struct tsc_scale *scale)
     int shift = tsc_scale.shift - scale->shift;
 
     if (shift < 0) return ratio >> -shift;
-    return ratio >> (56 - shift) ? 0 : ratio << shift;
+    return ratio >> (TSC_WHOLE + TSC_FRACTION - shift) ? 0 : ratio << shift;
 }
 
 int tsc_set(struct domain *d, uint32_t mode, uint32_t khz)

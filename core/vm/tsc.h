@@ -15,6 +15,7 @@ struct domain;
 struct vcpu;
 
 #define TSC_FRACTION 48 /* bits after the point of a ratio */
+#define TSC_WHOLE    8  /* and before it */
 #define TSC_RATIO_1  (1ull << TSC_FRACTION)
 
 struct guest_tsc {
@@ -22,7 +23,7 @@ struct guest_tsc {
     uint32_t khz;
     bool exits;             /* RDTSC does                                */
     struct tsc_scale scale; /* its ticks to ns                           */
-    uint64_t ratio;         /* below 2^56                                */
+    uint64_t ratio;         /* with TSC_WHOLE + TSC_FRACTION bits        */
     uint64_t epoch;         /* host TSC at which that of a new vCPU is 0 */
 };
 

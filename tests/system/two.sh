@@ -3,8 +3,7 @@
 # A says; each has its disk as /dev/vda.  other: the other's HV.  trips: how many
 # vCPUs the guests have that go to B and come back, one after the other; with lacks,
 # what B's processor has not, there is one that stays.  tsc: B's TSC has another
-# frequency, which
-# the guest takes for a clock, too.
+# frequency; the guest may take its own for a clock.
 . /test/lib.sh
 . /test/moving.sh
 

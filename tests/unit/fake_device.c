@@ -40,10 +40,10 @@ void fake_init(unsigned int count)
         cpus[i]->apic_id = 4 * i;
         domains[i].id = i;
         domains[i].max_vcpus = count;
+        tsc_init(&domains[i], 0);
         for (unsigned int n = 0; n < count; n++) {
             domains[i].vcpus[n] = &vcpus[i][n];
             vcpus[i][n].domain = &domains[i];
-            tsc_init(&domains[i], 0);
             vcpus[i][n].id = n;
             vcpus[i][n].sched.last_cpu = &all_cpus[n % 2];
         }
