@@ -57,7 +57,7 @@ void fpu_read_xcr0(struct vcpu *v); /* v is current: refreshes v->xcr0 */
 /* cpu/mitigate.c: against speculation that leaks */
 #define ENTRY_FLUSH_L1D     1u
 #define ENTRY_CLEAR_BUFFERS 2u
-extern unsigned int mitigate_on_entry; /* not 0: mitigate_entry just before one */
+extern unsigned int mitigations; /* not 0: mitigate_entry just before one */
 void mitigate_boot(void);
 void mitigate_init_cpu(void); /* on each CPU */
 void mitigate_entry(void);

@@ -198,6 +198,13 @@ static inline void world_switch(struct regs *r, uint64_t vmcb, uint64_t host)
 #undef REG
 }
 
+/* The same where something is to be done about speculation. */
+static __attribute__((noinline)) void guarded_switch(struct regs *r, uint64_t vmcb, uint64_t host)
+{
+    mitigate_entry();
+    world_switch(r, vmcb, host);
+}
+
 /* An interrupt of the host's that comes in the moment of a VMRUN with a virtual
  * interrupt may stay unseen in QEMU 7.2's local APIC, also by HLT, until the
  * APIC looks again: on a write of the task priority, which is always 0. */
@@ -238,7 +245,10 @@ static bool svm_run(struct vcpu *v, struct vm_exit *exit)
     b->rsp = v->regs.rsp;
     b->rip = v->regs.rip;
     b->rflags = v->regs.rflags;
-    world_switch(&v->regs, s->vmcb_phys, ((struct svm_cpu *)c->vendor)->host);
+    if (likely(!mitigations))
+        world_switch(&v->regs, s->vmcb_phys, ((struct svm_cpu *)c->vendor)->host);
+    else
+        guarded_switch(&v->regs, s->vmcb_phys, ((struct svm_cpu *)c->vendor)->host);
     if (unlikely(virtual)) taken = end_virtual(v, b);
     v->regs.rax = b->rax;
     v->regs.rsp = b->rsp;

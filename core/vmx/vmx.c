@@ -346,7 +346,7 @@ static bool vmx_run(struct vcpu *v, struct vm_exit *exit)
         vmwrite(ENTRY_EVENT, x->event);
         vmwrite(ENTRY_ERROR, x->error);
     }
-    if (unlikely(mitigate_on_entry)) mitigate_entry();
+    if (unlikely(mitigations)) mitigate_entry();
     if (unlikely(vmx_enter(&v->regs, x->launched))) {
         exit->reason = EXIT_BAD;
         exit->code = vmread(INSTRUCTION_ERROR);

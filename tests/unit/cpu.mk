@@ -1,0 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+# What is done about speculation and errata; the test includes the file.
+unit_mitigate := tests/unit/test_mitigate.c
+UNIT_SIMPLE += mitigate
+$(B)/tests/unit/test_mitigate: core/cpu/mitigate.c
