@@ -5,7 +5,7 @@
 #include "lib/print.h"
 #include "lib/string.h"
 
-struct options options = {.iommu = true};
+struct options options = {.iommu = true, .ibpb_entry = true};
 
 static const struct {
     const char *name;
@@ -20,8 +20,8 @@ static const struct {
 
 /* Of Xen's, without a meaning here: accepted in silence. */
 static const char *const ignored[] = {
-    "bootscrub", "spec-ctrl",    "dom0-iommu", "placeholder", "ucode", "sched", "sync_console",
-    "vga",       "no-real-mode", "edd",        "hap",         "pv",    "dom0",
+    "bootscrub", "dom0-iommu",   "placeholder", "ucode", "sched", "sync_console",
+    "vga",       "no-real-mode", "edd",         "hap",   "pv",    "dom0",
 };
 
 /* A number with a K, M, G or T suffix (none: K, as Xen takes it). */
@@ -106,7 +106,35 @@ static bool is_true(const char *s)
     return strcmp(s, "0") && strcmp(s, "off") && strcmp(s, "no") && strcmp(s, "false");
 }
 
-static void parse_option(const char *name, const char *value)
+/* spec-ctrl=[no-]NAME[=BOOL],...: of Xen's names those that change something here. */
+static void parse_spec_ctrl(char *s)
+{
+    static const struct {
+        const char *name;
+        bool *flag;
+    } names[] = {
+        {"rsb", &options.fill_returns},
+        {"ibpb-entry", &options.ibpb_entry},
+    };
+
+    for (char *next; s; s = next) {
+        bool on = strncmp(s, "no-", 3);
+        char *value;
+
+        next = strchr(s, ',');
+        if (next) *next++ = 0;
+        if (!on) s += 3;
+        value = strchr(s, '=');
+        if (value) {
+            *value++ = 0;
+            on = is_true(value);
+        }
+        for (unsigned int i = 0; i < ARRAY_SIZE(names); i++)
+            if (!strcmp(s, names[i].name)) *names[i].flag = on;
+    }
+}
+
+static void parse_option(const char *name, char *value)
 {
     for (unsigned int i = 0; i < ARRAY_SIZE(text_options); i++) {
         if (!strcmp(name, text_options[i].name)) {
@@ -128,6 +156,8 @@ static void parse_option(const char *name, const char *value)
         options.noreboot = is_true(value);
     else if (!strcmp(name, "iommu"))
         options.iommu = is_true(value);
+    else if (!strcmp(name, "spec-ctrl"))
+        parse_spec_ctrl(value);
     else
         log_warn("unknown option '%s' passed over", name);
 }

@@ -57,10 +57,18 @@ void fpu_read_xcr0(struct vcpu *v); /* v is current: refreshes v->xcr0 */
 /* cpu/mitigate.c: against speculation that leaks */
 #define ENTRY_FLUSH_L1D     1u
 #define ENTRY_CLEAR_BUFFERS 2u
-extern unsigned int mitigations; /* not 0: mitigate_entry just before one */
+#define EXIT_FILL_RETURNS   4u
+#define EXIT_IBPB           8u
+#define EXIT_IBRS           16u
+/* Not 0: mitigate_entry just before an entry, and after the exit fill_returns
+ * before any return, and mitigate_exit. */
+extern unsigned int mitigations;
 void mitigate_boot(void);
 void mitigate_init_cpu(void); /* on each CPU */
 void mitigate_entry(void);
+void mitigate_exit(void);
+void mitigate_idle(void); /* mitigations: before and after HLT */
+void fill_returns(void);  /* cpu/stubs.S */
 struct domain;
 void mitigate_switch(const struct domain *d); /* d runs next on this CPU */
 

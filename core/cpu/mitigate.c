@@ -18,7 +18,13 @@
 #define EFER_AIBRSE   BIT(21)
 #define PRED_IBPB     BIT(0)
 
-#define SPEC_IBRS BIT(0)
+#define PRED_SBPB  BIT(7)
+#define MSR_BP_CFG 0xc001102e /* AMD's, of each thread */
+#define BP_REDUCE  BIT(4)     /* less is predicted where guest and host meet */
+
+#define SPEC_IBRS      BIT(0)
+#define SPEC_STIBP     BIT(1)
+#define SPEC_BHI_DIS_S BIT(10)
 
 /* IA32_ARCH_CAPABILITIES */
 #define CAPS_RDCL_NO    BIT(0)
@@ -26,60 +32,103 @@
 #define CAPS_SKIP_L1DFL BIT(3)
 #define CAPS_MDS_NO     BIT(5)
 #define CAPS_FB_CLEAR   BIT(17)
+#define CAPS_BHI_NO     BIT(20)
+#define CAPS_PBRSB_NO   BIT(24)
 #define CAPS_RFDS_CLEAR BIT(28)
 
-/* CPUID 0x80000021 */
-#define AMD_VERW_CLEAR BIT(5)            /* EAX */
-#define AMD_AUTO_IBRS  BIT(8)            /* EAX */
-#define AMD_TSA_NO     (BIT(1) | BIT(2)) /* ECX: neither form */
+#define AMD_IBPB   BIT(12) /* CPUID 0x80000008, EBX */
+#define AMD_STIBP  BIT(15)
+#define AMD_BTC_NO BIT(29)
+/* CPUID 0x80000021, EAX */
+#define AMD_VERW_CLEAR     BIT(5)
+#define AMD_AUTO_IBRS      BIT(8)
+#define AMD_IBPB_BRTYPE    BIT(28)
+#define AMD_SRSO_NO        BIT(29)
+#define AMD_BP_SPEC_REDUCE BIT(31)
+#define AMD_TSA_NO         (BIT(1) | BIT(2)) /* ECX: neither form */
 
 unsigned int mitigations;
 static uint64_t spec_ctrl; /* IA32_SPEC_CTRL, also while guests run */
-static bool ibpb, auto_ibrs;
+static bool ibpb, auto_ibrs, bp_reduce;
 
 /* A leaf that may not be there: zeros. */
-static struct cpuid_regs leaf(uint32_t n)
+static struct cpuid_regs leaf(uint32_t n, uint32_t sub)
 {
-    return cpuid(n & BIT(31), 0).a >= n ? cpuid(n, 0) : (struct cpuid_regs){0};
+    return cpuid(n & BIT(31), 0).a >= n ? cpuid(n, sub) : (struct cpuid_regs){0};
 }
 
+/*
+ * Return stacks: IBRS that stays on keeps them apart but for the last entry, and
+ * with PBRSB_NO for that, too.  IBRS of the old kind has to be written after each
+ * exit; without it Skylake takes targets from elsewhere when a stack runs empty.
+ */
 static void choose_intel(uint32_t features, uint64_t caps)
 {
     ibpb = features & BIT(26);
-    if (ibpb && caps & CAPS_IBRS_ALL) spec_ctrl |= SPEC_IBRS;
+    if (ibpb && caps & CAPS_IBRS_ALL) {
+        spec_ctrl |= SPEC_IBRS;
+        if (!(caps & CAPS_PBRSB_NO)) mitigations |= EXIT_FILL_RETURNS;
+    } else if (ibpb) {
+        mitigations |= EXIT_FILL_RETURNS | EXIT_IBRS;
+    }
+    if (features & BIT(27)) spec_ctrl |= SPEC_STIBP;
+    if (leaf(7, 0).a >= 2 && leaf(7, 2).d & BIT(4) && !(caps & CAPS_BHI_NO))
+        spec_ctrl |= SPEC_BHI_DIS_S;
     if (features & BIT(28) && !(caps & (CAPS_RDCL_NO | CAPS_SKIP_L1DFL)))
         mitigations |= ENTRY_FLUSH_L1D;
     if (features & BIT(10) && (!(caps & CAPS_MDS_NO) || caps & (CAPS_FB_CLEAR | CAPS_RFDS_CLEAR)))
         mitigations |= ENTRY_CLEAR_BUFFERS;
 }
 
+/*
+ * Until family 19h any branch may be taken for another (BTC), after that returns
+ * may go where a guest led them (SRSO): IBPB after each exit forgets that, in
+ * family 19h with new microcode, which takes PRED_SBPB, too.  Automatic IBRS
+ * empties the return stack at an exit.
+ */
 static void choose_amd(unsigned int family)
 {
-    struct cpuid_regs more = leaf(0x80000021);
+    struct cpuid_regs more = leaf(0x80000021, 0);
+    uint32_t b = leaf(0x80000008, 0).b;
 
-    ibpb = leaf(0x80000008).b & BIT(12);
+    ibpb = b & AMD_IBPB;
     auto_ibrs = more.a & AMD_AUTO_IBRS;
+    if (b & AMD_STIBP) spec_ctrl |= SPEC_STIBP;
     /* Those of family 19h need it whether they say that VERW has the effect or
      * not: microcode gives it without the bit (AMD on TSA, 2025). */
     if ((family == 0x19 || more.a & AMD_VERW_CLEAR) && (more.c & AMD_TSA_NO) != AMD_TSA_NO)
         mitigations |= ENTRY_CLEAR_BUFFERS;
+    if (!ibpb) return;
+    if (!auto_ibrs) mitigations |= EXIT_FILL_RETURNS;
+    if (family < 0x19 ? b & AMD_BTC_NO : more.a & AMD_SRSO_NO) return;
+    bp_reduce = more.a & AMD_BP_SPEC_REDUCE;
+    if (bp_reduce || !options.ibpb_entry) return;
+    if (family < 0x19 || more.a & AMD_IBPB_BRTYPE || write_msr_safe(MSR_PRED_CMD, PRED_SBPB))
+        mitigations |= EXIT_IBPB;
+    else
+        log_warn("speculation: guests lead the core's returns (SRSO): update the microcode");
 }
 
 void mitigate_boot(void)
 {
     struct cpuid_regs base = cpuid(1, 0);
-    uint32_t features = leaf(7).d;
+    uint32_t features = leaf(7, 0).d;
     uint64_t caps = features & BIT(29) ? read_msr(MSR_ARCH_CAPS) : 0;
 
     if (base.c & BIT(5)) /* VMX */
         choose_intel(features, caps);
     else
         choose_amd((base.a >> 8 & 15) + (base.a >> 20 & 255));
-    log_info("speculation: capabilities %lx;%s%s%s%s", caps,
-             ibpb ? " IBPB between domains" : " no IBPB here",
-             spec_ctrl & SPEC_IBRS ? ", IBRS in the core"
-             : auto_ibrs           ? ", automatic IBRS"
-                                   : ", no IBRS that stays on",
+    if (options.fill_returns) mitigations |= EXIT_FILL_RETURNS;
+    log_info("speculation: capabilities %lx, SPEC_CTRL %lx;%s%s%s%s%s", caps, spec_ctrl,
+             mitigations & EXIT_IBPB ? " IBPB after each exit"
+             : ibpb                  ? " IBPB between domains"
+                                     : " no IBPB here",
+             spec_ctrl & SPEC_IBRS     ? ", IBRS in the core"
+             : auto_ibrs               ? ", automatic IBRS"
+             : mitigations & EXIT_IBRS ? ", IBRS after each exit"
+                                       : ", no IBRS",
+             mitigations & EXIT_FILL_RETURNS ? ", return stack filled" : "",
              mitigations & ENTRY_FLUSH_L1D ? ", L1D flushed on entry" : "",
              mitigations & ENTRY_CLEAR_BUFFERS ? ", buffers cleared on entry" : "");
 }
@@ -88,6 +137,7 @@ void mitigate_init_cpu(void)
 {
     if (spec_ctrl) write_msr(MSR_SPEC_CTRL, spec_ctrl);
     if (auto_ibrs) write_msr(MSR_EFER, read_msr(MSR_EFER) | EFER_AIBRSE);
+    if (bp_reduce) write_msr(MSR_BP_CFG, read_msr(MSR_BP_CFG) | BP_REDUCE);
 }
 
 static void clear_buffers(void)
@@ -99,17 +149,37 @@ static void clear_buffers(void)
 
 void mitigate_entry(void)
 {
+    if (mitigations & EXIT_IBRS) write_msr(MSR_SPEC_CTRL, spec_ctrl);
     if (mitigations & ENTRY_FLUSH_L1D) write_msr(MSR_FLUSH_CMD, 1);
     if (mitigations & ENTRY_CLEAR_BUFFERS) clear_buffers();
 }
 
-/* What is left in the predictors and in the divider is the core's or d's own.
- * Guests have no IBPB, so one vCPU after another of the same domain needs none. */
+void mitigate_exit(void)
+{
+    if (mitigations & EXIT_IBPB) write_msr(MSR_PRED_CMD, PRED_IBPB);
+    if (mitigations & EXIT_IBRS) write_msr(MSR_SPEC_CTRL, spec_ctrl | SPEC_IBRS);
+}
+
+/* A sibling gets this thread's share of buffers and return stack, and gives its own
+ * back. */
+void mitigate_idle(void)
+{
+    if (mitigations & ENTRY_CLEAR_BUFFERS) clear_buffers();
+    fill_returns();
+}
+
+/*
+ * The predictors keep what d itself taught them, or nothing.  Guests have no IBPB,
+ * so none of theirs is missing where a CPU goes on with the same domain.  AMD's
+ * leaves the return stack as it is unless CPUID says more.
+ */
 void mitigate_switch(const struct domain *d)
 {
     struct cpu *c = this_cpu();
 
     if (c->predicted_by == d->id) return;
     c->predicted_by = d->id;
-    if (ibpb) write_msr(MSR_PRED_CMD, PRED_IBPB);
+    if (!ibpb) return;
+    write_msr(MSR_PRED_CMD, PRED_IBPB);
+    fill_returns();
 }

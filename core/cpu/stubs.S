@@ -32,4 +32,22 @@ trap_common:
         .endr
         add     $16, %rsp
         iretq
+
+/*
+ * void fill_returns(void): 32 calls, as deep as any return stack; the returns that
+ * they predict lead to a stop.  No register but the flags is changed.  LFENCE keeps
+ * what follows from going on before the stack is right again.
+ */
+        .globl fill_returns
+fill_returns:
+        .rept 32
+        call 2f
+1:      pause
+        lfence
+        jmp 1b
+2:
+        .endr
+        add $32 * 8, %rsp
+        lfence
+        ret
         .section .note.GNU-stack, "", @progbits

@@ -198,11 +198,14 @@ static inline void world_switch(struct regs *r, uint64_t vmcb, uint64_t host)
 #undef REG
 }
 
-/* The same where something is to be done about speculation. */
+/* The same where something is to be done about speculation: no branch that could
+ * be mispredicted stands between the exit and the return stack's filling. */
 static __attribute__((noinline)) void guarded_switch(struct regs *r, uint64_t vmcb, uint64_t host)
 {
     mitigate_entry();
     world_switch(r, vmcb, host);
+    fill_returns();
+    mitigate_exit();
 }
 
 /* An interrupt of the host's that comes in the moment of a VMRUN with a virtual

@@ -56,7 +56,9 @@ static void serve(struct cpu *c)
 static void idle(struct cpu *c)
 {
     turn(c);
+    if (unlikely(mitigations)) mitigate_idle();
     if (!READ_ONCE(c->pending)) __asm__ volatile("sti; hlt; cli" : : : "memory");
+    if (unlikely(mitigations)) mitigate_idle();
     turn(c);
 }
 

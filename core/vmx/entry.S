@@ -9,7 +9,7 @@
 
         .text
 /* uint64_t vmx_enter(struct regs *r, bool launched); interrupts are off. */
-        .globl vmx_enter, vmx_exit_point
+        .globl vmx_enter, vmx_exit_filling, vmx_exit_point
 vmx_enter:
         push %rbx
         push %rbp
@@ -41,6 +41,8 @@ vmx_enter:
         mov $1, %eax
         jmp 3f
 
+vmx_exit_filling: /* where exits come in when something is done about speculation */
+        call fill_returns
 vmx_exit_point:
         push %rdi
         mov 8(%rsp), %rdi

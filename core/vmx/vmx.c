@@ -286,7 +286,7 @@ static void set_host(struct cpu *c)
     vmwrite(HOST_TR_BASE, (uintptr_t)&c->arch.tss);
     vmwrite(HOST_GDT_BASE, (uintptr_t)c->arch.gdt);
     vmwrite(HOST_IDT_BASE, idtr.base);
-    vmwrite(HOST_RIP, (uintptr_t)vmx_exit_point);
+    vmwrite(HOST_RIP, (uintptr_t)(mitigations ? vmx_exit_filling : vmx_exit_point));
 }
 
 /*
@@ -334,6 +334,17 @@ static inline void update(enum vmcs_field f, uint64_t *held, uint64_t value)
     vmwrite(f, value);
 }
 
+/* vmx_enter where something is to be done about speculation. */
+static __attribute__((noinline)) uint64_t guarded_enter(struct regs *r, bool launched)
+{
+    uint64_t failed;
+
+    mitigate_entry();
+    failed = vmx_enter(r, launched);
+    mitigate_exit();
+    return failed;
+}
+
 static bool vmx_run(struct vcpu *v, struct vm_exit *exit)
 {
     struct vmx_vcpu *x = v->vendor;
@@ -346,8 +357,8 @@ static bool vmx_run(struct vcpu *v, struct vm_exit *exit)
         vmwrite(ENTRY_EVENT, x->event);
         vmwrite(ENTRY_ERROR, x->error);
     }
-    if (unlikely(mitigations)) mitigate_entry();
-    if (unlikely(vmx_enter(&v->regs, x->launched))) {
+    if (unlikely(likely(!mitigations) ? vmx_enter(&v->regs, x->launched)
+                                      : guarded_enter(&v->regs, x->launched))) {
         exit->reason = EXIT_BAD;
         exit->code = vmread(INSTRUCTION_ERROR);
         return true;

@@ -267,6 +267,6 @@ int vmx_read_msr(struct vcpu *v, uint32_t msr, uint64_t *value);
 int vmx_write_msr(struct vcpu *v, uint32_t msr, uint64_t value);
 /* vmx/entry.S: 0, or 1 when VMLAUNCH or VMRESUME fails. */
 uint64_t vmx_enter(struct regs *r, bool launched);
-extern char vmx_exit_point[];
+extern char vmx_exit_filling[], vmx_exit_point[];
 
 #endif

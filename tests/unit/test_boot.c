@@ -327,6 +327,20 @@ static void option_values(void)
     CHECK(logged == 1);
 }
 
+static void option_speculation(void)
+{
+    parse("spec-ctrl=rsb");
+    CHECK(options.fill_returns && !logged);
+    options.ibpb_entry = true;
+    copy_string(cmdline, "spec-ctrl=xen,rsb=no,no-ibpb-entry,", sizeof(cmdline));
+    options_parse();
+    CHECK(!options.fill_returns && !options.ibpb_entry && !logged);
+    parse("spec-ctrl spec-ctrl= spec-ctrl=no");
+    CHECK(!options.fill_returns && !logged);
+    parse("spec-ctrl=no-rsb=1");
+    CHECK(options.fill_returns);
+}
+
 static void option_sizes(void)
 {
     parse("dom0_mem=1024M,max:2G,min:512m");
@@ -381,6 +395,7 @@ int main(void)
     RUN(mb1);
     RUN(option_values);
     RUN(option_sizes);
+    RUN(option_speculation);
     RUN(option_length);
     return CHECK_RESULT();
 }

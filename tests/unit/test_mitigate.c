@@ -23,7 +23,7 @@ static struct cpu self = {.self = &self};
 static struct machine {
     uint32_t family, model, hypervisor;
     bool intel;
-    uint32_t feat_d;               /* 7:0 */
+    uint32_t feat_d, feat2_d;      /* 7:0 and 7:2 */
     uint32_t amd8_b, a21_a, a21_c; /* 0x80000008, 0x80000021 */
     uint64_t caps, absent;         /* an MSR that is not there */
 } m;
@@ -38,14 +38,16 @@ static struct cpuid_regs cpuid(uint32_t leaf, uint32_t sub)
     struct cpuid_regs r = {0};
     uint32_t f = m.family > 15 ? 15 : m.family;
 
-    (void)sub;
     if (leaf == 0) r.a = 13;
     if (leaf == 0x80000000) r.a = 0x80000021;
     if (leaf == 1) {
         r.a = f << 8 | (m.family - f) << 20 | (m.model & 15) << 4 | (m.model >> 4) << 16;
         r.c = (m.intel ? BIT(5) : 0) | (m.hypervisor ? BIT(31) : 0);
     }
-    if (leaf == 7) r.d = m.feat_d;
+    if (leaf == 7) {
+        r.a = 2;
+        r.d = sub == 0 ? m.feat_d : sub == 2 ? m.feat2_d : 0;
+    }
     if (leaf == 0x80000008) r.b = m.amd8_b;
     if (leaf == 0x80000021) {
         r.a = m.a21_a;
@@ -85,6 +87,12 @@ void log_core(maybe_unused enum log_level level, maybe_unused const char *fmt, .
 {
 }
 
+static unsigned int fills; /* of the return stack */
+void fill_returns(void)
+{
+    fills++;
+}
+
 #include "cpu/mitigate.c"
 
 /* How often the MSR was written, and the last value. */
@@ -113,8 +121,8 @@ static void start(struct machine is)
     m = is;
     mitigations = 0;
     spec_ctrl = 0;
-    ibpb = auto_ibrs = false;
-    writes = 0;
+    ibpb = auto_ibrs = bp_reduce = false;
+    writes = fills = 0;
     self.predicted_by = 0;
     mitigate_boot();
     mitigate_init_cpu();
@@ -157,10 +165,119 @@ static void l1d(void)
     CHECK(value_of(MSR_FLUSH_CMD) == 0);
 }
 
+/* Intel's return stacks and predictors. */
+static void intel_returns(void)
+{
+    uint32_t ibrs = BIT(26), stibp = BIT(27), has_caps = BIT(29);
+    uint64_t last;
+
+    start((struct machine){.intel = true, .family = 6});
+    CHECK(mitigations == 0 && writes == 0); /* no microcode for it */
+    /* IBRS of the old kind: on after each exit, off while a guest runs. */
+    start((struct machine){.intel = true, .family = 6, .feat_d = ibrs | stibp});
+    CHECK(mitigations == (EXIT_FILL_RETURNS | EXIT_IBRS));
+    CHECK(value_of(MSR_SPEC_CTRL) == SPEC_STIBP);
+    mitigate_exit();
+    CHECK(value_of(MSR_SPEC_CTRL) == (SPEC_STIBP | SPEC_IBRS));
+    mitigate_entry();
+    CHECK(value_of(MSR_SPEC_CTRL) == SPEC_STIBP);
+    CHECK(written(MSR_PRED_CMD, &last) == 0);
+    /* It stays on: only the last entry of the stack matters, or nothing. */
+    start((struct machine){
+        .intel = true, .family = 6, .feat_d = ibrs | has_caps, .caps = CAPS_IBRS_ALL});
+    CHECK(mitigations == EXIT_FILL_RETURNS && value_of(MSR_SPEC_CTRL) == SPEC_IBRS);
+    start((struct machine){.intel = true,
+                           .family = 6,
+                           .feat_d = ibrs | has_caps,
+                           .caps = CAPS_IBRS_ALL | CAPS_PBRSB_NO});
+    CHECK(mitigations == 0 && value_of(MSR_SPEC_CTRL) == SPEC_IBRS);
+}
+
+/* Branch history: switched off for the core where it can be and matters. */
+static void branch_history(void)
+{
+    struct machine is = {.intel = true, .family = 6, .feat_d = BIT(26) | BIT(29)};
+
+    is.caps = CAPS_IBRS_ALL | CAPS_PBRSB_NO;
+    is.feat2_d = BIT(4);
+    start(is);
+    CHECK(value_of(MSR_SPEC_CTRL) == (SPEC_IBRS | SPEC_BHI_DIS_S));
+    is.caps |= CAPS_BHI_NO;
+    start(is);
+    CHECK(value_of(MSR_SPEC_CTRL) == SPEC_IBRS);
+}
+
+/* AMD's: branches of another type until family 19h, returns from there on. */
+static void amd_returns(void)
+{
+    uint64_t last;
+
+    start((struct machine){.family = 0x17}); /* as in QEMU and in Bochs */
+    CHECK(mitigations == 0 && writes == 0);
+    start((struct machine){.family = 0x17, .amd8_b = AMD_IBPB | AMD_STIBP});
+    CHECK(mitigations == (EXIT_FILL_RETURNS | EXIT_IBPB));
+    CHECK(value_of(MSR_SPEC_CTRL) == SPEC_STIBP);
+    mitigate_exit();
+    CHECK(written(MSR_PRED_CMD, &last) == 1 && last == PRED_IBPB);
+    start((struct machine){.family = 0x17, .amd8_b = AMD_IBPB | AMD_BTC_NO});
+    CHECK(mitigations == EXIT_FILL_RETURNS);
+    /* Zen 3 with microcode that takes PRED_SBPB, and without. */
+    start((struct machine){.family = 0x19, .a21_c = AMD_TSA_NO, .amd8_b = AMD_IBPB});
+    CHECK(mitigations == (EXIT_FILL_RETURNS | EXIT_IBPB));
+    start((struct machine){
+        .family = 0x19, .a21_c = AMD_TSA_NO, .amd8_b = AMD_IBPB, .absent = MSR_PRED_CMD});
+    CHECK(mitigations == EXIT_FILL_RETURNS);
+    /* Zen 4: automatic IBRS empties the stack. */
+    start((struct machine){.family = 0x19,
+                           .amd8_b = AMD_IBPB,
+                           .a21_a = AMD_AUTO_IBRS | AMD_SRSO_NO,
+                           .a21_c = AMD_TSA_NO});
+    CHECK(mitigations == 0 && value_of(MSR_EFER) == (0x1000 | EFER_AIBRSE));
+    /* Zen 5: a bit instead of IBPB. */
+    start((struct machine){
+        .family = 0x1a, .amd8_b = AMD_IBPB, .a21_a = AMD_AUTO_IBRS | AMD_BP_SPEC_REDUCE});
+    CHECK(mitigations == 0 && value_of(MSR_BP_CFG) == (0x1000 | BP_REDUCE));
+}
+
+/* Beside IBPB the return stack is filled, once for each other domain. */
+static void domain_switch(void)
+{
+    struct domain d = {.id = 1}, other = {.id = 2};
+    uint64_t last;
+
+    start((struct machine){.family = 0x1a, .amd8_b = AMD_IBPB, .a21_a = AMD_SRSO_NO});
+    mitigate_switch(&d);
+    mitigate_switch(&d);
+    CHECK(written(MSR_PRED_CMD, &last) == 1 && last == PRED_IBPB && fills == 1);
+    mitigate_switch(&other);
+    mitigate_switch(&d);
+    CHECK(written(MSR_PRED_CMD, &last) == 3 && fills == 3);
+    start((struct machine){.family = 0x17});
+    mitigate_switch(&d);
+    CHECK(writes == 0);
+}
+
+/* spec-ctrl=rsb and spec-ctrl=no-ibpb-entry, as Xen has them. */
+static void asked_for(void)
+{
+    options = (struct options){.fill_returns = true};
+    start((struct machine){.family = 0x17, .amd8_b = AMD_IBPB});
+    CHECK(mitigations == EXIT_FILL_RETURNS);
+    start((struct machine){.intel = true, .family = 6});
+    CHECK(mitigations == EXIT_FILL_RETURNS);
+    options = (struct options){.ibpb_entry = true};
+}
+
 int main(void)
 {
+    options.ibpb_entry = true;
     syscall(SYS_arch_prctl, ARCH_SET_GS, &self);
     RUN(buffers);
     RUN(l1d);
+    RUN(intel_returns);
+    RUN(branch_history);
+    RUN(amd_returns);
+    RUN(domain_switch);
+    RUN(asked_for);
     return CHECK_RESULT();
 }
