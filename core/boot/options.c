@@ -115,6 +115,7 @@ static void parse_spec_ctrl(char *s)
     } names[] = {
         {"rsb", &options.fill_returns},
         {"ibpb-entry", &options.ibpb_entry},
+        {"ssbd", &options.ssbd},
     };
 
     for (char *next; s; s = next) {

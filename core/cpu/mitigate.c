@@ -14,6 +14,8 @@
 #define MSR_PRED_CMD  0x49
 #define MSR_ARCH_CAPS 0x10a
 #define MSR_FLUSH_CMD 0x10b
+#define MSR_TSX_CTRL  0x122
+#define TSX_OFF       3 /* transactions abort, CPUID does not show them */
 #define MSR_EFER      0xc0000080
 #define EFER_AIBRSE   BIT(21)
 #define PRED_IBPB     BIT(0)
@@ -24,6 +26,7 @@
 
 #define SPEC_IBRS      BIT(0)
 #define SPEC_STIBP     BIT(1)
+#define SPEC_SSBD      BIT(2)
 #define SPEC_BHI_DIS_S BIT(10)
 
 /* IA32_ARCH_CAPABILITIES */
@@ -31,6 +34,7 @@
 #define CAPS_IBRS_ALL   BIT(1)
 #define CAPS_SKIP_L1DFL BIT(3)
 #define CAPS_MDS_NO     BIT(5)
+#define CAPS_TSX_CTRL   BIT(7)
 #define CAPS_FB_CLEAR   BIT(17)
 #define CAPS_BHI_NO     BIT(20)
 #define CAPS_PBRSB_NO   BIT(24)
@@ -38,6 +42,7 @@
 
 #define AMD_IBPB   BIT(12) /* CPUID 0x80000008, EBX */
 #define AMD_STIBP  BIT(15)
+#define AMD_SSBD   BIT(24)
 #define AMD_BTC_NO BIT(29)
 /* CPUID 0x80000021, EAX */
 #define AMD_VERW_CLEAR     BIT(5)
@@ -49,7 +54,7 @@
 
 unsigned int mitigations;
 static uint64_t spec_ctrl; /* IA32_SPEC_CTRL, also while guests run */
-static bool ibpb, auto_ibrs, bp_reduce;
+static bool ibpb, auto_ibrs, bp_reduce, tsx_off;
 
 /* A leaf that may not be there: zeros. */
 static struct cpuid_regs leaf(uint32_t n, uint32_t sub)
@@ -72,6 +77,8 @@ static void choose_intel(uint32_t features, uint64_t caps)
         mitigations |= EXIT_FILL_RETURNS | EXIT_IBRS;
     }
     if (features & BIT(27)) spec_ctrl |= SPEC_STIBP;
+    if (features & BIT(31) && options.ssbd) spec_ctrl |= SPEC_SSBD;
+    tsx_off = caps & CAPS_TSX_CTRL;
     if (leaf(7, 0).a >= 2 && leaf(7, 2).d & BIT(4) && !(caps & CAPS_BHI_NO))
         spec_ctrl |= SPEC_BHI_DIS_S;
     if (features & BIT(28) && !(caps & (CAPS_RDCL_NO | CAPS_SKIP_L1DFL)))
@@ -94,6 +101,7 @@ static void choose_amd(unsigned int family)
     ibpb = b & AMD_IBPB;
     auto_ibrs = more.a & AMD_AUTO_IBRS;
     if (b & AMD_STIBP) spec_ctrl |= SPEC_STIBP;
+    if (b & AMD_SSBD && options.ssbd) spec_ctrl |= SPEC_SSBD;
     /* Those of family 19h need it whether they say that VERW has the effect or
      * not: microcode gives it without the bit (AMD on TSA, 2025). */
     if ((family == 0x19 || more.a & AMD_VERW_CLEAR) && (more.c & AMD_TSA_NO) != AMD_TSA_NO)
@@ -120,6 +128,7 @@ void mitigate_boot(void)
     else
         choose_amd((base.a >> 8 & 15) + (base.a >> 20 & 255));
     if (options.fill_returns) mitigations |= EXIT_FILL_RETURNS;
+    if (options.ssbd && !(spec_ctrl & SPEC_SSBD)) log_warn("spec-ctrl=ssbd: not in this processor");
     log_info("speculation: capabilities %lx, SPEC_CTRL %lx;%s%s%s%s%s", caps, spec_ctrl,
              mitigations & EXIT_IBPB ? " IBPB after each exit"
              : ibpb                  ? " IBPB between domains"
@@ -137,6 +146,7 @@ void mitigate_init_cpu(void)
 {
     if (spec_ctrl) write_msr(MSR_SPEC_CTRL, spec_ctrl);
     if (auto_ibrs) write_msr(MSR_EFER, read_msr(MSR_EFER) | EFER_AIBRSE);
+    if (tsx_off) write_msr(MSR_TSX_CTRL, TSX_OFF);
     if (bp_reduce) write_msr(MSR_BP_CFG, read_msr(MSR_BP_CFG) | BP_REDUCE);
 }
 

@@ -337,8 +337,8 @@ static void option_speculation(void)
     CHECK(!options.fill_returns && !options.ibpb_entry && !logged);
     parse("spec-ctrl spec-ctrl= spec-ctrl=no");
     CHECK(!options.fill_returns && !logged);
-    parse("spec-ctrl=no-rsb=1");
-    CHECK(options.fill_returns);
+    parse("spec-ctrl=no-rsb=1,ssbd");
+    CHECK(options.fill_returns && options.ssbd);
 }
 
 static void option_sizes(void)

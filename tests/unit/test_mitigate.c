@@ -83,8 +83,10 @@ bool write_msr_safe(uint32_t msr, uint64_t v)
     return msr != m.absent;
 }
 
-void log_core(maybe_unused enum log_level level, maybe_unused const char *fmt, ...)
+static unsigned int logged; /* warnings */
+void log_core(enum log_level level, maybe_unused const char *fmt, ...)
 {
+    logged += level == LOG_WARN;
 }
 
 static unsigned int fills; /* of the return stack */
@@ -121,8 +123,8 @@ static void start(struct machine is)
     m = is;
     mitigations = 0;
     spec_ctrl = 0;
-    ibpb = auto_ibrs = bp_reduce = false;
-    writes = fills = 0;
+    ibpb = auto_ibrs = bp_reduce = tsx_off = false;
+    writes = fills = logged = 0;
     self.predicted_by = 0;
     mitigate_boot();
     mitigate_init_cpu();
@@ -268,6 +270,38 @@ static void asked_for(void)
     options = (struct options){.ibpb_entry = true};
 }
 
+/* Transactions are switched off where that can be done. */
+static void tsx(void)
+{
+    struct machine is = {.intel = true, .family = 6, .feat_d = BIT(29), .caps = CAPS_TSX_CTRL};
+    uint64_t last;
+
+    start(is);
+    CHECK(written(MSR_TSX_CTRL, &last) == 1 && last == 3);
+    is.caps = 0;
+    start(is);
+    CHECK(written(MSR_TSX_CTRL, &last) == 0);
+}
+
+/* spec-ctrl=ssbd, off unless it is asked for. */
+static void ssbd(void)
+{
+    struct machine intel = {.intel = true, .family = 6, .feat_d = BIT(31)};
+    struct machine amd = {.family = 0x19, .amd8_b = AMD_SSBD};
+
+    start(intel);
+    CHECK(value_of(MSR_SPEC_CTRL) == 0);
+    options.ssbd = true;
+    start(intel);
+    CHECK(value_of(MSR_SPEC_CTRL) == SPEC_SSBD && logged == 0);
+    start(amd);
+    CHECK(value_of(MSR_SPEC_CTRL) == SPEC_SSBD && logged == 0);
+    amd.amd8_b = 0;
+    start(amd);
+    CHECK(value_of(MSR_SPEC_CTRL) == 0 && logged == 1); /* a warning */
+    options.ssbd = false;
+}
+
 int main(void)
 {
     options.ibpb_entry = true;
@@ -279,5 +313,7 @@ int main(void)
     RUN(amd_returns);
     RUN(domain_switch);
     RUN(asked_for);
+    RUN(tsx);
+    RUN(ssbd);
     return CHECK_RESULT();
 }
