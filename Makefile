@@ -21,6 +21,10 @@ CORE_CFLAGS := -std=gnu11 -O2 -g -ffreestanding -fno-pic -fno-pie \
 # The whole core is optimised at once where the compiler and binutils' linker work
 # together: gcc.
 LTO := $(if $(findstring gcc version,$(shell $(CC) -v 2>&1)),-flto=auto -fno-fat-lto-objects)
+# Indirect branches as retpolines, so that no guest has a say in where they go, also
+# on processors that keep no predictions apart; tables of jumps as comparisons.
+BRANCHES := -fno-jump-tables $(if $(LTO),-mindirect-branch=thunk-inline \
+	-mindirect-branch-register,-mretpoline)
 
 CORE_SRC := $(sort $(wildcard core/*/*.c core/*/*.S))
 CORE_OBJ := $(CORE_SRC:%=$(B)/%.o)
@@ -32,7 +36,7 @@ $(B)/core/boot/loader_image.S.o: $(B)/loader/loader.bin
 $(B)/core/%.c.o: core/%.c
 	@mkdir -p $(@D)
 	@echo '  CC  $<'
-	@$(CC) $(CORE_CFLAGS) $(LTO) -MMD -MP -c $< -o $@
+	@$(CC) $(CORE_CFLAGS) $(LTO) $(BRANCHES) -MMD -MP -c $< -o $@
 
 $(B)/core/%.S.o: core/%.S
 	@mkdir -p $(@D)
@@ -42,7 +46,7 @@ $(B)/core/%.S.o: core/%.S
 # Multiboot 1 wants an ELF32 file; all addresses are below 4 GiB.
 $(B)/insula.elf64: $(CORE_OBJ) core/core.lds
 	@echo '  LD  $@'
-	@$(CC) $(CORE_CFLAGS) $(LTO) -static -nostdlib -Wl,-m,elf_x86_64 \
+	@$(CC) $(CORE_CFLAGS) $(LTO) $(BRANCHES) -static -nostdlib -Wl,-m,elf_x86_64 \
 		-Wl,-z,noexecstack -Wl,-z,max-page-size=4096 \
 		-Wl,--build-id=none -Wl,-T,core/core.lds -o $@ $(CORE_OBJ)
 

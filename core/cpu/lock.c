@@ -29,6 +29,13 @@ void spin_init(struct spinlock *l, enum lock_rank rank)
     *l = (struct spinlock)SPINLOCK(rank);
 }
 
+/* What the lock guards is not looked at before the lock is held, even where the
+ * processor guesses that it will be. */
+static inline void after_wait(void)
+{
+    __asm__ volatile("lfence" : : : "memory");
+}
+
 void spin_lock(struct spinlock *l)
 {
     uint16_t ticket = __atomic_fetch_add(&l->next, 1, __ATOMIC_ACQUIRE);
@@ -37,6 +44,7 @@ void spin_lock(struct spinlock *l)
         cpu_poll();
         cpu_relax();
     }
+    after_wait();
     if (LOCK_CHECK) note_taken(l);
 }
 
@@ -48,6 +56,7 @@ bool spin_trylock(struct spinlock *l)
     if (!__atomic_compare_exchange_n(&l->next, &ticket, serving + 1, false, __ATOMIC_ACQUIRE,
                                      __ATOMIC_RELAXED))
         return false;
+    after_wait();
     if (LOCK_CHECK) note_taken(l);
     return true;
 }

@@ -27,8 +27,8 @@ typedef long hypercall_fn(struct vcpu *v, const struct hc_args *args);
 #define XEN_ERESTART 85
 #define HC_CONTINUE  (-XEN_ERESTART)
 
-/* Called by the exit dispatcher; sets RAX and moves RIP on. */
-void do_hypercall(struct vcpu *v, const struct vm_exit *e);
+/* Called by the exit dispatcher; sets RAX.  True: RIP is to move on. */
+bool do_hypercall(struct vcpu *v, const struct vm_exit *e);
 /* True when a long operation should make way: work pending for this CPU, or
  * an event for the current vCPU.  Check every few microseconds. */
 bool hypercall_preempt(void);

@@ -126,7 +126,7 @@ long subop_call(const struct subop *ops, unsigned int n, uint32_t cmd, uint64_t 
     return rc || !(s->flags & SUBOP_OUT) ? rc : copy_to_guest(va, arg, s->size);
 }
 
-void do_hypercall(struct vcpu *v, const struct vm_exit *e)
+bool do_hypercall(struct vcpu *v, const struct vm_exit *e)
 {
     uint32_t n = v->regs.rax;
     long rc;
@@ -140,11 +140,11 @@ void do_hypercall(struct vcpu *v, const struct vm_exit *e)
 
     if (unlikely(rc == HC_CONTINUE)) { /* the guest makes it again */
         v->continuations++;
-        return;
+        return false;
     }
     if (unlikely(rc < 0))
         log_guest(LOG_DEBUG, "d%uv%u: hypercall %u(%lx) refused: %ld", v->domain->id, v->id, n,
                   v->regs.rdi, rc);
     v->regs.rax = rc;
-    vendor->skip_insn(v, e->len);
+    return true;
 }

@@ -236,7 +236,7 @@ static bool end_virtual(struct vcpu *v, struct vmcb *b)
     return taken;
 }
 
-static bool svm_run(struct vcpu *v, struct vm_exit *exit)
+bool svm_run(struct vcpu *v, struct vm_exit *exit)
 {
     struct svm_vcpu *s = v->vendor;
     struct vmcb *b = s->block;
@@ -313,7 +313,7 @@ static void svm_inject_exception(struct vcpu *v, uint8_t vector, int error)
     if (error != NO_ERROR_CODE) b->event_inject |= EVENT_ERROR | (uint64_t)(uint32_t)error << 32;
 }
 
-static void svm_skip_insn(struct vcpu *v, unsigned int len)
+void svm_skip_insn(struct vcpu *v, unsigned int len)
 {
     struct vmcb *b = vmcb_of(v);
 
@@ -390,7 +390,6 @@ struct vendor_ops svm_ops = {
     .cpu_init = svm_cpu_init,
     .vcpu_init = svm_vcpu_init,
     .vcpu_free = svm_vcpu_free,
-    .run = svm_run,
     .get_state = svm_get_state,
     .set_state = svm_set_state,
     .get_cr = svm_get_cr,

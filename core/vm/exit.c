@@ -83,10 +83,18 @@ static bool do_xsetbv(struct vcpu *v)
     return true;
 }
 
+static inline void skip(struct vcpu *v, const struct vm_exit *e)
+{
+    if (vendor == &vmx_ops)
+        vmx_skip_insn(v, e->len);
+    else
+        svm_skip_insn(v, e->len);
+}
+
 static void finish(struct vcpu *v, const struct vm_exit *e, bool done)
 {
     if (done)
-        vendor->skip_insn(v, e->len);
+        skip(v, e);
     else
         vendor->inject_exception(v, VEC_GP, 0);
 }
@@ -94,7 +102,7 @@ static void finish(struct vcpu *v, const struct vm_exit *e, bool done)
 /* HLT with interrupts off never ends: the vCPU goes down. */
 static void do_hlt(struct vcpu *v, const struct vm_exit *e)
 {
-    vendor->skip_insn(v, e->len);
+    skip(v, e);
     if (!(v->regs.rflags & RFLAGS_IF)) {
         if (!READ_ONCE(v->nmi_pending)) vcpu_set_down(v, true);
         return;
@@ -135,11 +143,13 @@ static void do_exception(struct vcpu *v, const struct vm_exit *e)
 void handle_exit(struct vcpu *v, struct vm_exit *e)
 {
     guest_access_reset(v);
-    switch (e->reason) {
-    case EXIT_HYPERCALL:
+    if (likely(e->reason == EXIT_HYPERCALL)) {
         this_cpu()->op_start = 0;
-        do_hypercall(v, e);
-        break;
+        if (likely(do_hypercall(v, e))) skip(v, e);
+        return;
+    }
+    switch (e->reason) {
+    case EXIT_HYPERCALL: break; /* the most frequent came first */
     case EXIT_CPUID: finish(v, e, do_cpuid(v)); break;
     case EXIT_MSR: finish(v, e, do_msr(v, e)); break;
     case EXIT_IO: handle_io(v, e); break;
@@ -151,10 +161,10 @@ void handle_exit(struct vcpu *v, struct vm_exit *e)
     case EXIT_RDTSC: finish(v, e, do_rdtsc(v, false)); break;
     case EXIT_RDTSCP: finish(v, e, do_rdtsc(v, true)); break;
     case EXIT_PAUSE:
-        vendor->skip_insn(v, e->len);
+        skip(v, e);
         sched_yield(v);
         break;
-    case EXIT_SKIP: vendor->skip_insn(v, e->len); break;
+    case EXIT_SKIP: skip(v, e); break;
     case EXIT_FORBIDDEN: vendor->inject_exception(v, VEC_UD, NO_ERROR_CODE); break;
     case EXIT_SHUTDOWN:
         log_guest(LOG_WARN, "d%uv%u: triple fault", v->domain->id, v->id);

@@ -91,6 +91,7 @@ static int deliver(struct vcpu *v)
 static void run_vcpu(struct cpu *c, struct vcpu *v)
 {
     struct vm_exit e;
+    bool taken;
     int vector;
 
     turn(c);
@@ -99,7 +100,8 @@ static void run_vcpu(struct cpu *c, struct vcpu *v)
         return;
     }
     vector = deliver(v);
-    if (unlikely(!vendor->run(v, &e)) && vector >= 0) vlapic_withdraw(v, vector);
+    taken = vendor == &vmx_ops ? vmx_run(v, &e) : svm_run(v, &e);
+    if (unlikely(!taken) && vector >= 0) vlapic_withdraw(v, vector);
     turn(c);
     if (e.reason == EXIT_INTERRUPT)
         interrupt_window();

@@ -76,10 +76,6 @@ struct vendor_ops {
     int (*vcpu_init)(struct vcpu *v); /* after an error comes vcpu_free */
     void (*vcpu_free)(struct vcpu *v);
 
-    /* Enters the guest, returns at its next exit.  Interrupts off before and
-     * after.  False: the injected interrupt was not taken. */
-    bool (*run)(struct vcpu *v, struct vm_exit *exit);
-
     /* v is the current vCPU or does not run. */
     void (*get_state)(struct vcpu *v, struct arch_state *s);
     void (*set_state)(struct vcpu *v, const struct arch_state *s);
@@ -114,6 +110,14 @@ struct vendor_ops {
 /* vm/exit.c: what to deliver when an exception meets the delivery of `first`;
  * false: the guest is shut down, it was a double fault. */
 bool merge_exception(struct vcpu *v, uint8_t first, uint8_t *vector, int *error);
+
+/* What each exit needs is called without an indirect branch: a retpoline is slow.
+ * Enters the guest, returns at its next exit.  Interrupts off before and after.
+ * False: the injected interrupt was not taken. */
+bool svm_run(struct vcpu *v, struct vm_exit *exit);
+bool vmx_run(struct vcpu *v, struct vm_exit *exit);
+void svm_skip_insn(struct vcpu *v, unsigned int len);
+void vmx_skip_insn(struct vcpu *v, unsigned int len);
 
 extern struct vendor_ops svm_ops, vmx_ops; /* their numbers are the processor's */
 extern const struct vendor_ops *vendor;    /* chosen at boot */

@@ -345,7 +345,7 @@ static __attribute__((noinline)) uint64_t guarded_enter(struct regs *r, bool lau
     return failed;
 }
 
-static bool vmx_run(struct vcpu *v, struct vm_exit *exit)
+bool vmx_run(struct vcpu *v, struct vm_exit *exit)
 {
     struct vmx_vcpu *x = v->vendor;
 
@@ -395,7 +395,6 @@ struct vendor_ops vmx_ops = {
     .cpu_init = vmx_cpu_init,
     .vcpu_init = vmx_vcpu_init,
     .vcpu_free = vmx_vcpu_free,
-    .run = vmx_run,
     .get_state = vmx_get_state,
     .set_state = vmx_set_state,
     .get_cr = vmx_get_cr,

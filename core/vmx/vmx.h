@@ -244,7 +244,6 @@ void vmx_put(struct vmx_vcpu *before);
 int vmx_read_caps(void);
 void vmx_print_caps(void);
 /* vmx/exit.c */
-void vmx_skip_insn(struct vcpu *v, unsigned int len);
 void vmx_decode(struct vcpu *v, struct vm_exit *e);
 /* vmx/event.c */
 void vmx_keep_event(struct vmx_vcpu *x);

@@ -624,7 +624,8 @@ long hypercall(struct vcpu *v, unsigned int nr, const uint64_t *args, bool aband
         run_vcpu(v);
         v->regs.rax = nr;
         machine.preempt_due = false;
-        do_hypercall(v, &(struct vm_exit){.len = 3, .call = {.long_mode = true}});
+        if (do_hypercall(v, &(struct vm_exit){.len = 3, .call = {.long_mode = true}}))
+            skip_insn(v, 3);
         INSIST(!this_cpu()->held);
         turn(); /* in the guest */
         clear_bit(WORK_FLUSH_CORE, &this_cpu()->pending);

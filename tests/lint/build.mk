@@ -5,7 +5,10 @@ LINT_FORMATTED = $(filter %.c %.h,$(shell git ls-files core loader tools tests/u
 	tests/guest tests/system bench))
 LINT_CORE := $(CORE_SRC:%=$(B)/lint/%.o)
 
-lint: lint-format lint-warnings lint-analysis lint-shape lint-advisories
+lint: lint-format lint-warnings lint-analysis lint-shape lint-branches lint-advisories
+
+lint-branches: $(B)/insula.elf64
+	@tests/lint/branches.sh $<
 
 lint-advisories:
 	@tests/advisories/check
@@ -55,4 +58,4 @@ lint-shape: $(B)/insula.elf
 
 -include $(LINT_CORE:.o=.d) $(LINT_SRC:%=$(B)/lint/%.analysed.d)
 
-.PHONY: lint lint-advisories lint-analysed lint-analysis lint-format lint-warnings lint-shape
+.PHONY: lint lint-advisories lint-branches lint-analysed lint-analysis lint-format lint-warnings lint-shape

@@ -6,6 +6,7 @@
 #include "vmx/vmx.h"
 #include <string.h>
 
+unsigned int mitigations;
 static uint64_t *entered; /* of the vCPU that enters */
 static struct cpu *at;
 
