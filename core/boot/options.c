@@ -5,7 +5,7 @@
 #include "lib/print.h"
 #include "lib/string.h"
 
-struct options options = {.iommu = true, .ibpb_entry = true};
+struct options options = {.iommu = true, .ibpb_entry = true, .smt = -1};
 
 static const struct {
     const char *name;
@@ -157,6 +157,8 @@ static void parse_option(const char *name, char *value)
         options.noreboot = is_true(value);
     else if (!strcmp(name, "iommu"))
         options.iommu = is_true(value);
+    else if (!strcmp(name, "smt"))
+        options.smt = is_true(value);
     else if (!strcmp(name, "spec-ctrl"))
         parse_spec_ctrl(value);
     else

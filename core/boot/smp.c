@@ -67,9 +67,34 @@ static bool start(struct cpu *c)
     return READ_ONCE(c->online);
 }
 
+/* How many low bits of an APIC id tell the threads of a core apart (SDM vol. 3,
+ * 9.9.3; Zen 1: APM vol. 3, Fn8000_001E). */
+static unsigned int thread_bits(void)
+{
+    struct cpuid_regs r = {0};
+    unsigned int bits = 0;
+
+    if (cpuid(0, 0).a >= 0xb) r = cpuid(0xb, 0);
+    if (r.b & 0xffff && (r.c >> 8 & 255) == 1) return r.a & 31;
+    if (cpuid(0x80000000, 0).a < 0x8000001e || !(cpuid(0x80000001, 0).c & BIT(22))) return 0;
+    for (r = cpuid(0x8000001e, 0); (r.b >> 8 & 255) >> bits;) bits++;
+    return bits;
+}
+
+static bool has_sibling(uint32_t apic)
+{
+    unsigned int bits = thread_bits();
+    struct cpu *c;
+
+    for_each_cpu (c)
+        if (c->apic_id >> bits == apic >> bits) return true;
+    return false;
+}
+
 void smp_boot(void)
 {
-    unsigned int limit = options.maxcpus ? options.maxcpus : MAX_CPUS;
+    unsigned int limit = options.maxcpus ? options.maxcpus : MAX_CPUS, siblings = 0;
+    bool smt = options.smt < 0 ? !siblings_leak : options.smt;
 
     if (acpi.cpus < 2 || limit < 2) return;
     if (!core_map(TRAMPOLINE, TRAMPOLINE, 1, PTE_P | PTE_RW | PTE_A | PTE_D))
@@ -79,6 +104,10 @@ void smp_boot(void)
         struct cpu *c;
 
         if (acpi.cpu_apic_ids[i] == cpu0.apic_id) continue;
+        if (has_sibling(acpi.cpu_apic_ids[i])) {
+            siblings++;
+            if (!smt) continue;
+        }
         c = new_cpu(cpu_count, acpi.cpu_apic_ids[i]);
         if (!start(c))
             panic("CPU with APIC id %u does not start; try maxcpus=%u", c->apic_id, cpu_count);
@@ -90,4 +119,9 @@ void smp_boot(void)
     core_unmap(TRAMPOLINE, 1);
     flush_core_tlb_all();
     log_info("CPUs: %u", cpu_count);
+    if (siblings && smt && siblings_leak)
+        log_warn("smt=1: what a thread works on leaks to its sibling in this processor");
+    else if (siblings && !smt)
+        log_warn("%u threads are left off%s", siblings,
+                 siblings_leak ? ": here they leak to their siblings (smt=1: on)" : "");
 }

@@ -53,6 +53,7 @@
 #define AMD_TSA_NO         (BIT(1) | BIT(2)) /* ECX: neither form */
 
 unsigned int mitigations;
+bool siblings_leak;
 static uint64_t spec_ctrl; /* IA32_SPEC_CTRL, also while guests run */
 static bool ibpb, auto_ibrs, bp_reduce, tsx_off;
 
@@ -76,6 +77,7 @@ static void choose_intel(uint32_t features, uint64_t caps)
     } else if (ibpb) {
         mitigations |= EXIT_FILL_RETURNS | EXIT_IBRS;
     }
+    siblings_leak = !(caps & CAPS_RDCL_NO) || !(caps & CAPS_MDS_NO);
     if (features & BIT(27)) spec_ctrl |= SPEC_STIBP;
     if (features & BIT(31) && options.ssbd) spec_ctrl |= SPEC_SSBD;
     tsx_off = caps & CAPS_TSX_CTRL;

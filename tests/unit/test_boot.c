@@ -57,6 +57,7 @@ static void fresh(void)
     memset(cmdline, 0, sizeof(cmdline));
     memset(&options, 0, sizeof(options));
     options.iommu = true;
+    options.smt = -1;
     memset(low, 0, LOW_SIZE);
     logged = 0;
 }
@@ -318,6 +319,11 @@ static void option_values(void)
     CHECK(!strcmp(options.guest_loglvl, "debug"));
     CHECK(options.dom0_max_vcpus == 3 && options.maxcpus == 2);
     CHECK(options.noreboot && !options.iommu && logged == 0);
+    CHECK(options.smt == -1);
+    parse("smt=off");
+    CHECK(options.smt == 0);
+    parse("smt");
+    CHECK(options.smt == 1 && !logged);
     parse("noreboot=0 iommu=yes unknown=1 other -- noreboot maxcpus=7");
     CHECK(!options.noreboot && options.iommu && options.maxcpus == 0);
     CHECK(logged == 2);

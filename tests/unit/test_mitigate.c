@@ -123,7 +123,7 @@ static void start(struct machine is)
     m = is;
     mitigations = 0;
     spec_ctrl = 0;
-    ibpb = auto_ibrs = bp_reduce = tsx_off = false;
+    ibpb = auto_ibrs = bp_reduce = tsx_off = siblings_leak = false;
     writes = fills = logged = 0;
     self.predicted_by = 0;
     mitigate_boot();
@@ -302,6 +302,24 @@ static void ssbd(void)
     options.ssbd = false;
 }
 
+/* Threads of a core are left off, unless they are asked for, on Intel's that have
+ * L1TF or MDS. */
+static void siblings(void)
+{
+    struct machine is = {.intel = true, .family = 6, .feat_d = BIT(29)};
+
+    start(is);
+    CHECK(siblings_leak);
+    is.caps = CAPS_RDCL_NO;
+    start(is);
+    CHECK(siblings_leak);
+    is.caps = CAPS_RDCL_NO | CAPS_MDS_NO;
+    start(is);
+    CHECK(!siblings_leak);
+    start((struct machine){.family = 0x17});
+    CHECK(!siblings_leak);
+}
+
 int main(void)
 {
     options.ibpb_entry = true;
@@ -315,5 +333,6 @@ int main(void)
     RUN(asked_for);
     RUN(tsx);
     RUN(ssbd);
+    RUN(siblings);
     return CHECK_RESULT();
 }
