@@ -57,6 +57,26 @@ bool siblings_leak;
 static uint64_t spec_ctrl; /* IA32_SPEC_CTRL, also while guests run */
 static bool ibpb, auto_ibrs, bp_reduce, tsx_off;
 
+/* Bits that AMD's errata ask for, by family and models. */
+static const struct {
+    uint8_t family, first, last, bit;
+    uint32_t msr;
+} errata[] = {
+    {0x16, 0x00, 0x0f, 15, 0xc0011020}, /* 793: a guest's writes can stop the core */
+    /* Zen 1 and Hygon's: dividing floats shows another's remainders (SN-7053) */
+    {0x17, 0x00, 0x2f, 9, 0xc0011028},
+    {0x17, 0x50, 0x5f, 9, 0xc0011028},
+    {0x18, 0x00, 0xff, 9, 0xc0011028},
+    /* Zen 2: vector registers show another's (Zenbleed); decoded instructions go
+     * wrong (SN-7052); branches are guessed where there are none (BTC) */
+    {0x17, 0x30, 0x4f, 9, 0xc0011029},
+    {0x17, 0x60, 0xff, 9, 0xc0011029},
+    {0x17, 0x30, 0x4f, 33, 0xc001102e},
+    {0x17, 0x60, 0xff, 33, 0xc001102e},
+    {0x17, 0x30, 0x4f, 1, 0xc00110e3},
+    {0x17, 0x60, 0xff, 1, 0xc00110e3},
+};
+
 /* A leaf that may not be there: zeros. */
 static struct cpuid_regs leaf(uint32_t n, uint32_t sub)
 {
@@ -95,7 +115,7 @@ static void choose_intel(uint32_t features, uint64_t caps)
  * family 19h with new microcode, which takes PRED_SBPB, too.  Automatic IBRS
  * empties the return stack at an exit.
  */
-static void choose_amd(unsigned int family)
+static void choose_amd(uint8_t family)
 {
     struct cpuid_regs more = leaf(0x80000021, 0);
     uint32_t b = leaf(0x80000008, 0).b;
@@ -119,6 +139,27 @@ static void choose_amd(unsigned int family)
         log_warn("speculation: guests lead the core's returns (SRSO): update the microcode");
 }
 
+/* CPUID 1, EAX; AMD's families from 15 on have the extended fields. */
+static uint8_t family_of(uint32_t a)
+{
+    return (a >> 8 & 15) + (a >> 20 & 255);
+}
+
+/* What microcode or firmware did already is done again; under a hypervisor these
+ * MSRs are its business. */
+static void mend_errata(void)
+{
+    struct cpuid_regs base = cpuid(1, 0);
+    uint8_t family = family_of(base.a), model = (base.a >> 4 & 15) | (base.a >> 12 & 0xf0);
+    uint64_t v;
+
+    if (base.c & (BIT(5) | BIT(31))) return; /* VMX: Intel's; a hypervisor */
+    for (unsigned int i = 0; i < ARRAY_SIZE(errata); i++)
+        if (family == errata[i].family && model >= errata[i].first && model <= errata[i].last &&
+            read_msr_safe(errata[i].msr, &v))
+            write_msr_safe(errata[i].msr, v | BIT(errata[i].bit));
+}
+
 void mitigate_boot(void)
 {
     struct cpuid_regs base = cpuid(1, 0);
@@ -128,7 +169,7 @@ void mitigate_boot(void)
     if (base.c & BIT(5)) /* VMX */
         choose_intel(features, caps);
     else
-        choose_amd((base.a >> 8 & 15) + (base.a >> 20 & 255));
+        choose_amd(family_of(base.a));
     if (options.fill_returns) mitigations |= EXIT_FILL_RETURNS;
     if (options.ssbd && !(spec_ctrl & SPEC_SSBD)) log_warn("spec-ctrl=ssbd: not in this processor");
     log_info("speculation: capabilities %lx, SPEC_CTRL %lx;%s%s%s%s%s", caps, spec_ctrl,
@@ -146,6 +187,7 @@ void mitigate_boot(void)
 
 void mitigate_init_cpu(void)
 {
+    mend_errata();
     if (spec_ctrl) write_msr(MSR_SPEC_CTRL, spec_ctrl);
     if (auto_ibrs) write_msr(MSR_EFER, read_msr(MSR_EFER) | EFER_AIBRSE);
     if (tsx_off) write_msr(MSR_TSX_CTRL, TSX_OFF);
@@ -191,6 +233,8 @@ void mitigate_switch(const struct domain *d)
 
     if (c->predicted_by == d->id) return;
     c->predicted_by = d->id;
+    /* Zen 1's divider shows the last quotient to who divides by 0. */
+    __asm__ volatile("xor %%edx, %%edx; mov $1, %%eax; div %%eax" : : : "eax", "edx", "cc");
     if (!ibpb) return;
     write_msr(MSR_PRED_CMD, PRED_IBPB);
     fill_returns();

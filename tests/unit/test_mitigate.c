@@ -214,7 +214,7 @@ static void amd_returns(void)
 {
     uint64_t last;
 
-    start((struct machine){.family = 0x17}); /* as in QEMU and in Bochs */
+    start((struct machine){.family = 0x17, .hypervisor = true}); /* as in QEMU */
     CHECK(mitigations == 0 && writes == 0);
     start((struct machine){.family = 0x17, .amd8_b = AMD_IBPB | AMD_STIBP});
     CHECK(mitigations == (EXIT_FILL_RETURNS | EXIT_IBPB));
@@ -254,7 +254,7 @@ static void domain_switch(void)
     mitigate_switch(&other);
     mitigate_switch(&d);
     CHECK(written(MSR_PRED_CMD, &last) == 3 && fills == 3);
-    start((struct machine){.family = 0x17});
+    start((struct machine){.family = 0x17, .hypervisor = true});
     mitigate_switch(&d);
     CHECK(writes == 0);
 }
@@ -320,6 +320,38 @@ static void siblings(void)
     CHECK(!siblings_leak);
 }
 
+/* The bits of errata: which, on whom, and not below a hypervisor. */
+static void errata_bits(void)
+{
+    static const struct {
+        uint32_t family, model, count, msr;
+        uint64_t value;
+    } rows[] = {
+        {0x16, 0x00, 1, 0xc0011020, BIT(15)}, {0x16, 0x30, 0, 0xc0011020, 0},
+        {0x17, 0x01, 1, 0xc0011028, BIT(9)},  {0x17, 0x50, 1, 0xc0011028, BIT(9)},
+        {0x18, 0x00, 1, 0xc0011028, BIT(9)},  {0x17, 0x31, 3, 0xc0011029, BIT(9)},
+        {0x17, 0x71, 3, 0xc001102e, BIT(33)}, {0x17, 0xa0, 3, 0xc00110e3, BIT(1)},
+        {0x19, 0x01, 0, 0xc0011029, 0},       {0x15, 0x02, 0, 0xc0011020, 0},
+    };
+
+    for (unsigned int i = 0; i < ARRAY_SIZE(rows); i++) {
+        struct machine is = {.family = rows[i].family, .model = rows[i].model};
+
+        start(is);
+        CHECK(writes == rows[i].count);
+        if (rows[i].count) CHECK(value_of(rows[i].msr) == (0x1000 | rows[i].value));
+        is.hypervisor = true;
+        start(is);
+        CHECK(writes == 0);
+        is.hypervisor = false;
+        is.absent = rows[i].msr;
+        start(is);
+        CHECK(writes == (rows[i].count ? rows[i].count - 1 : 0));
+    }
+    start((struct machine){.intel = true, .family = 0x17, .model = 1});
+    CHECK(writes == 0);
+}
+
 int main(void)
 {
     options.ibpb_entry = true;
@@ -334,5 +366,6 @@ int main(void)
     RUN(tsx);
     RUN(ssbd);
     RUN(siblings);
+    RUN(errata_bits);
     return CHECK_RESULT();
 }
