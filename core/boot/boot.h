@@ -40,8 +40,8 @@ struct options {
     uint64_t dom0_mem, dom0_mem_min, dom0_mem_max; /* bytes, 0: not given */
     unsigned int dom0_max_vcpus, maxcpus;          /* 0: not given        */
     bool noreboot, iommu;
-    int smt;                             /* all threads of a core; -1: not given */
-    bool fill_returns, ibpb_entry, ssbd; /* against speculation */
+    int smt;                                              /* all threads of a core; -1: not given */
+    bool fill_returns, ibpb_entry, ssbd, exec_superpages; /* against speculation */
     struct assignment {
         xen_domain_handle_t handle;
         uint16_t bdf;

@@ -106,8 +106,9 @@ static bool is_true(const char *s)
     return strcmp(s, "0") && strcmp(s, "off") && strcmp(s, "no") && strcmp(s, "false");
 }
 
-/* spec-ctrl=[no-]NAME[=BOOL],...: of Xen's names those that change something here. */
-static void parse_spec_ctrl(char *s)
+/* spec-ctrl= and ept=[no-]NAME[=BOOL],...: of Xen's names those that change something
+ * here. */
+static void parse_names(char *s)
 {
     static const struct {
         const char *name;
@@ -116,6 +117,7 @@ static void parse_spec_ctrl(char *s)
         {"rsb", &options.fill_returns},
         {"ibpb-entry", &options.ibpb_entry},
         {"ssbd", &options.ssbd},
+        {"exec-sp", &options.exec_superpages},
     };
 
     for (char *next; s; s = next) {
@@ -159,8 +161,8 @@ static void parse_option(const char *name, char *value)
         options.iommu = is_true(value);
     else if (!strcmp(name, "smt"))
         options.smt = is_true(value);
-    else if (!strcmp(name, "spec-ctrl"))
-        parse_spec_ctrl(value);
+    else if (!strcmp(name, "spec-ctrl") || !strcmp(name, "ept"))
+        parse_names(value);
     else
         log_warn("unknown option '%s' passed over", name);
 }

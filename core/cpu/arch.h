@@ -63,7 +63,8 @@ void fpu_read_xcr0(struct vcpu *v); /* v is current: refreshes v->xcr0 */
 /* Not 0: mitigate_entry just before an entry, and after the exit fill_returns
  * before any return, and mitigate_exit. */
 extern unsigned int mitigations;
-extern bool siblings_leak; /* what a thread works on, to its sibling */
+extern bool siblings_leak;     /* what a thread works on, to its sibling */
+extern bool superpage_erratum; /* executing from one can end in a machine check */
 void mitigate_boot(void);
 void mitigate_init_cpu(void); /* on each CPU */
 void mitigate_entry(void);

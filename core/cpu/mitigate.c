@@ -30,15 +30,16 @@
 #define SPEC_BHI_DIS_S BIT(10)
 
 /* IA32_ARCH_CAPABILITIES */
-#define CAPS_RDCL_NO    BIT(0)
-#define CAPS_IBRS_ALL   BIT(1)
-#define CAPS_SKIP_L1DFL BIT(3)
-#define CAPS_MDS_NO     BIT(5)
-#define CAPS_TSX_CTRL   BIT(7)
-#define CAPS_FB_CLEAR   BIT(17)
-#define CAPS_BHI_NO     BIT(20)
-#define CAPS_PBRSB_NO   BIT(24)
-#define CAPS_RFDS_CLEAR BIT(28)
+#define CAPS_RDCL_NO        BIT(0)
+#define CAPS_IBRS_ALL       BIT(1)
+#define CAPS_SKIP_L1DFL     BIT(3)
+#define CAPS_MDS_NO         BIT(5)
+#define CAPS_PSCHANGE_MC_NO BIT(6)
+#define CAPS_TSX_CTRL       BIT(7)
+#define CAPS_FB_CLEAR       BIT(17)
+#define CAPS_BHI_NO         BIT(20)
+#define CAPS_PBRSB_NO       BIT(24)
+#define CAPS_RFDS_CLEAR     BIT(28)
 
 #define AMD_IBPB   BIT(12) /* CPUID 0x80000008, EBX */
 #define AMD_STIBP  BIT(15)
@@ -53,7 +54,7 @@
 #define AMD_TSA_NO         (BIT(1) | BIT(2)) /* ECX: neither form */
 
 unsigned int mitigations;
-bool siblings_leak;
+bool siblings_leak, superpage_erratum;
 static uint64_t spec_ctrl; /* IA32_SPEC_CTRL, also while guests run */
 static bool ibpb, auto_ibrs, bp_reduce, tsx_off;
 
@@ -97,6 +98,7 @@ static void choose_intel(uint32_t features, uint64_t caps)
     } else if (ibpb) {
         mitigations |= EXIT_FILL_RETURNS | EXIT_IBRS;
     }
+    superpage_erratum = !(caps & CAPS_PSCHANGE_MC_NO) && !options.exec_superpages;
     siblings_leak = !(caps & CAPS_RDCL_NO) || !(caps & CAPS_MDS_NO);
     if (features & BIT(27)) spec_ctrl |= SPEC_STIBP;
     if (features & BIT(31) && options.ssbd) spec_ctrl |= SPEC_SSBD;

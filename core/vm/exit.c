@@ -129,6 +129,8 @@ static void do_nested_fault(struct vcpu *v, const struct vm_exit *e)
         handle_mmio(v, e->fault.gpa, true); /* dropped */
     } else if (e->fault.fetch && type != P2M_RAM && type != P2M_RAM_RO) {
         domain_crash(v->domain, "executes a shared page");
+    } else if (e->fault.fetch && !p2m_allow_fetch(v->domain, e->fault.gpa >> PAGE_SHIFT)) {
+        domain_crash(v->domain, "executes a superpage, and there is no memory to split it");
     } /* else mapped in the meantime: try again */
 }
 

@@ -317,7 +317,7 @@ static uint64_t whole_leaf(const uint64_t *t, unsigned int level)
         return 0;
     for (unsigned int i = 1; i < 512; i++)
         if (t[i] != first + i * step) return 0;
-    return first | ENTRY_PS;
+    return (first & ~vendor->small_bits) | ENTRY_PS;
 }
 
 /* Ends the protection below the table that *e (of level + 1) points to.  The

@@ -18,7 +18,7 @@
 
 static uint64_t make_leaf(uint64_t mfn, enum p2m_type type, unsigned int level)
 {
-    uint64_t bits = vendor->leaf_bits(type);
+    uint64_t bits = vendor->leaf_bits(type) & ~(level > 1 ? vendor->small_bits : 0);
 
     if (iommu.amd_format) {
         bits &= ~BIT(63);
@@ -133,6 +133,7 @@ bool p2m_split(struct p2m *p, uint64_t *e, unsigned int level)
     uint64_t first = level == 2 ? *e & ~ENTRY_PS : *e;
 
     if (!t) return false;
+    if (level == 2 && BIT(entry_type(*e)) & OWN) first |= vendor->small_bits;
     p->tables++;
     for (uint64_t i = 0; *e & ENTRY_TABLE && i < 512; i++)
         set_entry(&t[i], first + (i << LEVEL_SHIFT(level - 1) << PAGE_SHIFT));
@@ -150,6 +151,22 @@ static uint64_t *reach(struct p2m *p, uint64_t gfn, unsigned int level)
         e = &table_at(*e)[index_at(gfn, l - 1)];
     }
     return e;
+}
+
+/*
+ * A TLB that had the large leaf forgets it by the fault, and the others' give no more
+ * rights than the small ones (SDM vol. 3, 28.3.3.1).
+ */
+bool p2m_allow_fetch(struct domain *d, uint64_t gfn)
+{
+    struct p2m *p = d->p2m;
+    unsigned int level;
+    bool ok;
+
+    spin_lock(&p->lock);
+    ok = !vendor->small_bits || !is_present(*p2m_find(p, gfn, &level)) || reach(p, gfn, 1);
+    spin_unlock(&p->lock);
+    return ok;
 }
 
 /* The first entry that maps something in [*gfn, end), and its level; *gfn is

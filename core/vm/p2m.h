@@ -94,6 +94,10 @@ void p2m_flush(struct domain *d);
 int p2m_replace(struct domain *d, uint64_t gfn, uint64_t mfn, enum p2m_type type,
                 struct p2m_entry *old) must_use;
 
+/* After a fetch from the domain's own RAM faulted: splits a superpage that may not
+ * be executed.  False without memory. */
+bool p2m_allow_fetch(struct domain *d, uint64_t gfn) must_use;
+
 /* The table of the lowest 512 GiB, for IOMMUs with three levels; 0: no memory. */
 uint64_t p2m_low_table(struct domain *d);
 

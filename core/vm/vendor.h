@@ -71,6 +71,7 @@ struct vendor_ops {
     uint8_t hypercall_insn[3];
     uint8_t max_level;   /* levels of nested tables that may be leaves: 1..3 */
     uint8_t tsc_scaling; /* bits after the point of its ratio; 0: it has none */
+    uint64_t small_bits; /* of leaf_bits: only for leaves of 4 KiB */
 
     int (*cpu_init)(struct cpu *c);   /* on that CPU; -ENODEV, -ENOMEM  */
     int (*vcpu_init)(struct vcpu *v); /* after an error comes vcpu_free */

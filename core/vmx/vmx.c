@@ -28,6 +28,7 @@
 #define MSR_TSC_AUX         0xc0000103
 #define LAST_VPID           0xffff
 #define EPTP_BITS           (6 | 3 << 3) /* write-back, four levels */
+#define EPT_X               BIT(2)
 #define EPT_2M              BIT(16)
 #define EPT_1G              BIT(17)
 
@@ -374,7 +375,7 @@ bool vmx_run(struct vcpu *v, struct vm_exit *exit)
 
 static uint64_t vmx_leaf_bits(enum p2m_type type)
 {
-    const uint64_t r = BIT(0), w = BIT(1), x = BIT(2), write_back = 6 << 3;
+    const uint64_t r = BIT(0), w = BIT(1), x = EPT_X, write_back = 6 << 3;
 
     switch (type) {
     case P2M_RAM: return r | w | x | write_back;
@@ -419,5 +420,6 @@ struct vendor_ops vmx_ops = {
 static void set_numbers(void)
 {
     vmx_ops.tsc_scaling = vmx_caps.secondary & CPU2_TSC_SCALING ? TSC_FRACTION : 0;
+    vmx_ops.small_bits = superpage_erratum ? EPT_X : 0;
     vmx_ops.max_level = vmx_caps.ept & EPT_1G ? 3 : vmx_caps.ept & EPT_2M ? 2 : 1;
 }

@@ -343,6 +343,8 @@ static void option_speculation(void)
     CHECK(!options.fill_returns && !options.ibpb_entry && !logged);
     parse("spec-ctrl spec-ctrl= spec-ctrl=no");
     CHECK(!options.fill_returns && !logged);
+    parse("ept=ad,exec-sp=1");
+    CHECK(options.exec_superpages && !logged);
     parse("spec-ctrl=no-rsb=1,ssbd");
     CHECK(options.fill_returns && options.ssbd);
 }

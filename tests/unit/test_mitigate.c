@@ -123,7 +123,7 @@ static void start(struct machine is)
     m = is;
     mitigations = 0;
     spec_ctrl = 0;
-    ibpb = auto_ibrs = bp_reduce = tsx_off = siblings_leak = false;
+    ibpb = auto_ibrs = bp_reduce = tsx_off = siblings_leak = superpage_erratum = false;
     writes = fills = logged = 0;
     self.predicted_by = 0;
     mitigate_boot();
@@ -316,8 +316,17 @@ static void siblings(void)
     is.caps = CAPS_RDCL_NO | CAPS_MDS_NO;
     start(is);
     CHECK(!siblings_leak);
+    /* Executable superpages, on Intel's without the bit, or ept=exec-sp. */
+    CHECK(superpage_erratum);
+    options.exec_superpages = true;
+    start(is);
+    CHECK(!superpage_erratum);
+    options.exec_superpages = false;
+    is.caps |= CAPS_PSCHANGE_MC_NO;
+    start(is);
+    CHECK(!superpage_erratum);
     start((struct machine){.family = 0x17});
-    CHECK(!siblings_leak);
+    CHECK(!siblings_leak && !superpage_erratum);
 }
 
 /* The bits of errata: which, on whom, and not below a hypervisor. */

@@ -2,6 +2,7 @@
 /* The guest-physical map: leaves of all sizes, limits, references, release. */
 #include "fake_vm.h"
 #include "memory/frame.h"
+#include "vm/p2m_tables.h"
 #include "vm/vendor.h"
 
 #define GROUP    "p2m"
@@ -161,6 +162,48 @@ static void test_undo(void)
     CHECK_EQ(left, 0);
 }
 
+static bool executable(uint64_t gfn)
+{
+    unsigned int level;
+
+    return *p2m_find(d->p2m, gfn, &level) & BIT(2);
+}
+
+/* Where superpages may not be executed, one is split by a fetch, and no other. */
+static void test_fetch(void)
+{
+    const struct vendor_ops *usual = vendor;
+    struct vendor_ops small = *vendor;
+    uint64_t mfn = 4 * PAGES_1G, tables;
+
+    small.small_bits = BIT(2);
+    vendor = &small;
+    CHECK_EQ(p2m_add(d, 0, mfn, ORDER_1G, P2M_RAM), 0);
+    CHECK(!executable(PAGES_2M));
+    CHECK(p2m_allow_fetch(d, PAGES_2M + 1));
+    CHECK(executable(PAGES_2M + 1) && executable(PAGES_2M + 7));
+    CHECK_EQ(at(PAGES_2M + 1).mfn, mfn + PAGES_2M + 1);
+    CHECK_EQ(at(PAGES_2M + 1).order, 0);
+    CHECK_EQ(at(0).order, ORDER_2M);
+    CHECK(!executable(0) && !executable(2 * PAGES_2M));
+    tables = d->p2m->tables;
+    CHECK(p2m_allow_fetch(d, PAGES_2M + 2) && p2m_allow_fetch(d, PAGES_1G));
+    CHECK_EQ(d->p2m->tables, tables); /* nothing to be split */
+    d->pool_pages = tables;
+    CHECK(!p2m_allow_fetch(d, 0) && !executable(0));
+    d->pool_pages = 1024;
+    /* The end of log-dirty makes it one leaf again. */
+    CHECK_EQ(logdirty_on(d), 0);
+    CHECK(logdirty_fault(d, PAGES_2M + 1));
+    CHECK_EQ(logdirty_off(d), 0);
+    CHECK(at(PAGES_2M + 1).order > 0 && !executable(PAGES_2M + 1));
+    CHECK(p2m_allow_fetch(d, PAGES_2M + 1) && executable(PAGES_2M + 1));
+    vendor = usual;
+    CHECK_EQ(p2m_add(d, PAGES_1G, PAGES_1G, ORDER_2M, P2M_RAM), 0);
+    CHECK(p2m_allow_fetch(d, PAGES_1G) && executable(PAGES_1G));
+    CHECK_EQ(at(PAGES_1G).order, ORDER_2M);
+}
+
 static void test_replace(void)
 {
     struct p2m_entry old;
@@ -296,5 +339,6 @@ int main(void)
     } while (0)
     ALONE(split_2m);
     ALONE(split_1g);
+    ALONE(fetch);
     return test_failed != 0;
 }
