@@ -25,6 +25,7 @@ enum cpu_work {
     WORK_RECLAIM,    /* free dead domains (CPU 0)                */
     WORK_STOP,       /* stop for good: the machine goes down     */
     WORK_DUMP,       /* print what runs here                     */
+    WORK_NMI,        /* tell of an NMI, which may not take locks */
 };
 
 struct cpu {

@@ -115,7 +115,7 @@ void trap_entry(struct trap_frame *f)
     if (f->vector >= 32)
         irq_dispatch(f->vector);
     else if (f->vector == VEC_NMI)
-        log_warn("CPU%u: NMI", this_cpu()->id);
+        set_bit(WORK_NMI, &this_cpu()->pending);
     else if (!fix_up(f))
         fatal(f);
 }

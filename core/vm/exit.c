@@ -173,7 +173,7 @@ void handle_exit(struct vcpu *v, struct vm_exit *e)
         show_guest_registers(v);
         domain_shutdown(v->domain, READ_ONCE(v->domain->params[HVM_PARAM_TRIPLE_FAULT_REASON]));
         break;
-    case EXIT_NMI: log_warn("NMI while d%uv%u ran", v->domain->id, v->id); break;
+    case EXIT_NMI: log_guest(LOG_WARN, "NMI while d%uv%u ran", v->domain->id, v->id); break;
     case EXIT_INTERRUPT: break;
     case EXIT_BAD:
         log_guest(LOG_ERROR, "d%uv%u: exit %lx", v->domain->id, v->id, e->code);

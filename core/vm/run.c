@@ -48,6 +48,7 @@ static void serve(struct cpu *c)
         for (;;) __asm__ volatile("cli; hlt");
     if (test_and_clear_bit(WORK_TIMER, &c->pending)) timers_run(c);
     if (test_and_clear_bit(WORK_RECLAIM, &c->pending)) domains_reclaim();
+    if (test_and_clear_bit(WORK_NMI, &c->pending)) log_guest(LOG_WARN, "CPU%u: NMI", c->id);
     if (test_and_clear_bit(WORK_DUMP, &c->pending) && c->current != c->idle)
         show_guest_registers(c->current);
     if (test_and_clear_bit(WORK_SCHEDULE, &c->pending)) schedule(c);
