@@ -73,6 +73,7 @@ void mitigate_idle(void); /* mitigations: before and after HLT */
 void fill_returns(void);  /* cpu/stubs.S */
 struct domain;
 void mitigate_switch(const struct domain *d); /* d runs next on this CPU */
+void mitigate_forget(uint16_t id);            /* that domain's id may be another's from now on */
 
 /* cpu/time.c */
 void time_boot(void);

@@ -19,10 +19,9 @@
 #define MSR_EFER      0xc0000080
 #define EFER_AIBRSE   BIT(21)
 #define PRED_IBPB     BIT(0)
-
-#define PRED_SBPB  BIT(7)
-#define MSR_BP_CFG 0xc001102e /* AMD's, of each thread */
-#define BP_REDUCE  BIT(4)     /* less is predicted where guest and host meet */
+#define PRED_SBPB     BIT(7)
+#define MSR_BP_CFG    0xc001102e /* AMD's, of each thread */
+#define BP_REDUCE     BIT(4)     /* less is predicted where guest and host meet */
 
 #define SPEC_IBRS      BIT(0)
 #define SPEC_STIBP     BIT(1)
@@ -41,10 +40,12 @@
 #define CAPS_PBRSB_NO       BIT(24)
 #define CAPS_RFDS_CLEAR     BIT(28)
 
-#define AMD_IBPB   BIT(12) /* CPUID 0x80000008, EBX */
+/* CPUID 0x80000008, EBX */
+#define AMD_IBPB   BIT(12)
 #define AMD_STIBP  BIT(15)
 #define AMD_SSBD   BIT(24)
 #define AMD_BTC_NO BIT(29)
+
 /* CPUID 0x80000021, EAX */
 #define AMD_VERW_CLEAR     BIT(5)
 #define AMD_AUTO_IBRS      BIT(8)
@@ -147,19 +148,24 @@ static uint8_t family_of(uint32_t a)
     return (a >> 8 & 15) + (a >> 20 & 255);
 }
 
-/* What microcode or firmware did already is done again; under a hypervisor these
- * MSRs are its business. */
+/* What microcode or firmware did already is done again. */
+static void set_bit_of(uint32_t msr, uint64_t bit)
+{
+    uint64_t v;
+
+    if (read_msr_safe(msr, &v)) write_msr_safe(msr, v | bit);
+}
+
+/* Under a hypervisor these MSRs are its business. */
 static void mend_errata(void)
 {
     struct cpuid_regs base = cpuid(1, 0);
     uint8_t family = family_of(base.a), model = (base.a >> 4 & 15) | (base.a >> 12 & 0xf0);
-    uint64_t v;
 
     if (base.c & (BIT(5) | BIT(31))) return; /* VMX: Intel's; a hypervisor */
     for (unsigned int i = 0; i < ARRAY_SIZE(errata); i++)
-        if (family == errata[i].family && model >= errata[i].first && model <= errata[i].last &&
-            read_msr_safe(errata[i].msr, &v))
-            write_msr_safe(errata[i].msr, v | BIT(errata[i].bit));
+        if (family == errata[i].family && model >= errata[i].first && model <= errata[i].last)
+            set_bit_of(errata[i].msr, BIT(errata[i].bit));
 }
 
 void mitigate_boot(void)
@@ -193,7 +199,7 @@ void mitigate_init_cpu(void)
     if (spec_ctrl) write_msr(MSR_SPEC_CTRL, spec_ctrl);
     if (auto_ibrs) write_msr(MSR_EFER, read_msr(MSR_EFER) | EFER_AIBRSE);
     if (tsx_off) write_msr(MSR_TSX_CTRL, TSX_OFF);
-    if (bp_reduce) write_msr(MSR_BP_CFG, read_msr(MSR_BP_CFG) | BP_REDUCE);
+    if (bp_reduce) set_bit_of(MSR_BP_CFG, BP_REDUCE);
 }
 
 static void clear_buffers(void)
@@ -233,11 +239,19 @@ void mitigate_switch(const struct domain *d)
 {
     struct cpu *c = this_cpu();
 
-    if (c->predicted_by == d->id) return;
-    c->predicted_by = d->id;
+    if (READ_ONCE(c->predicted_by) == d->id) return;
+    WRITE_ONCE(c->predicted_by, d->id);
     /* Zen 1's divider shows the last quotient to who divides by 0. */
     __asm__ volatile("xor %%edx, %%edx; mov $1, %%eax; div %%eax" : : : "eax", "edx", "cc");
     if (!ibpb) return;
     write_msr(MSR_PRED_CMD, PRED_IBPB);
     fill_returns();
+}
+
+void mitigate_forget(uint16_t id)
+{
+    struct cpu *c;
+
+    for_each_cpu (c)
+        if (READ_ONCE(c->predicted_by) == id) WRITE_ONCE(c->predicted_by, DOMID_INVALID);
 }

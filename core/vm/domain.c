@@ -98,6 +98,7 @@ void domains_reclaim(void)
         struct vcpu *v;
 
         if (!d || READ_ONCE(d->refs)) continue;
+        mitigate_forget(id);
         WRITE_ONCE(table[id], NULL);
         timer_stop(&d->cap_timer);
         for (unsigned int i = 0; i < MAX_WATCHDOGS; i++) timer_stop(&d->watchdog[i]);

@@ -18,6 +18,8 @@
 
 struct options options;
 static struct cpu self = {.self = &self};
+struct cpu *cpus[MAX_CPUS] = {&self};
+unsigned int cpu_count = 1;
 
 /* A processor: some CPUID registers, and MSRs that hold what is written. */
 static struct machine {
@@ -254,6 +256,12 @@ static void domain_switch(void)
     mitigate_switch(&other);
     mitigate_switch(&d);
     CHECK(written(MSR_PRED_CMD, &last) == 3 && fills == 3);
+    mitigate_forget(other.id);
+    mitigate_switch(&d);
+    CHECK(fills == 3);
+    mitigate_forget(d.id); /* it died: the next with this id is another */
+    mitigate_switch(&d);
+    CHECK(written(MSR_PRED_CMD, &last) == 4 && fills == 4);
     start((struct machine){.family = 0x17, .hypervisor = true});
     mitigate_switch(&d);
     CHECK(writes == 0);
