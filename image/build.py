@@ -293,4 +293,5 @@ def main():
             file.write(" ".join(line) + "\n")
 
 
-main()
+if __name__ == "__main__":
+    main()
