@@ -7,6 +7,8 @@
 CC      ?= gcc
 DEBUG   ?= n
 B       := build
+# Of the unit tests and the fuzzers; tests/msan has another.
+SANITIZE := address,undefined
 
 all: $(B)/insula.elf $(B)/insula.gz
 

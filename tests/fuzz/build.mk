@@ -7,15 +7,16 @@
 # make test-fuzz     the committed inputs (corpus/), once each
 
 FUZZ_DIR := $(B)/fuzz
-FUZZ_CFLAGS = -std=gnu11 -g -O2 -fsanitize=fuzzer,address,undefined \
+FUZZ_CFLAGS = -std=gnu11 -g -O2 -fsanitize=fuzzer,$(SANITIZE) \
 	-fno-sanitize-recover=all -fno-strict-aliasing -fno-omit-frame-pointer \
-	$(WARN) -Wno-unknown-warning-option -Icore -Itests/fuzz -Itests/unit $(XEN_ABI) -DLOCK_CHECK=1
+	$(WARN) -Wno-unknown-warning-option $(SANITIZE_MAP) -Icore -Itests/fuzz -Itests/unit \
+	$(XEN_ABI) -DLOCK_CHECK=1
 FUZZ_TARGETS := hypercalls context policy acpi multiboot mmio loader
 
 # Frames and the core's pages are real; its small objects are the host's.
 $(FUZZ_DIR)/frame.o: core/memory/frame.c
 	@mkdir -p $(@D)
-	@clang-14 $(filter-out -fsanitize=%,$(FUZZ_CFLAGS)) -fsanitize=fuzzer-no-link,address,undefined \
+	@clang-14 $(filter-out -fsanitize=%,$(FUZZ_CFLAGS)) -fsanitize=fuzzer-no-link,$(SANITIZE) \
 		-Dcore_alloc_pages=real_alloc_pages -c $< -o $@
 
 fuzz_hypercalls = tests/fuzz/hypercalls.c $(addprefix tests/fuzz/,machine.c \

@@ -6,7 +6,7 @@
 # the usual case, with `unit_NAME := sources` and `UNIT_SIMPLE += NAME`.  A test
 # prints `ok NAME` / `not ok NAME: why` lines.
 
-UNIT_CFLAGS = -std=gnu11 -g -O1 -fsanitize=address,undefined \
+UNIT_CFLAGS = -std=gnu11 -g -O1 -fsanitize=$(SANITIZE) \
 	-fno-sanitize-recover=all -fno-strict-aliasing -fno-omit-frame-pointer \
 	$(WARN) -Icore -Itests/unit $(XEN_ABI) -DLOCK_CHECK=1
 UNIT_TESTS :=
