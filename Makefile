@@ -68,8 +68,8 @@ clean:
 
 # --- tests: the fastest first ---
 
-SUITES ?= lint test-unit test-fuzz test-tsan test-spin test-loader test-install test-image \
-	test-guest test-bochs test-system test-streams test-two test-demo
+SUITES ?= lint test-unit test-fuzz test-tsan test-msan test-spin test-loader test-install \
+	test-image test-guest test-bochs test-system test-streams test-two test-demo
 
 test:
 	@scripts/setup

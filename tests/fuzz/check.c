@@ -3,6 +3,7 @@
 #include "lib/bitops.h"
 #include "machine.h"
 #include "memory/frame.h"
+#include "msan.h"
 #include "vm/p2m_tables.h"
 #include <string.h>
 
@@ -103,6 +104,7 @@ static void check_leaf(struct domain *d, uint64_t gfn, const struct p2m_entry *e
     for (uint64_t i = e->mfn; i < e->mfn + n; i++) {
         uint16_t owner = frame_owner(i);
 
+        TO_GUEST(ram(i), PAGE_SIZE);
         switch (e->type) {
         case P2M_RAM:
             INSIST(owner == d->id && !own_mapped[i]);

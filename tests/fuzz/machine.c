@@ -16,6 +16,7 @@
 #include "memory/heap.h"
 #include "memory/map.h"
 #include "memory/window.h"
+#include "msan.h"
 #include "sched/sched.h"
 #include "vm/guest.h"
 #include "vm/vcpu.h"
@@ -83,6 +84,7 @@ static void get_state(struct vcpu *v, struct arch_state *s)
 
 static void set_state(struct vcpu *v, const struct arch_state *s)
 {
+    TO_GUEST(s, sizeof(*s));
     *(struct arch_state *)v->vendor = *s;
 }
 
@@ -247,8 +249,9 @@ void *window_open(uint64_t mfn)
     return ram(mfn);
 }
 
-void window_close(maybe_unused const void *p)
+void window_close(const void *p)
 {
+    TO_GUEST((void *)((uintptr_t)p & PAGE_MASK), PAGE_SIZE);
     ignore_end();
 }
 
@@ -265,6 +268,7 @@ void window_copy(uint64_t dst, unsigned int dst_off, uint64_t src, unsigned int 
     INSIST(dst_off + len <= PAGE_SIZE && src_off + len <= PAGE_SIZE);
     ignore_begin();
     memmove(ram(dst) + dst_off, ram(src) + src_off, len);
+    TO_GUEST(ram(dst), PAGE_SIZE);
     ignore_end();
 }
 
@@ -281,14 +285,16 @@ void vunmap(maybe_unused void *p)
 static bool guest_access(struct domain *d, uint64_t gpa, void *p, size_t len, bool write)
 {
     uint64_t mfn = p2m_get_frame(d, gpa >> PAGE_SHIFT, write, false);
+    uint8_t *at;
 
     if (mfn == MFN_INVALID) return false;
     if (write && d->p2m->log.on) (void)logdirty_fault(d, gpa >> PAGE_SHIFT);
     gpa &= PAGE_SIZE - 1;
     len = MIN(len, PAGE_SIZE - gpa);
-    window_open(mfn);
-    memcpy(write ? ram(mfn) + gpa : p, write ? p : ram(mfn) + gpa, len);
-    window_close(NULL);
+    at = (uint8_t *)window_open(mfn) + gpa;
+    memcpy(write ? at : p, write ? p : at, len);
+    FROM_GUEST(at, len);
+    window_close(at);
     frame_put(mfn);
     return true;
 }
@@ -542,6 +548,7 @@ void machine_boot(void)
     INSIST(mmap((void *)HEAP_BASE, RAM_FRAMES * PAGE_SIZE, PROT_READ | PROT_WRITE,
                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) == (void *)HEAP_BASE);
     memset((void *)HEAP_BASE, 0xdd, RAM_FRAMES * PAGE_SIZE);
+    NEVER_SET((void *)HEAP_BASE, RAM_FRAMES * PAGE_SIZE);
     frames_note_ram(0, RAM_FRAMES * PAGE_SIZE);
     frames_init(0);
     frames_add_ram(0, RAM_FRAMES * PAGE_SIZE);
@@ -628,6 +635,7 @@ long hypercall(struct vcpu *v, unsigned int nr, const uint64_t *args, bool aband
         if (do_hypercall(v, &(struct vm_exit){.len = 3, .call = {.long_mode = true}}))
             skip_insn(v, 3);
         INSIST(!this_cpu()->held);
+        TO_GUEST(&v->regs, sizeof(v->regs));
         turn(); /* in the guest */
         clear_bit(WORK_FLUSH_CORE, &this_cpu()->pending);
         turn();

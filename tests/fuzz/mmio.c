@@ -23,6 +23,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     fault = true; /* addresses are any */
     check_case = "mmio";
     handle_mmio(v, targets[(data[0] >> 1) % ARRAY_SIZE(targets)], data[0] & 8);
+    TO_GUEST(&v->regs, sizeof(v->regs));
     CHECK(v->regs.rip - rip <= insn_size);
     if (check_failed) abort();
     return 0;

@@ -8,6 +8,7 @@
 #include "lib/print.h"
 #include "memory/frame.h"
 #include "memory/heap.h"
+#include "msan.h"
 #include "sched/sched.h"
 #include "vm/vcpu.h"
 #include <stdlib.h>
@@ -30,6 +31,7 @@ static void get_state(struct vcpu *v, struct arch_state *s)
 
 static void set_state(struct vcpu *v, const struct arch_state *s)
 {
+    TO_GUEST(s, sizeof(*s));
     control.state[v->id] = *s;
 }
 
@@ -137,6 +139,7 @@ int copy_to_gpa(struct domain *d, uint64_t gpa, const void *src, size_t len)
     uint64_t mfn = p2m_get_frame(d, gpa >> PAGE_SHIFT, true, true);
 
     if (mfn == MFN_INVALID) return -XEN_EFAULT;
+    TO_GUEST(src, len);
     memcpy(fake_ram[mfn] + (gpa & (PAGE_SIZE - 1)), src, len);
     frame_put(mfn);
     return 0;

@@ -4,6 +4,7 @@
 #include "fake_device.h"
 #include "lib/print.h"
 #include "memory/heap.h"
+#include "msan.h"
 #include "sched/sched.h"
 #include "vm/vcpu.h"
 #include <asm/prctl.h>
@@ -214,6 +215,7 @@ static void get_state(struct vcpu *v, struct arch_state *s)
 static void set_state(struct vcpu *v, const struct arch_state *s)
 {
     (void)v;
+    TO_GUEST(s, sizeof(*s));
     fake.state = *s;
 }
 

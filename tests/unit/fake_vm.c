@@ -12,6 +12,7 @@
 #include "memory/frame.h"
 #include "memory/heap.h"
 #include "memory/window.h"
+#include "msan.h"
 #include "sched/sched.h"
 #include "vm/guest.h"
 #include "vm/vcpu.h"
@@ -133,6 +134,7 @@ long fake_call(struct vcpu *v, unsigned int nr, uint64_t a0, uint64_t a1, uint64
         v->regs.rax = nr;
         preempt_due = false;
         if (do_hypercall(v, &e)) skip_insn(v, e.len);
+        TO_GUEST(&v->regs, sizeof(v->regs));
         if (v->regs.rip != rip) return v->regs.rax;
     }
     printf("# hypercall %u never ends\n", nr);
@@ -278,6 +280,7 @@ void window_copy(uint64_t dst, unsigned int dst_off, uint64_t src, unsigned int 
     ASSERT(dst < FAKE_FRAMES && src < FAKE_FRAMES && refs[dst] && refs[src]);
     ASSERT(dst_off + len <= PAGE_SIZE && src_off + len <= PAGE_SIZE);
     memmove(fake_ram[dst] + dst_off, fake_ram[src] + src_off, len);
+    TO_GUEST(fake_ram[dst], PAGE_SIZE);
 }
 
 void *vmap(uint64_t mfn)
@@ -295,6 +298,7 @@ int copy_from_guest(void *dst, uint64_t va, size_t len)
     if (!len) return 0;
     if (va < PAGE_SIZE) return -XEN_EFAULT;
     memcpy(dst, (void *)va, len);
+    FROM_GUEST(dst, len);
     return 0;
 }
 
@@ -302,6 +306,7 @@ int copy_to_guest(uint64_t va, const void *src, size_t len)
 {
     if (!len) return 0;
     if (va < PAGE_SIZE) return -XEN_EFAULT;
+    TO_GUEST(src, len);
     memcpy((void *)va, src, len);
     return 0;
 }

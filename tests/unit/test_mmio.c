@@ -6,6 +6,7 @@
  */
 #include "check.h"
 #include "fake_device.h"
+#include "msan.h"
 #include "device/mmio.c"
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -71,12 +72,14 @@ int copy_from_guest(void *dst, uint64_t va, size_t len)
 {
     if (fault) return -1;
     memcpy(dst, (void *)va, len);
+    FROM_GUEST(dst, len);
     return 0;
 }
 
 int copy_to_guest(uint64_t va, const void *src, size_t len)
 {
     if (fault) return -1;
+    TO_GUEST(src, len);
     memcpy((void *)va, src, len);
     return 0;
 }

@@ -6,6 +6,7 @@
 #include "hypercall/evtchn.h"
 #include "hypercall/grant.h"
 #include "memory/heap.h"
+#include "msan.h"
 #include "vm/cpu_policy.h"
 #include "vm/vcpu.h"
 #include <stdlib.h>
@@ -50,6 +51,7 @@ static struct cpuid_regs ask(struct vcpu *v, uint32_t leaf, uint32_t sub)
     struct cpuid_regs r;
 
     cpuid_guest(v, leaf, sub, &r);
+    TO_GUEST(&r, sizeof(r));
     return r;
 }
 

@@ -7,6 +7,7 @@
 #include "../../core/sched/sched.c"
 #include "hypercall/evtchn.h"
 #include "check.h"
+#include "msan.h"
 #include <asm/prctl.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
@@ -92,6 +93,7 @@ void guest_access_reset(struct vcpu *v)
 
 int copy_to_guest(uint64_t va, const void *src, size_t n)
 {
+    TO_GUEST(src, n);
     memcpy((void *)va, src, n);
     return 0;
 }

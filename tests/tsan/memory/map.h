@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The core's map where ThreadSanitizer has room for a program's memory. */
+/* The core's map where ThreadSanitizer and MemorySanitizer have room for a
+ * program's memory. */
 #include_next "memory/map.h"
 #ifndef TSAN_MEMORY_MAP_H
 #define TSAN_MEMORY_MAP_H
