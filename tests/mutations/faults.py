@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Faults made by hand: (name, the test that notices it, file, text, what it
-becomes).  A test is a unit test's program or fuzz:TARGET, a replay."""
+becomes).  A test is a unit test's program or fuzz:TARGET, a replay; msan:TEST is
+either with MemorySanitizer."""
 
 GRANT, EVTCHN = "core/hypercall/grant.c", "core/hypercall/evtchn.c"
 MEMORY, TABLE = "core/hypercall/memory_op.c", "core/hypercall/table.c"
@@ -64,4 +65,13 @@ FAULTS = [
      "    if (!v->domain->privileged) return -XEN_EPERM;\n", ""),
     ("control registers that do not fit", "context", "core/vm/context.c",
      "lma == (paging && s->efer & EFER_LME) &&", ""),
+    ("the stack behind a text", "msan:fuzz:hypercalls", "core/hypercall/version.c",
+     "char buf[sizeof(xen_capabilities_info_t)] = {0};",
+     "char buf[sizeof(xen_capabilities_info_t)];"),
+    ("the stack in a list of domains", "msan:control", "core/hypercall/domctl.c",
+     "    memset(info, 0, sizeof(*info));\n    info->domain", "    info->domain"),
+    ("the stack in a vCPU's state", "msan:fuzz:context", "core/vm/context.c",
+     "    memset(s, 0, sizeof(*s));\n", ""),
+    ("RAM as the firmware left it", "msan:fuzz:hypercalls", FRAME,
+     "        if (READ_ONCE(words[i]) & WORD_DIRTY) window_zero(i);\n", ""),
 ]
