@@ -293,7 +293,7 @@ static bool guest_access(struct domain *d, uint64_t gpa, void *p, size_t len, bo
     len = MIN(len, PAGE_SIZE - gpa);
     at = (uint8_t *)window_open(mfn) + gpa;
     memcpy(write ? at : p, write ? p : at, len);
-    FROM_GUEST(at, len);
+    if (write) FROM_GUEST(at, len);
     window_close(at);
     frame_put(mfn);
     return true;
