@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The virtual local APIC (APM vol. 2, chapter 16).  IRR bits are set from any
- * CPU, atomically; the timer has a lock; everything else belongs to the CPU
- * that runs the vCPU.
+ * The virtual local APIC (APM vol. 2, chapter 16).  Vectors are asked for from
+ * any CPU, atomically; the timer has a lock; everything else belongs to the CPU
+ * that runs the vCPU, which takes what was asked for into the IRR.
+ *
+ * While a guest uses x2APIC mode, a processor that can (vendor->virtual_apic)
+ * reads the registers itself, takes vectors from the IRR and ends them.
  */
 #include "device/vlapic.h"
 #include "cpu/time.h"
@@ -53,10 +56,21 @@ enum { MODE_FIXED = 0, MODE_LOWEST = 1, MODE_NMI = 4, MODE_INIT, MODE_SIPI };
 #define MODE(message) ((message) >> 8 & 7)
 
 struct vlapic {
-    uint32_t reg[256]; /* by offset / 4 */
-    /* Which words of the sets may have a bit set; none other has.  The IRR's is
-     * changed by anyone, after the word; the ISR's by its own vCPU. */
-    uint32_t irr_words, isr_words;
+    uint32_t reg[256]; /* by offset / 4; the processor's page begins with them */
+    uint32_t asked[8]; /* vectors on their way into the IRR */
+    uint32_t level[8]; /* which of these go into the TMR too */
+    /* Which words of asked (set after the word) and of the IRR may have a bit set;
+     * none other has. */
+    union {
+        struct {
+            uint8_t asked, irr;
+        };
+        uint16_t any;
+    } words;
+    uint32_t isr_words; /* the same of the ISR */
+    bool by_cpu;        /* the processor delivers and ends */
+    uint8_t told;       /* the IRR's words of which it was told */
+    bool levels;        /* the TMR has changed since it was told */
     /* Guards what follows: a timer can fire on a CPU that v has left. */
     struct spinlock lock;
     struct timer timer;
@@ -84,24 +98,20 @@ static uint32_t x2apic_ldr(uint32_t id)
 
 /* --- vectors: 8 words of 32 bits, 16 bytes apart --- */
 
-static uint32_t *vector_word(struct vlapic *l, unsigned int set, uint8_t vector)
-{
-    return &l->reg[(set + (vector >> 5) * 16) / 4];
-}
-
 static bool test_vector(struct vlapic *l, unsigned int set, uint8_t vector)
 {
-    return READ_ONCE(*vector_word(l, set, vector)) >> (vector & 31) & 1;
+    return REG(l, set + (vector >> 5) * 16) >> (vector & 31) & 1;
 }
 
 static void set_vector(struct vlapic *l, unsigned int set, uint8_t vector)
 {
-    __atomic_fetch_or(vector_word(l, set, vector), 1u << (vector & 31), __ATOMIC_SEQ_CST);
+    REG(l, set + (vector >> 5) * 16) |= 1u << (vector & 31);
 }
 
-static void clear_vector(struct vlapic *l, unsigned int set, uint8_t vector)
+/* Is the word empty now? */
+static bool clear_vector(struct vlapic *l, unsigned int set, uint8_t vector)
 {
-    __atomic_fetch_and(vector_word(l, set, vector), ~(1u << (vector & 31)), __ATOMIC_SEQ_CST);
+    return !(REG(l, set + (vector >> 5) * 16) &= ~(1u << (vector & 31)));
 }
 
 #define WORD_OF(vector) (1u << ((vector) >> 5))
@@ -112,7 +122,7 @@ static int highest(struct vlapic *l, unsigned int set, uint32_t words)
 {
     while (words) {
         unsigned int i = 31 - __builtin_clz(words);
-        uint32_t word = READ_ONCE(REG(l, set + i * 16));
+        uint32_t word = REG(l, set + i * 16);
 
         if (likely(word)) return i * 32 + 31 - __builtin_clz(word);
         words ^= 1u << i;
@@ -120,83 +130,117 @@ static int highest(struct vlapic *l, unsigned int set, uint32_t words)
     return -1;
 }
 
+/* The words of a set that have a bit set. */
+static uint8_t words_of(struct vlapic *l, unsigned int set)
+{
+    unsigned int words = 0;
+
+    for (unsigned int i = 0; i < 8; i++) words |= (REG(l, set + i * 16) != 0) << i;
+    return words;
+}
+
 static uint32_t ppr(struct vlapic *l)
 {
     uint32_t tpr = REG(l, APIC_TPR) & 0xff;
-    int isr = highest(l, APIC_ISR, READ_ONCE(l->isr_words));
+    int isr = highest(l, APIC_ISR, l->isr_words);
 
     return isr >= 0 && (isr & 0xf0) > (int)(tpr & 0xf0) ? isr & 0xf0 : tpr;
 }
 
-static void set_irr(struct vlapic *l, uint8_t vector)
+static void ask(struct vcpu *v, uint8_t vector, bool level)
 {
-    set_vector(l, APIC_IRR, vector);
-    __atomic_fetch_or(&l->irr_words, WORD_OF(vector), __ATOMIC_SEQ_CST);
-}
+    struct vlapic *l = v->lapic;
+    uint32_t bit = 1u << (vector & 31), *levels = &l->level[vector >> 5];
 
-static void set_pending(struct vcpu *v, uint8_t vector)
-{
-    set_irr(v->lapic, vector);
+    if (level)
+        __atomic_fetch_or(levels, bit, __ATOMIC_SEQ_CST);
+    else if (unlikely(READ_ONCE(*levels) & bit))
+        __atomic_fetch_and(levels, ~bit, __ATOMIC_SEQ_CST);
+    __atomic_fetch_or(&l->asked[vector >> 5], bit, __ATOMIC_SEQ_CST);
+    __atomic_fetch_or(&l->words.asked, WORD_OF(vector), __ATOMIC_SEQ_CST);
     vcpu_notify(v);
 }
 
 void vlapic_set_irq(struct vcpu *v, uint8_t vector, bool level)
 {
-    struct vlapic *l = v->lapic;
-
-    if (vector < 16 || !(REG(l, APIC_SVR) & SVR_ENABLED) || !(v->apic_base & BASE_EN)) return;
-    if (level)
-        set_vector(l, APIC_TMR, vector);
-    else if (unlikely(test_vector(l, APIC_TMR, vector)))
-        clear_vector(l, APIC_TMR, vector);
-    set_pending(v, vector);
+    if (vector < 16 || !(REG(v->lapic, APIC_SVR) & SVR_ENABLED) || !(v->apic_base & BASE_EN))
+        return;
+    ask(v, vector, level);
 }
 
 void vlapic_set_upcall(struct vcpu *v, uint8_t vector)
 {
-    if (test_vector(v->lapic, APIC_TMR, vector)) clear_vector(v->lapic, APIC_TMR, vector);
-    set_pending(v, vector);
+    ask(v, vector, false);
 }
 
-/* Clears the bit of a word of the IRR, if that is empty.  Who sets a vector sets the
- * word's bit after it: at the second look it is seen, or its bit comes later. */
-static void forget_word(struct vlapic *l, unsigned int i)
+/* What was asked for goes into the IRR, and into the TMR what is level-triggered. */
+static void take(struct vlapic *l)
 {
-    const uint32_t *word = &REG(l, APIC_IRR + i * 16);
+    uint32_t words = __atomic_exchange_n(&l->words.asked, 0, __ATOMIC_SEQ_CST);
 
-    if (READ_ONCE(*word)) return;
-    __atomic_fetch_and(&l->irr_words, ~(1u << i), __ATOMIC_SEQ_CST);
-    if (READ_ONCE(*word)) __atomic_fetch_or(&l->irr_words, 1u << i, __ATOMIC_SEQ_CST);
+    l->words.irr |= words;
+    for (; words; words &= words - 1) {
+        unsigned int i = __builtin_ctz(words);
+        uint32_t bits = __atomic_exchange_n(&l->asked[i], 0, __ATOMIC_SEQ_CST);
+        uint32_t *tmr = &REG(l, APIC_TMR + i * 16);
+        uint32_t changed = (*tmr ^ READ_ONCE(l->level[i])) & bits;
+        *tmr ^= changed;
+        l->levels |= changed != 0;
+        REG(l, APIC_IRR + i * 16) |= bits;
+    }
+}
+
+/* The highest vector that waits, whatever the priority, or -1. */
+static int waiting(struct vlapic *l)
+{
+    int vector;
+
+    if (READ_ONCE(l->words.asked)) take(l);
+    vector = highest(l, APIC_IRR, l->words.irr);
+    if (vector < 0) l->words.irr = 0; /* after a reset, or the processor took it */
+    return REG(l, APIC_SVR) & SVR_ENABLED ? vector : -1; /* an upcall waits */
 }
 
 int vlapic_pending(struct vcpu *v)
 {
     struct vlapic *l = v->lapic;
-    uint32_t words = READ_ONCE(l->irr_words);
     int vector;
 
-    if (likely(!words)) return -1;
-    vector = highest(l, APIC_IRR, words);
-    if (unlikely(vector < 0)) { /* after a reset, say */
-        for (unsigned int i = 0; i < 8; i++) forget_word(l, i);
-        return -1;
-    }
-    if (!(REG(l, APIC_SVR) & SVR_ENABLED)) return -1; /* an upcall waits */
-    return (vector & 0xf0) > (int)(ppr(l) & 0xf0) ? vector : -1;
+    if (l->by_cpu) l->words.irr |= l->told;
+    if (likely(!READ_ONCE(l->words.any))) return -1;
+    vector = waiting(l);
+    return vector >= 0 && (vector & 0xf0) > (int)(ppr(l) & 0xf0) ? vector : -1;
+}
+
+int vlapic_next(struct vcpu *v)
+{
+    struct vlapic *l = v->lapic;
+
+    if (likely(!READ_ONCE(l->words.any))) return -1;
+    if (!l->by_cpu) return vlapic_pending(v);
+    l->words.irr |= l->told;
+    vendor->request_interrupt(v, MAX(waiting(l), 0));
+    l->told = l->words.irr;
+    l->words.irr = 0; /* until there is more, the processor goes on by itself */
+    if (unlikely(l->levels)) vendor->level_vectors(v, &REG(l, APIC_TMR));
+    l->levels = false;
+    return -1;
 }
 
 void vlapic_accept(struct vcpu *v, uint8_t vector)
 {
-    clear_vector(v->lapic, APIC_IRR, vector);
-    forget_word(v->lapic, vector >> 5);
-    set_vector(v->lapic, APIC_ISR, vector);
-    WRITE_ONCE(v->lapic->isr_words, v->lapic->isr_words | WORD_OF(vector));
+    struct vlapic *l = v->lapic;
+
+    if (clear_vector(l, APIC_IRR, vector)) l->words.irr &= ~WORD_OF(vector);
+    set_vector(l, APIC_ISR, vector);
+    l->isr_words |= WORD_OF(vector);
 }
 
 void vlapic_withdraw(struct vcpu *v, uint8_t vector)
 {
     clear_vector(v->lapic, APIC_ISR, vector);
-    set_irr(v->lapic, vector);
+    set_vector(v->lapic, APIC_IRR, vector);
+    v->lapic->words.irr |= WORD_OF(vector);
 }
 
 static void eoi(struct vcpu *v)
@@ -205,10 +249,30 @@ static void eoi(struct vcpu *v)
     int vector = highest(l, APIC_ISR, l->isr_words);
 
     if (vector < 0) return;
-    clear_vector(l, APIC_ISR, vector);
-    if (!READ_ONCE(*vector_word(l, APIC_ISR, vector)))
-        WRITE_ONCE(l->isr_words, l->isr_words & ~WORD_OF(vector));
-    if (test_vector(l, APIC_TMR, vector) && v->domain->privileged) vioapic_eoi(vector);
+    if (clear_vector(l, APIC_ISR, vector)) l->isr_words &= ~WORD_OF(vector);
+    vlapic_ended(v, vector);
+}
+
+void vlapic_ended(struct vcpu *v, uint8_t vector)
+{
+    if (test_vector(v->lapic, APIC_TMR, vector) && v->domain->privileged) vioapic_eoi(vector);
+}
+
+/* After a change of the mode or of everything: who delivers now, and what the
+ * processor is to find in the page. */
+static void begin_mode(struct vcpu *v)
+{
+    struct vlapic *l = v->lapic;
+
+    l->words.irr = words_of(l, APIC_IRR);
+    l->isr_words = words_of(l, APIC_ISR);
+    REG(l, APIC_ID) = x2apic(v) ? my_id(v) : my_id(v) << 24;
+    if (x2apic(v)) REG(l, APIC_LDR) = x2apic_ldr(my_id(v));
+    if (!vendor->virtual_apic) return;
+    l->by_cpu = x2apic(v);
+    if (l->by_cpu) l->isr_words = ALL_WORDS; /* it sets them */
+    l->told = 0;
+    vendor->virtual_apic(v, l->by_cpu ? l->reg : NULL, MAX(highest(l, APIC_ISR, ALL_WORDS), 0));
 }
 
 /* --- messages --- */
@@ -254,20 +318,27 @@ static void accept(struct vcpu *v, uint32_t message)
     }
 }
 
-void vlapic_deliver(struct domain *d, uint32_t dest, uint32_t message)
+static void deliver_to_all(struct domain *d, uint32_t dest, uint32_t message)
 {
     struct vcpu *v;
 
-    if (!(message & MESSAGE_LOGICAL) && (dest & 0xff) != 0xff) { /* one, by its id */
-        v = domain_vcpu(d, dest / 2);
-        if (v && match(v, dest, false)) accept(v, message);
-        return;
-    }
     for_each_vcpu (d, v) {
         if (!match(v, dest, message & MESSAGE_LOGICAL)) continue;
         accept(v, message);
         if (MODE(message) == MODE_LOWEST) break;
     }
+}
+
+void vlapic_deliver(struct domain *d, uint32_t dest, uint32_t message)
+{
+    struct vcpu *v;
+
+    if (message & MESSAGE_LOGICAL || (dest & 0xff) == 0xff) {
+        deliver_to_all(d, dest, message);
+        return;
+    }
+    v = domain_vcpu(d, dest / 2); /* one, by its id */
+    if (v && match(v, dest, false)) accept(v, message);
 }
 
 static void send(struct vcpu *v, uint32_t icr, uint32_t dest)
@@ -378,9 +449,8 @@ static void set_deadline(struct vcpu *v, uint64_t tsc)
 static uint32_t read_reg(struct vcpu *v, unsigned int offset)
 {
     switch (offset) {
-    case APIC_ID: return x2apic(v) ? my_id(v) : my_id(v) << 24;
-    case APIC_LDR: return x2apic(v) ? x2apic_ldr(my_id(v)) : REG(v->lapic, APIC_LDR);
     case APIC_PPR: return ppr(v->lapic);
+    case APIC_TMR ... APIC_IRR + 0x70: take(v->lapic); return REG(v->lapic, offset & 0x3fc);
     case APIC_TMCCT: return current_count(v->lapic);
     default: return REG(v->lapic, offset & 0x3fc);
     }
@@ -398,6 +468,7 @@ static const uint32_t writable[64] = {
 static void write_svr(struct vlapic *l, uint32_t value)
 {
     REG(l, APIC_SVR) = value;
+    l->words.irr = words_of(l, APIC_IRR); /* may wait or may not, now */
     if (value & SVR_ENABLED) return;
     for (unsigned int i = APIC_LVTT; i <= APIC_LVTERR; i += 16) REG(l, i) |= LVT_MASKED;
 }
@@ -419,9 +490,7 @@ static void write_reg(struct vcpu *v, unsigned int offset, uint32_t value)
         if (offset == APIC_LVTT && (old ^ value) & LVT_MODE) arm(l, 0, 0, 0);
         break;
     case APIC_TMICT: start_count(l); break;
-    case APIC_ICR:
-        send(v, value, x2apic(v) ? REG(l, APIC_ICR_HI) : REG(l, APIC_ICR_HI) >> 24);
-        break;
+    case APIC_ICR: send(v, value, REG(l, APIC_ICR_HI) >> 24); break;
     case APIC_SELF:
         if (x2apic(v)) vlapic_set_irq(v, value, false);
         break;
@@ -453,14 +522,13 @@ static int write_base(struct vcpu *v, uint64_t value)
     if (!(old & BASE_EN) && value & BASE_EXTD) return -1;
     v->apic_base = (value & ~BASE_BSP) | (old & BASE_BSP);
     if (!(value & BASE_EN)) vlapic_reset(v);
+    begin_mode(v);
     return 0;
 }
 
-/* Which x2APIC registers there are; bit n for MSR 0x800 + n. */
-#define X2_READ                                                                                  \
-    (BIT(2) | BIT(3) | BIT(8) | BIT(10) | BIT(13) | BIT(15) | MASK(39, 16) | BIT(40) | BIT(48) | \
-     MASK(57, 50) | BIT(62))
-#define X2_WRITE (BIT(8) | BIT(11) | BIT(15) | BIT(40) | BIT(48) | MASK(56, 50) | BIT(62) | BIT(63))
+/* ... and written. */
+#define X2APIC_WRITE \
+    (BIT(8) | BIT(11) | BIT(15) | BIT(40) | BIT(48) | MASK(56, 50) | BIT(62) | BIT(63))
 
 int vlapic_read_msr(struct vcpu *v, uint32_t msr, uint64_t *value)
 {
@@ -474,7 +542,7 @@ int vlapic_read_msr(struct vcpu *v, uint32_t msr, uint64_t *value)
         *value = v->lapic->deadline;
         return 0;
     }
-    if (!x2apic(v) || n >= 64 || !(X2_READ >> n & 1)) return -1;
+    if (!x2apic(v) || n >= 64 || !(X2APIC_READ >> n & 1)) return -1;
     *value = read_reg(v, n * 16);
     if (n == 0x30) *value |= (uint64_t)REG(v->lapic, APIC_ICR_HI) << 32;
     return 0;
@@ -493,13 +561,15 @@ int vlapic_write_msr(struct vcpu *v, uint32_t msr, uint64_t value)
         set_deadline(v, value);
         return 0;
     }
-    if (!x2apic(v) || n >= 64 || !(X2_WRITE >> n & 1)) return -1;
+    if (!x2apic(v) || n >= 64 || !(X2APIC_WRITE >> n & 1)) return -1;
     if (n == APIC_ICR / 16) {
         if ((uint32_t)value & ~writable[n]) return -1;
+        REG(v->lapic, APIC_ICR) = value;
         REG(v->lapic, APIC_ICR_HI) = value >> 32;
-    } else if (value & ~(uint64_t)writable[n]) {
-        return -1;
+        send(v, value, value >> 32);
+        return 0;
     }
+    if (value & ~(uint64_t)writable[n]) return -1;
     write_reg(v, n * 16, value);
     return 0;
 }
@@ -512,14 +582,17 @@ void vlapic_reset(struct vcpu *v)
 
     arm(l, 0, 0, 0);
     memset(l->reg, 0, sizeof(l->reg));
+    memset(l->asked, 0, sizeof(l->asked));
     REG(l, APIC_VERSION) = 0x50014;
     REG(l, APIC_DFR) = 0xffffffff;
     write_svr(l, 0xff);
+    begin_mode(v);
 }
 
 int vlapic_init(struct vcpu *v)
 {
-    v->lapic = core_alloc(sizeof(*v->lapic));
+    _Static_assert(sizeof(*v->lapic) <= PAGE_SIZE, "the processor's page");
+    v->lapic = core_alloc_pages(1);
     if (!v->lapic) return -XEN_ENOMEM;
     spin_init(&v->lapic->lock, RANK_VLAPIC);
     timer_init(&v->lapic->timer, timer_fired, v);
@@ -536,7 +609,7 @@ void vlapic_stop(struct vcpu *v)
 void vlapic_free(struct vcpu *v)
 {
     vlapic_stop(v);
-    core_free(v->lapic);
+    core_free_pages(v->lapic, 1);
     v->lapic = NULL;
 }
 
@@ -548,8 +621,7 @@ void vlapic_save(struct vcpu *v, struct hvm_hw_lapic *hw, struct hvm_hw_lapic_re
     hw->disabled = !(REG(l, APIC_SVR) & SVR_ENABLED);
     hw->timer_divisor = tick_ns(l) / BUS_CYCLE_NS;
     hw->tdt_msr = l->deadline;
-    REG(l, APIC_ID) = read_reg(v, APIC_ID);
-    REG(l, APIC_LDR) = read_reg(v, APIC_LDR);
+    take(l);
     REG(l, APIC_TMCCT) = current_count(l);
     memcpy(regs->data, l->reg, sizeof(regs->data));
 }
@@ -560,6 +632,7 @@ int vlapic_load(struct vcpu *v, const struct hvm_hw_lapic *hw)
 
     if (!base_valid(base)) return -XEN_EINVAL;
     v->apic_base = base;
+    begin_mode(v);
     v->lapic->deadline = hw->tdt_msr; /* armed with the registers */
     return 0;
 }
@@ -573,7 +646,7 @@ int vlapic_load_regs(struct vcpu *v, const struct hvm_hw_lapic_regs *regs)
     REG(l, APIC_VERSION) = 0x50014;
     REG(l, APIC_SVR) &= 0x1ff;
     REG(l, APIC_TDCR) &= 0xb;
-    l->irr_words = l->isr_words = ALL_WORDS;
+    begin_mode(v);
     start_count(l);
     set_deadline(v, l->deadline);
     return 0;

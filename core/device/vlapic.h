@@ -29,6 +29,11 @@ void vlapic_deliver(struct domain *d, uint32_t dest, uint32_t message);
 
 /* Highest pending vector above the processor priority, or -1. */
 int vlapic_pending(struct vcpu *v);
+/* Before v is entered, on its CPU: the vector to inject, or -1; where the processor
+ * delivers by itself it is told what waits. */
+int vlapic_next(struct vcpu *v);
+/* The processor has ended this vector by itself. */
+void vlapic_ended(struct vcpu *v, uint8_t vector);
 /* Moves it from IRR to ISR: it is being injected. */
 void vlapic_accept(struct vcpu *v, uint8_t vector);
 /* Takes that back: the guest has not taken it. */
@@ -40,6 +45,11 @@ uint64_t vlapic_access(struct vcpu *v, unsigned int offset, unsigned int size, b
 /* MSRs 0x1b, 0x6e0 (deadline), 0x800-0x8ff: 0 or -1 for #GP. */
 int vlapic_read_msr(struct vcpu *v, uint32_t msr, uint64_t *value);
 int vlapic_write_msr(struct vcpu *v, uint32_t msr, uint64_t value);
+
+/* Which x2APIC registers can be read; bit n for MSR 0x800 + n. */
+#define X2APIC_READ                                                                              \
+    (BIT(2) | BIT(3) | BIT(8) | BIT(10) | BIT(13) | BIT(15) | MASK(39, 16) | BIT(40) | BIT(48) | \
+     MASK(57, 50) | BIT(62))
 
 /* Context records 5 (24 bytes) and 6 (1024 bytes). */
 struct hvm_hw_lapic;

@@ -65,7 +65,8 @@ static void idle(struct cpu *c)
 
 /* What the guest is to find when it runs: the most urgent event.  The vector
  * of the local APIC that it accepted, or -1.  The upcall comes after these:
- * their end of interrupt is an exit at which it is seen. */
+ * their end of interrupt is an exit at which it is seen (and before those that
+ * the processor delivers, where there is none). */
 static int deliver(struct vcpu *v)
 {
     bool upcall;
@@ -77,7 +78,7 @@ static int deliver(struct vcpu *v)
         vendor->inject_nmi(v);
         return -1;
     }
-    vector = vlapic_pending(v);
+    vector = vlapic_next(v);
     upcall = vector < 0 && READ_ONCE(v->domain->upcall_via_vector) && evtchn_upcall_pending(v);
     if (vector < 0 && !upcall) return -1;
     if (!vendor->can_inject(v, false)) {

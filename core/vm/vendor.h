@@ -94,6 +94,15 @@ struct vendor_ops {
     void (*inject_exception)(struct vcpu *v, uint8_t vector, int error_code);
     void (*want_window)(struct vcpu *v, bool on); /* EXIT_WINDOW, please */
     void (*skip_insn)(struct vcpu *v, unsigned int len);
+    /* NULL where no processor can do this.  It serves v's local APIC, in x2APIC
+     * mode, from these registers (a page begins with them); in_service: the highest
+     * vector in service, or 0.  The TMR is as level_vectors would tell it.  NULL: no
+     * longer. */
+    void (*virtual_apic)(struct vcpu *v, const uint32_t *page, uint8_t in_service);
+    /* Then, on v's CPU before an entry: the highest vector that waits, or 0; and
+     * the vectors whose end is an exit, in 8 words of 32 bits, 16 bytes apart. */
+    void (*request_interrupt)(struct vcpu *v, uint8_t vector);
+    void (*level_vectors)(struct vcpu *v, const uint32_t *set);
 
     void (*tsc_changed)(struct vcpu *v);    /* v->tsc_offset, d->tsc */
     void (*policy_changed)(struct vcpu *v); /* d->policy; may be NULL */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Events for a guest: injection, and what an exit interrupted (SDM vol. 3,
- * 24.8.3 and 27.2.4). */
+/* Events for a guest: injection, what an exit interrupted (SDM vol. 3, 24.8.3
+ * and 27.2.4), and what the processor delivers by itself (29.2). */
 #include "vm/domain.h"
 #include "vm/vendor.h"
 #include "vmx/vmx.h"
@@ -78,4 +78,18 @@ void vmx_want_window(struct vcpu *v, bool on)
     struct vmx_vcpu *x = vmx_of(v);
 
     vmx_set_primary(x, on ? x->primary | CPU_WINDOW : x->primary & ~CPU_WINDOW);
+}
+
+/* The low byte of the status is what waits, the high one what is in service. */
+void vmx_request_interrupt(maybe_unused struct vcpu *v, uint8_t vector)
+{
+    uint64_t status = vmread(INTERRUPT_STATUS);
+
+    if ((uint8_t)status != vector) vmwrite(INTERRUPT_STATUS, (status & 0xff00) | vector);
+}
+
+void vmx_level_vectors(maybe_unused struct vcpu *v, const uint32_t *set)
+{
+    for (size_t i = 0; i < 4; i++)
+        vmwrite(EOI_EXITS + 2 * i, set[8 * i] | (uint64_t)set[8 * i + 4] << 32);
 }

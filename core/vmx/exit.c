@@ -30,6 +30,7 @@ enum vmx_reason {
     REASON_MWAIT = 36,
     REASON_MONITOR = 39,
     REASON_PAUSE = 40,
+    REASON_EOI = 45,
     REASON_EPT = 48,
     REASON_INVEPT = 50,
     REASON_RDTSCP = 51,
@@ -219,6 +220,10 @@ static void decode_rest(struct vcpu *v, uint32_t reason, struct vm_exit *e)
         e->reason = EXIT_SKIP;
         break;
     case REASON_CR: decode_cr(v, e); break;
+    case REASON_EOI: /* of what EOI_EXITS names; it is done */
+        vlapic_ended(v, vmread(QUALIFICATION));
+        e->reason = EXIT_SKIP;
+        break;
     case REASON_EPT: decode_ept(v, e); break;
     case REASON_GETSEC:
     case REASON_RDPMC:

@@ -9,6 +9,7 @@
 #include "cpu/arch.h"
 #include "cpu/cpu.h"
 #include "device/hwdev.h"
+#include "device/vlapic.h"
 #include "hypercall/hypercall.h"
 #include "lib/print.h"
 #include "lib/string.h"
@@ -32,17 +33,31 @@
 #define EPT_2M              BIT(16)
 #define EPT_1G              BIT(17)
 
-static uint8_t *msr_bitmap;
+static uint8_t *msr_bitmap, *x2apic_bitmap; /* the second: where the processor serves it */
 
 /* --- set-up --- */
 
-/* Opens an MSR for reading and writing (24.6.9). */
-static void allow_msr(uint32_t msr)
-{
-    uint8_t *map = msr_bitmap + (msr >> 31 ? 1024 : 0) + (msr & 0x1fff) / 8;
+#define FOR_READING 0
+#define FOR_WRITING 2048
 
-    map[0] &= ~(1 << msr % 8);
-    map[2048] &= ~(1 << msr % 8);
+/* Opens an MSR (24.6.9). */
+static void allow_msr(uint8_t *map, unsigned int way, uint32_t msr)
+{
+    map[way + (msr >> 31 ? 1024 : 0) + (msr & 0x1fff) / 8] &= ~(1 << msr % 8);
+}
+
+/*
+ * Registers that the processor reads in the page, and writes by itself: TPR and EOI
+ * (29.5).  The rest exits: the timer's count runs, ICR has its halves elsewhere.
+ */
+static void make_x2apic_map(void)
+{
+    memcpy(x2apic_bitmap, msr_bitmap, PAGE_SIZE);
+    for (unsigned int n = 0; n < 64; n++)
+        if (X2APIC_READ >> n & 1 && n != 0x30 && n != 0x39)
+            allow_msr(x2apic_bitmap, FOR_READING, 0x800 + n);
+    allow_msr(x2apic_bitmap, FOR_WRITING, 0x808);
+    allow_msr(x2apic_bitmap, FOR_WRITING, 0x80b);
 }
 
 static int make_maps(void)
@@ -56,9 +71,14 @@ static int make_maps(void)
     };
 
     msr_bitmap = core_alloc_pages(1);
-    if (!msr_bitmap) return -XEN_ENOMEM;
+    x2apic_bitmap = core_alloc_pages(1);
+    if (!msr_bitmap || !x2apic_bitmap) return -XEN_ENOMEM;
     memset(msr_bitmap, 0xff, PAGE_SIZE);
-    for (unsigned int i = 0; i < ARRAY_SIZE(open); i++) allow_msr(open[i]);
+    for (unsigned int i = 0; i < ARRAY_SIZE(open); i++) {
+        allow_msr(msr_bitmap, FOR_READING, open[i]);
+        allow_msr(msr_bitmap, FOR_WRITING, open[i]);
+    }
+    make_x2apic_map();
     return 0;
 }
 
@@ -194,6 +214,22 @@ static void set_controls(struct vcpu *v)
     vmwrite(CR0_MASK, CR0_OWNED);
     set_masks(v);
     write_tsc(v, x);
+}
+
+static void vmx_virtual_apic(struct vcpu *v, const uint32_t *page, uint8_t in_service)
+{
+    struct vmx_vcpu *x = v->vendor, *before = vmx_get(v);
+
+    vmx_set_primary(x, page ? x->primary | CPU_TPR_SHADOW : x->primary & ~CPU_TPR_SHADOW);
+    vmwrite(SECONDARY_CONTROLS, vmx_caps.secondary | (page ? CPU2_VIRTUAL_APIC : 0));
+    vmwrite(MSR_BITMAP, core_to_phys(page ? x2apic_bitmap : msr_bitmap));
+    if (page) {
+        vmwrite(VIRTUAL_APIC, core_to_phys(page));
+        vmwrite(TPR_THRESHOLD, 0);
+        vmwrite(INTERRUPT_STATUS, in_service << 8);
+        vmx_level_vectors(v, page + 0x180 / sizeof(*page));
+    }
+    vmx_put(before);
 }
 
 static int vmx_vcpu_init(struct vcpu *v)
@@ -421,5 +457,10 @@ static void set_numbers(void)
 {
     vmx_ops.tsc_scaling = vmx_caps.secondary & CPU2_TSC_SCALING ? TSC_FRACTION : 0;
     vmx_ops.small_bits = superpage_erratum ? EPT_X : 0;
+    if (vmx_caps.virtual_apic) {
+        vmx_ops.virtual_apic = vmx_virtual_apic;
+        vmx_ops.request_interrupt = vmx_request_interrupt;
+        vmx_ops.level_vectors = vmx_level_vectors;
+    }
     vmx_ops.max_level = vmx_caps.ept & EPT_1G ? 3 : vmx_caps.ept & EPT_2M ? 2 : 1;
 }

@@ -16,14 +16,17 @@ enum vmcs_field {
     /* 16 bits */
     VPID = 0x0000,
     GUEST_SELECTOR = 0x0800, /* + 2 * segment */
-    HOST_SELECTOR = 0x0c00,  /* + 2 * segment, no LDTR */
+    INTERRUPT_STATUS = 0x0810,
+    HOST_SELECTOR = 0x0c00, /* + 2 * segment, no LDTR */
     HOST_TR_SELECTOR = 0x0c0c,
     /* 64 bits */
     IO_BITMAP_A = 0x2000,
     IO_BITMAP_B = 0x2002,
     MSR_BITMAP = 0x2004,
     TSC_OFFSET = 0x2010,
+    VIRTUAL_APIC = 0x2012,
     EPT_POINTER = 0x201a,
+    EOI_EXITS = 0x201c, /* + 2 * number, of four */
     TSC_MULTIPLIER = 0x2032,
     GUEST_PHYSICAL = 0x2400,
     LINK_POINTER = 0x2800,
@@ -48,6 +51,7 @@ enum vmcs_field {
     ENTRY_EVENT = 0x4016,
     ENTRY_ERROR = 0x4018,
     ENTRY_LENGTH = 0x401a,
+    TPR_THRESHOLD = 0x401c,
     SECONDARY_CONTROLS = 0x401e,
     INSTRUCTION_ERROR = 0x4400,
     EXIT_REASON = 0x4402,
@@ -97,39 +101,42 @@ enum vmcs_field {
     HOST_RIP = 0x6c16,
 };
 
-#define PIN_INTERRUPT    BIT(0)
-#define PIN_NMI          BIT(3)
-#define PIN_VIRTUAL_NMI  BIT(5)
-#define CPU_WINDOW       BIT(2)
-#define CPU_TSC_OFFSET   BIT(3)
-#define CPU_HLT          BIT(7)
-#define CPU_INVLPG       BIT(9)
-#define CPU_MWAIT        BIT(10)
-#define CPU_RDPMC        BIT(11)
-#define CPU_RDTSC        BIT(12)
-#define CPU_CR3          (BIT(15) | BIT(16))
-#define CPU_CR8          (BIT(19) | BIT(20))
-#define CPU_NMI_WINDOW   BIT(22)
-#define CPU_IO_BITMAPS   BIT(25)
-#define CPU_MSR_BITMAPS  BIT(28)
-#define CPU_MONITOR      BIT(29)
-#define CPU_SECONDARY    BIT(31)
-#define CPU2_EPT         BIT(1)
-#define CPU2_RDTSCP      BIT(3)
-#define CPU2_VPID        BIT(5)
-#define CPU2_WBINVD      BIT(6)
-#define CPU2_REAL_MODE   BIT(7) /* "unrestricted guest" */
-#define CPU2_INVPCID     BIT(12)
-#define CPU2_TSC_SCALING BIT(25)
-#define EXIT_SAVE_DEBUG  BIT(2)
-#define EXIT_64          BIT(9)
-#define EXIT_LOAD_PAT    BIT(19)
-#define EXIT_SAVE_EFER   BIT(20)
-#define EXIT_LOAD_EFER   BIT(21)
-#define ENTRY_LOAD_DEBUG BIT(2)
-#define ENTRY_64         BIT(9)
-#define ENTRY_LOAD_PAT   BIT(14)
-#define ENTRY_LOAD_EFER  BIT(15)
+#define PIN_INTERRUPT   BIT(0)
+#define PIN_NMI         BIT(3)
+#define PIN_VIRTUAL_NMI BIT(5)
+#define CPU_WINDOW      BIT(2)
+#define CPU_TSC_OFFSET  BIT(3)
+#define CPU_HLT         BIT(7)
+#define CPU_INVLPG      BIT(9)
+#define CPU_MWAIT       BIT(10)
+#define CPU_RDPMC       BIT(11)
+#define CPU_RDTSC       BIT(12)
+#define CPU_CR3         (BIT(15) | BIT(16))
+#define CPU_CR8         (BIT(19) | BIT(20))
+#define CPU_TPR_SHADOW  BIT(21)
+#define CPU_NMI_WINDOW  BIT(22)
+#define CPU_IO_BITMAPS  BIT(25)
+#define CPU_MSR_BITMAPS BIT(28)
+#define CPU_MONITOR     BIT(29)
+#define CPU_SECONDARY   BIT(31)
+#define CPU2_EPT        BIT(1)
+#define CPU2_RDTSCP     BIT(3)
+#define CPU2_VPID       BIT(5)
+#define CPU2_WBINVD     BIT(6)
+#define CPU2_REAL_MODE  BIT(7) /* "unrestricted guest" */
+#define CPU2_INVPCID    BIT(12)
+/* x2APIC mode, register reads, interrupt delivery */
+#define CPU2_VIRTUAL_APIC (BIT(4) | BIT(8) | BIT(9))
+#define CPU2_TSC_SCALING  BIT(25)
+#define EXIT_SAVE_DEBUG   BIT(2)
+#define EXIT_64           BIT(9)
+#define EXIT_LOAD_PAT     BIT(19)
+#define EXIT_SAVE_EFER    BIT(20)
+#define EXIT_LOAD_EFER    BIT(21)
+#define ENTRY_LOAD_DEBUG  BIT(2)
+#define ENTRY_64          BIT(9)
+#define ENTRY_LOAD_PAT    BIT(14)
+#define ENTRY_LOAD_EFER   BIT(15)
 
 #define BLOCKING_STI    BIT(0)
 #define BLOCKING_MOV_SS BIT(1)
@@ -183,6 +190,7 @@ struct vmx_cpu {
 /* What the processor can do, from its capability MSRs. */
 struct vmx_caps {
     uint32_t pin, primary, secondary, exit, entry; /* that we set      */
+    bool virtual_apic;                             /* CPU2_VIRTUAL_APIC can be had */
     uint64_t ept;                                  /* IA32_VMX_EPT_VPID_CAP */
     uint32_t revision;
 };
@@ -252,6 +260,8 @@ void vmx_inject_interrupt(struct vcpu *v, uint8_t vector);
 void vmx_inject_nmi(struct vcpu *v);
 void vmx_inject_exception(struct vcpu *v, uint8_t vector, int error);
 void vmx_want_window(struct vcpu *v, bool on);
+void vmx_request_interrupt(struct vcpu *v, uint8_t vector);
+void vmx_level_vectors(struct vcpu *v, const uint32_t *set);
 void vmx_set_primary(struct vmx_vcpu *x, uint32_t primary);
 /* vmx/state.c: what no VMCS field switches, into the processor and out. */
 void vmx_load_live(struct vmx_vcpu *x);

@@ -13,6 +13,16 @@ void vioapic_eoi(uint8_t vector)
     ioapic_vector = vector;
 }
 
+void *core_alloc_pages(unsigned int count)
+{
+    return core_alloc(count * PAGE_SIZE);
+}
+
+void core_free_pages(void *p, maybe_unused unsigned int count)
+{
+    core_free(p);
+}
+
 static void w(struct vcpu *v, unsigned int offset, uint32_t value)
 {
     CHECK(vlapic_access(v, offset, 4, true, value) == 0);
@@ -97,6 +107,127 @@ static void vlapic_priorities(void)
     end();
 }
 
+/* A processor that serves x2APICs (SDM vol. 3, 29.2). */
+static struct {
+    uint32_t *page;
+    uint8_t waits, in_service;
+    uint32_t exits[8];
+} processor;
+
+static void virtual_apic(maybe_unused struct vcpu *v, const uint32_t *page, uint8_t in_service)
+{
+    processor.page = (uint32_t *)page;
+    processor.in_service = in_service;
+    for (unsigned int i = 0; page && i < 8; i++) processor.exits[i] = page[APIC_TMR / 4 + 4 * i];
+}
+
+static void request_interrupt(maybe_unused struct vcpu *v, uint8_t vector)
+{
+    processor.waits = vector;
+}
+
+static void level_vectors(maybe_unused struct vcpu *v, const uint32_t *set)
+{
+    for (unsigned int i = 0; i < 8; i++) processor.exits[i] = set[4 * i];
+}
+
+static uint8_t top_of(unsigned int set)
+{
+    int vector = highest(v0->lapic, set, ALL_WORDS);
+
+    return vector < 0 ? 0 : vector;
+}
+
+/* What it takes now, or 0. */
+static uint8_t processor_delivers(void)
+{
+    uint8_t vector = processor.waits;
+
+    if ((vector & 0xf0) <= (int)(ppr(v0->lapic) & 0xf0)) return 0;
+    CHECK(test_vector(v0->lapic, APIC_IRR, vector));
+    clear_vector(v0->lapic, APIC_IRR, vector);
+    set_vector(v0->lapic, APIC_ISR, vector);
+    processor.in_service = vector;
+    processor.waits = top_of(APIC_IRR);
+    return vector;
+}
+
+/* The guest's end of interrupt: the vector, or 0. */
+static uint8_t processor_ends(void)
+{
+    uint8_t vector = processor.in_service;
+
+    CHECK(vector == top_of(APIC_ISR));
+    if (!vector) return 0;
+    clear_vector(v0->lapic, APIC_ISR, vector);
+    processor.in_service = top_of(APIC_ISR);
+    if (processor.exits[vector >> 5] >> (vector & 31) & 1) vlapic_ended(v0, vector);
+    return vector;
+}
+
+/* The processor takes and ends vectors by itself: each that was asked for is taken
+ * once, the highest first, and of the level-triggered ones the I/O APIC hears. */
+static void vlapic_by_the_processor(void)
+{
+    static const struct vendor_ops with = {.virtual_apic = virtual_apic,
+                                           .request_interrupt = request_interrupt,
+                                           .level_vectors = level_vectors};
+    const struct vendor_ops *without = vendor;
+    bool asked[256] = {0};
+    unsigned int taken = 0, levels = 0;
+    uint8_t got;
+
+    vendor = &with;
+    begin(1);
+    CHECK(!processor.page); /* not yet */
+    dom0->privileged = true;
+    vlapic_set_irq(v0, 0x41, false);
+    vlapic_accept(v0, (uint8_t)vlapic_pending(v0));
+    to_x2apic(v0);
+    CHECK(processor.page == v0->lapic->reg && processor.in_service == 0x41);
+    CHECK(vlapic_next(v0) == -1 && processor_ends() == 0x41);
+    for (unsigned int step = 0; step < 200000; step++) {
+        unsigned int n = fake_random() & 255, best = 0;
+
+        switch (fake_random() & 7) {
+        case 0 ... 1: /* vectors of 0x80 and above are level-triggered */
+            vlapic_set_irq(v0, n, n & 0x80);
+            asked[n] |= n >= 16;
+            break;
+        case 2: REG(v0->lapic, APIC_TPR) = n & 0x7f; break;
+        case 3 ... 5:
+            got = processor_ends();
+            levels += got >= 0x80;
+            CHECK(ioapic_eois == levels);
+            break;
+        }
+        CHECK(vlapic_next(v0) == -1);
+        for (unsigned int i = 16; i < 256; i++) best = asked[i] ? i : best;
+        CHECK(processor.waits == best);
+        if (fake_random() & 1) { /* HLT, say, with interrupts still off */
+            bool due = (best & 0xf0) > (ppr(v0->lapic) & 0xf0);
+
+            CHECK(vlapic_pending(v0) == (due ? (int)best : -1));
+            CHECK(vlapic_next(v0) == -1 && processor.waits == best);
+            continue;
+        }
+        while ((got = processor_delivers())) {
+            CHECK(asked[got]);
+            asked[got] = false;
+            taken++;
+        }
+    }
+    CHECK(taken > 10000 && levels > 1000);
+    CHECK(!vlapic_write_msr(v0, 0x80f, 0xff)); /* switched off: nothing is taken */
+    vlapic_set_upcall(v0, 0x51);
+    CHECK(vlapic_next(v0) == -1 && processor.waits == 0);
+    CHECK(!vlapic_write_msr(v0, 0x80f, 0x1ff));
+    CHECK(vlapic_next(v0) == -1 && processor.waits >= 0x51);
+    CHECK(!vlapic_write_msr(v0, 0x1b, BASE_DEFAULT) && !processor.page);
+    end();
+    vendor = without;
+}
+
 static void vlapic_disabled(void)
 {
     begin(1);
@@ -130,6 +261,7 @@ static void vlapic_level(void)
         dom0->privileged = with;
         vlapic_set_irq(v0, 0x51, true);
         vlapic_set_irq(v0, 0x61, false);
+        CHECK(vlapic_pending(v0) == 0x61);
         vlapic_accept(v0, 0x61);
         vlapic_accept(v0, 0x51);
         w(v0, APIC_EOI, 0);
@@ -156,6 +288,7 @@ static unsigned int took(void)
     struct vcpu *v;
 
     for_each_vcpu (dom0, v) {
+        take(v->lapic);
         if (test_vector(v->lapic, APIC_IRR, 0x41)) mask |= 1u << v->id;
         clear_vector(v->lapic, APIC_IRR, 0x41);
     }
@@ -400,6 +533,7 @@ static void vlapic_records(void)
     to_x2apic(v0);
     vlapic_set_irq(v0, 0x41, true);
     vlapic_set_irq(v0, 0x91, false);
+    CHECK(vlapic_pending(v0) == 0x91);
     vlapic_accept(v0, 0x91);
     CHECK(!vlapic_write_msr(v0, 0x832, 0x51 | LVT_DEADLINE));
     CHECK(!vlapic_write_msr(v0, 0x6e0, fake.now + 5000));
@@ -458,6 +592,7 @@ static void vlapic_noise(void)
 int main(void)
 {
     RUN(vlapic_priorities);
+    RUN(vlapic_by_the_processor);
     RUN(vlapic_disabled);
     RUN(vlapic_level);
     RUN(vlapic_destinations);
