@@ -219,10 +219,10 @@ int vlapic_next(struct vcpu *v)
     if (likely(!READ_ONCE(l->words.any))) return -1;
     if (!l->by_cpu) return vlapic_pending(v);
     l->words.irr |= l->told;
-    vendor->request_interrupt(v, MAX(waiting(l), 0));
+    vmx_request_interrupt(MAX(waiting(l), 0));
     l->told = l->words.irr;
     l->words.irr = 0; /* until there is more, the processor goes on by itself */
-    if (unlikely(l->levels)) vendor->level_vectors(v, &REG(l, APIC_TMR));
+    if (unlikely(l->levels)) vmx_level_vectors(&REG(l, APIC_TMR));
     l->levels = false;
     return -1;
 }

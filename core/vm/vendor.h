@@ -96,13 +96,9 @@ struct vendor_ops {
     void (*skip_insn)(struct vcpu *v, unsigned int len);
     /* NULL where no processor can do this.  It serves v's local APIC, in x2APIC
      * mode, from these registers (a page begins with them); in_service: the highest
-     * vector in service, or 0.  The TMR is as level_vectors would tell it.  NULL: no
+     * vector in service, or 0.  The TMR is as vmx_level_vectors would tell it.  NULL: no
      * longer. */
     void (*virtual_apic)(struct vcpu *v, const uint32_t *page, uint8_t in_service);
-    /* Then, on v's CPU before an entry: the highest vector that waits, or 0; and
-     * the vectors whose end is an exit, in 8 words of 32 bits, 16 bytes apart. */
-    void (*request_interrupt)(struct vcpu *v, uint8_t vector);
-    void (*level_vectors)(struct vcpu *v, const uint32_t *set);
 
     void (*tsc_changed)(struct vcpu *v);    /* v->tsc_offset, d->tsc */
     void (*policy_changed)(struct vcpu *v); /* d->policy; may be NULL */
@@ -128,6 +124,10 @@ bool svm_run(struct vcpu *v, struct vm_exit *exit);
 bool vmx_run(struct vcpu *v, struct vm_exit *exit);
 void svm_skip_insn(struct vcpu *v, unsigned int len);
 void vmx_skip_insn(struct vcpu *v, unsigned int len);
+/* Of the current vCPU, whose virtual_apic is on: the highest vector that waits, or 0;
+ * the vectors whose end is an exit, in 8 words of 32 bits, 16 bytes apart. */
+void vmx_request_interrupt(uint8_t vector);
+void vmx_level_vectors(const uint32_t *set);
 
 extern struct vendor_ops svm_ops, vmx_ops; /* their numbers are the processor's */
 extern const struct vendor_ops *vendor;    /* chosen at boot */

@@ -81,14 +81,14 @@ void vmx_want_window(struct vcpu *v, bool on)
 }
 
 /* The low byte of the status is what waits, the high one what is in service. */
-void vmx_request_interrupt(maybe_unused struct vcpu *v, uint8_t vector)
+void vmx_request_interrupt(uint8_t vector)
 {
     uint64_t status = vmread(INTERRUPT_STATUS);
 
     if ((uint8_t)status != vector) vmwrite(INTERRUPT_STATUS, (status & 0xff00) | vector);
 }
 
-void vmx_level_vectors(maybe_unused struct vcpu *v, const uint32_t *set)
+void vmx_level_vectors(const uint32_t *set)
 {
     for (size_t i = 0; i < 4; i++)
         vmwrite(EOI_EXITS + 2 * i, set[8 * i] | (uint64_t)set[8 * i + 4] << 32);

@@ -227,7 +227,7 @@ static void vmx_virtual_apic(struct vcpu *v, const uint32_t *page, uint8_t in_se
         vmwrite(VIRTUAL_APIC, core_to_phys(page));
         vmwrite(TPR_THRESHOLD, 0);
         vmwrite(INTERRUPT_STATUS, in_service << 8);
-        vmx_level_vectors(v, page + 0x180 / sizeof(*page));
+        vmx_level_vectors(page + 0x180 / sizeof(*page));
     }
     vmx_put(before);
 }
@@ -457,10 +457,6 @@ static void set_numbers(void)
 {
     vmx_ops.tsc_scaling = vmx_caps.secondary & CPU2_TSC_SCALING ? TSC_FRACTION : 0;
     vmx_ops.small_bits = superpage_erratum ? EPT_X : 0;
-    if (vmx_caps.virtual_apic) {
-        vmx_ops.virtual_apic = vmx_virtual_apic;
-        vmx_ops.request_interrupt = vmx_request_interrupt;
-        vmx_ops.level_vectors = vmx_level_vectors;
-    }
+    if (vmx_caps.virtual_apic) vmx_ops.virtual_apic = vmx_virtual_apic;
     vmx_ops.max_level = vmx_caps.ept & EPT_1G ? 3 : vmx_caps.ept & EPT_2M ? 2 : 1;
 }

@@ -260,8 +260,6 @@ void vmx_inject_interrupt(struct vcpu *v, uint8_t vector);
 void vmx_inject_nmi(struct vcpu *v);
 void vmx_inject_exception(struct vcpu *v, uint8_t vector, int error);
 void vmx_want_window(struct vcpu *v, bool on);
-void vmx_request_interrupt(struct vcpu *v, uint8_t vector);
-void vmx_level_vectors(struct vcpu *v, const uint32_t *set);
 void vmx_set_primary(struct vmx_vcpu *x, uint32_t primary);
 /* vmx/state.c: what no VMCS field switches, into the processor and out. */
 void vmx_load_live(struct vmx_vcpu *x);

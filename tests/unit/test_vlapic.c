@@ -121,12 +121,12 @@ static void virtual_apic(maybe_unused struct vcpu *v, const uint32_t *page, uint
     for (unsigned int i = 0; page && i < 8; i++) processor.exits[i] = page[APIC_TMR / 4 + 4 * i];
 }
 
-static void request_interrupt(maybe_unused struct vcpu *v, uint8_t vector)
+void vmx_request_interrupt(uint8_t vector)
 {
     processor.waits = vector;
 }
 
-static void level_vectors(maybe_unused struct vcpu *v, const uint32_t *set)
+void vmx_level_vectors(const uint32_t *set)
 {
     for (unsigned int i = 0; i < 8; i++) processor.exits[i] = set[4 * i];
 }
@@ -169,9 +169,7 @@ static uint8_t processor_ends(void)
  * once, the highest first, and of the level-triggered ones the I/O APIC hears. */
 static void vlapic_by_the_processor(void)
 {
-    static const struct vendor_ops with = {.virtual_apic = virtual_apic,
-                                           .request_interrupt = request_interrupt,
-                                           .level_vectors = level_vectors};
+    static const struct vendor_ops with = {.virtual_apic = virtual_apic};
     const struct vendor_ops *without = vendor;
     bool asked[256] = {0};
     unsigned int taken = 0, levels = 0;
