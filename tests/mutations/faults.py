@@ -6,6 +6,7 @@ either with MemorySanitizer."""
 GRANT, EVTCHN = "core/hypercall/grant.c", "core/hypercall/evtchn.c"
 MEMORY, TABLE = "core/hypercall/memory_op.c", "core/hypercall/table.c"
 P2M, FRAME = "core/vm/p2m.c", "core/memory/frame.c"
+MITIGATE = "core/cpu/mitigate.c"
 
 FAULTS = [
     ("a grant is used by another domain", "grant", GRANT,
@@ -74,4 +75,14 @@ FAULTS = [
      "    memset(s, 0, sizeof(*s));\n", ""),
     ("RAM as the firmware left it", "msan:fuzz:hypercalls", FRAME,
      "        if (READ_ONCE(words[i]) & WORD_DIRTY) window_zero(i);\n", ""),
+    ("local APIC: what waits is not told again", "vlapic", "core/device/vlapic.c",
+     "    l->words.irr |= l->told;\n    vmx_request", "    vmx_request"),
+    ("local APIC: level-triggered vectors are not told", "vlapic", "core/device/vlapic.c",
+     "if (unlikely(l->levels)) vmx_level_vectors", "if (false) vmx_level_vectors"),
+    ("speculation: IBPB leaves the return stack", "mitigate", MITIGATE,
+     "PRED_IBPB);\n    fill_returns();\n", "PRED_IBPB);\n"),
+    ("speculation: a dead domain's id is known", "mitigate", MITIGATE,
+     "WRITE_ONCE(c->predicted_by, DOMID_INVALID)", "(void)0"),
+    ("speculation: superpages are executed", "p2m", P2M,
+     " & ~(level > 1 ? vendor->small_bits : 0)", ""),
 ]
