@@ -4,8 +4,8 @@
  * any CPU, atomically; the timer has a lock; everything else belongs to the CPU
  * that runs the vCPU, which takes what was asked for into the IRR.
  *
- * While a guest uses x2APIC mode, a processor that can (vendor->virtual_apic)
- * reads the registers itself, takes vectors from the IRR and ends them.
+ * A processor that can (vendor->virtual_apic) reads the registers itself, takes
+ * vectors from the IRR and ends them while the APIC is enabled.
  */
 #include "device/vlapic.h"
 #include "cpu/time.h"
@@ -70,6 +70,7 @@ struct vlapic {
     uint32_t isr_words; /* the same of the ISR */
     bool by_cpu;        /* the processor delivers and ends */
     uint8_t told;       /* the IRR's words of which it was told */
+    uint32_t mode;      /* of the timer: LVT_MODE */
     bool levels;        /* the TMR has changed since it was told */
     /* Guards what follows: a timer can fire on a CPU that v has left. */
     struct spinlock lock;
@@ -220,7 +221,7 @@ int vlapic_next(struct vcpu *v)
     if (!l->by_cpu) return vlapic_pending(v);
     l->words.irr |= l->told;
     vmx_request_interrupt(MAX(waiting(l), 0));
-    l->told = l->words.irr;
+    if (x2apic(v)) l->told = l->words.irr;
     l->words.irr = 0; /* until there is more, the processor goes on by itself */
     if (unlikely(l->levels)) vmx_level_vectors(&REG(l, APIC_TMR));
     l->levels = false;
@@ -269,10 +270,10 @@ static void begin_mode(struct vcpu *v)
     REG(l, APIC_ID) = x2apic(v) ? my_id(v) : my_id(v) << 24;
     if (x2apic(v)) REG(l, APIC_LDR) = x2apic_ldr(my_id(v));
     if (!vendor->virtual_apic) return;
-    l->by_cpu = x2apic(v);
+    l->by_cpu = vendor->virtual_apic(v, v->apic_base & BASE_EN ? l->reg : NULL,
+                                     MAX(highest(l, APIC_ISR, ALL_WORDS), 0));
     if (l->by_cpu) l->isr_words = ALL_WORDS; /* it sets them */
-    l->told = 0;
-    vendor->virtual_apic(v, l->by_cpu ? l->reg : NULL, MAX(highest(l, APIC_ISR, ALL_WORDS), 0));
+    l->told = x2apic(v) ? 0 : ALL_WORDS;     /* ICR to oneself is its own, too */
 }
 
 /* --- messages --- */
@@ -477,7 +478,6 @@ static void write_svr(struct vlapic *l, uint32_t value)
 static void write_reg(struct vcpu *v, unsigned int offset, uint32_t value)
 {
     struct vlapic *l = v->lapic;
-    uint32_t old = REG(l, offset);
 
     value &= writable[offset / 16];
     if (writable[offset / 16]) REG(l, offset) = value;
@@ -487,7 +487,8 @@ static void write_reg(struct vcpu *v, unsigned int offset, uint32_t value)
     case APIC_SVR: write_svr(l, value); break;
     case APIC_LVTT ... APIC_LVTERR:
         if (!(REG(l, APIC_SVR) & SVR_ENABLED)) REG(l, offset) |= LVT_MASKED;
-        if (offset == APIC_LVTT && (old ^ value) & LVT_MODE) arm(l, 0, 0, 0);
+        if (offset == APIC_LVTT && (l->mode ^ value) & LVT_MODE) arm(l, 0, 0, 0);
+        l->mode = REG(l, APIC_LVTT) & LVT_MODE;
         break;
     case APIC_TMICT: start_count(l); break;
     case APIC_ICR: send(v, value, REG(l, APIC_ICR_HI) >> 24); break;
@@ -504,6 +505,19 @@ uint64_t vlapic_access(struct vcpu *v, unsigned int offset, unsigned int size, b
     if (!write) return offset & 12 ? 0 : read_reg(v, offset & ~3u) >> (offset & 3) * 8;
     if (size == 4 && !(offset & 15)) write_reg(v, offset, value);
     return 0;
+}
+
+void vlapic_written(struct vcpu *v, unsigned int offset)
+{
+    struct vlapic *l = v->lapic;
+
+    offset &= 0x3f0;
+    if (writable[offset / 16])
+        write_reg(v, offset, REG(l, offset));
+    else if (offset == APIC_ID)
+        REG(l, APIC_ID) = my_id(v) << 24;
+    else
+        REG(l, offset) = 0; /* ESR */
 }
 
 static bool base_valid(uint64_t base)
@@ -586,6 +600,7 @@ void vlapic_reset(struct vcpu *v)
     REG(l, APIC_VERSION) = 0x50014;
     REG(l, APIC_DFR) = 0xffffffff;
     write_svr(l, 0xff);
+    l->mode = 0;
     begin_mode(v);
 }
 
@@ -646,6 +661,7 @@ int vlapic_load_regs(struct vcpu *v, const struct hvm_hw_lapic_regs *regs)
     REG(l, APIC_VERSION) = 0x50014;
     REG(l, APIC_SVR) &= 0x1ff;
     REG(l, APIC_TDCR) &= 0xb;
+    l->mode = REG(l, APIC_LVTT) & LVT_MODE;
     begin_mode(v);
     start_count(l);
     set_deadline(v, l->deadline);

@@ -32,8 +32,10 @@ int vlapic_pending(struct vcpu *v);
 /* Before v is entered, on its CPU: the vector to inject, or -1; where the processor
  * delivers by itself it is told what waits. */
 int vlapic_next(struct vcpu *v);
-/* The processor has ended this vector by itself. */
+/* The processor has ended this vector by itself, or put what the guest wrote into a
+ * register of the xAPIC. */
 void vlapic_ended(struct vcpu *v, uint8_t vector);
+void vlapic_written(struct vcpu *v, unsigned int offset);
 /* Moves it from IRR to ISR: it is being injected. */
 void vlapic_accept(struct vcpu *v, uint8_t vector);
 /* Takes that back: the guest has not taken it. */

@@ -86,6 +86,7 @@ static void free_domain(struct domain *d)
     evtchn_free(d);
     core_free(d->policy);
     p2m_free(d);
+    core_free_pages(d->apic_page, 1);
     core_free_pages(d->shared_info, 1);
     core_free(d->e820);
     core_free(d);

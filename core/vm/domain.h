@@ -135,6 +135,7 @@ struct domain {
     uint64_t shared_frames;          /* shared_info, grant frames: the core's     */
     uint64_t pool_pages;             /* limit of p2m tables; used: p2m->tables    */
     struct shared_info *shared_info; /* a core page                       */
+    void *apic_page;                 /* a core page or NULL: vmx/vmx.c    */
     uint64_t shared_info_gfn;
     struct e820_map *e820; /* XENMEM_set_memory_map                     */
 

@@ -134,6 +134,14 @@ static void do_nested_fault(struct vcpu *v, const struct vm_exit *e)
     } /* else mapped in the meantime: try again */
 }
 
+static void do_apic_page(struct vcpu *v, const struct vm_exit *e)
+{
+    if (e->fault.fetch || e->fault.walk)
+        domain_crash(v->domain, "runs or has page tables in its local APIC");
+    else
+        handle_mmio(v, e->fault.gpa, e->fault.write);
+}
+
 static void do_exception(struct vcpu *v, const struct vm_exit *e)
 {
     uint8_t vector = e->exception.vector;
@@ -157,6 +165,7 @@ void handle_exit(struct vcpu *v, struct vm_exit *e)
     case EXIT_IO: handle_io(v, e); break;
     case EXIT_HLT: do_hlt(v, e); break;
     case EXIT_NESTED_FAULT: do_nested_fault(v, e); break;
+    case EXIT_APIC_PAGE: do_apic_page(v, e); break;
     case EXIT_WINDOW: vendor->want_window(v, false); break;
     case EXIT_EXCEPTION: do_exception(v, e); break;
     case EXIT_XSETBV: finish(v, e, do_xsetbv(v)); break;

@@ -25,6 +25,7 @@ enum exit_reason {
     EXIT_IO,
     EXIT_HLT,
     EXIT_NESTED_FAULT,
+    EXIT_APIC_PAGE, /* as a nested fault, of the local APIC's page */
     EXIT_EXCEPTION, /* one that the core asked to see              */
     EXIT_XSETBV,
     EXIT_RDTSC,
@@ -94,11 +95,11 @@ struct vendor_ops {
     void (*inject_exception)(struct vcpu *v, uint8_t vector, int error_code);
     void (*want_window)(struct vcpu *v, bool on); /* EXIT_WINDOW, please */
     void (*skip_insn)(struct vcpu *v, unsigned int len);
-    /* NULL where no processor can do this.  It serves v's local APIC, in x2APIC
-     * mode, from these registers (a page begins with them); in_service: the highest
-     * vector in service, or 0.  The TMR is as vmx_level_vectors would tell it.  NULL: no
-     * longer. */
-    void (*virtual_apic)(struct vcpu *v, const uint32_t *page, uint8_t in_service);
+    /* NULL where no processor can do this.  It serves v's local APIC, in the mode that
+     * v->apic_base has, from these registers (a page begins with them), the TMR as
+     * vmx_level_vectors would tell it; in_service: the highest vector in service, or 0.
+     * NULL: no longer.  False: it does not. */
+    bool (*virtual_apic)(struct vcpu *v, const uint32_t *page, uint8_t in_service);
 
     void (*tsc_changed)(struct vcpu *v);    /* v->tsc_offset, d->tsc */
     void (*policy_changed)(struct vcpu *v); /* d->policy; may be NULL */

@@ -61,7 +61,7 @@ int vmx_read_caps(void)
     c->revision = basic & 0x7fffffff;
     c->ept = read_msr(MSR_EPT_VPID);
     c->virtual_apic = read_msr(MSR_PRIMARY + twin) >> 32 & CPU_TPR_SHADOW &&
-                      !(CPU2_VIRTUAL_APIC & ~(read_msr(MSR_SECONDARY) >> 32));
+                      !((CPU2_XAPIC | CPU2_X2APIC) & ~(read_msr(MSR_SECONDARY) >> 32));
     if ((c->ept & EPT_NEEDED) == EPT_NEEDED && (c->ept & VPID_NEEDED) == VPID_NEEDED) return 0;
     log_error("This processor's VMX lacks kinds of INVEPT or INVVPID: %lx", c->ept);
     return -XEN_ENODEV;
@@ -75,7 +75,7 @@ void vmx_print_caps(void)
     log_info("VMX: controls %x %x %x %x %x, EPT and VPID %lx", vmx_caps.pin, vmx_caps.primary,
              vmx_caps.secondary, vmx_caps.exit, vmx_caps.entry, vmx_caps.ept);
     log_info("VMX: %s; not used:%s%s%s",
-             vmx_caps.virtual_apic ? "the processor serves x2APICs" : "no virtual x2APIC",
+             vmx_caps.virtual_apic ? "the processor serves local APICs" : "no virtual APIC",
              pin & BIT(6) ? " preemption timer" : "", pin & BIT(7) ? " posted interrupts" : "",
              second & BIT(17) ? " PML" : "");
 }

@@ -30,6 +30,7 @@ enum vmx_reason {
     REASON_MWAIT = 36,
     REASON_MONITOR = 39,
     REASON_PAUSE = 40,
+    REASON_APIC_PAGE = 44,
     REASON_EOI = 45,
     REASON_EPT = 48,
     REASON_INVEPT = 50,
@@ -37,6 +38,7 @@ enum vmx_reason {
     REASON_INVVPID = 53,
     REASON_WBINVD = 54,
     REASON_XSETBV = 55,
+    REASON_APIC_WRITE = 56,
 };
 
 #define ENTRY_FAILED BIT(31)
@@ -178,6 +180,18 @@ static void decode_ept(struct vcpu *v, struct vm_exit *e)
     e->fault.walk = (qual & (BIT(7) | BIT(8))) == BIT(7);
 }
 
+/* What the processor does not do in the page by itself (table 27-6). */
+static void decode_apic_page(struct vm_exit *e)
+{
+    uint64_t qual = vmread(QUALIFICATION);
+
+    e->reason = EXIT_APIC_PAGE;
+    e->fault.gpa = VMX_APIC_GPA | (qual & 0xfff);
+    e->fault.write = (qual >> 12 & 15) == 1;
+    e->fault.fetch = (qual >> 12 & 15) == 2;
+    e->fault.walk = (qual >> 12 & 15) > 2; /* or while an event is delivered */
+}
+
 /* Exits that an instruction causes which is skipped when it was carried out. */
 static bool decode_insn(struct vcpu *v, uint32_t reason, struct vm_exit *e)
 {
@@ -220,6 +234,11 @@ static void decode_rest(struct vcpu *v, uint32_t reason, struct vm_exit *e)
         e->reason = EXIT_SKIP;
         break;
     case REASON_CR: decode_cr(v, e); break;
+    case REASON_APIC_PAGE: decode_apic_page(e); break;
+    case REASON_APIC_WRITE:
+        vlapic_written(v, vmread(QUALIFICATION));
+        e->reason = EXIT_SKIP;
+        break;
     case REASON_EOI: /* of what EOI_EXITS names; it is done */
         vlapic_ended(v, vmread(QUALIFICATION));
         e->reason = EXIT_SKIP;

@@ -13,6 +13,7 @@
 #include "hypercall/hypercall.h"
 #include "lib/print.h"
 #include "lib/string.h"
+#include "memory/frame.h"
 #include "memory/heap.h"
 #include "memory/map.h"
 #include "vm/cpu_policy.h"
@@ -216,20 +217,44 @@ static void set_controls(struct vcpu *v)
     write_tsc(v, x);
 }
 
-static void vmx_virtual_apic(struct vcpu *v, const uint32_t *page, uint8_t in_service)
+/*
+ * The page that stands for the xAPIC's registers in the p2m; nothing is in it.  Each
+ * domain has its own, so that nobody else reads what is written there while the APIC
+ * is off.  Without memory for it accesses are nested faults, and the core does them.
+ */
+static void map_apic_page(struct domain *d)
+{
+    void *page = d->apic_page ? NULL : core_alloc_pages(1);
+
+    if (!page) return;
+    if (!p2m_add(d, VMX_APIC_GPA >> PAGE_SHIFT, core_to_phys(page) >> PAGE_SHIFT, ORDER_4K,
+                 P2M_SHARED))
+        d->apic_page = page;
+    else
+        core_free_pages(page, 1);
+}
+
+static bool vmx_virtual_apic(struct vcpu *v, const uint32_t *page, uint8_t in_service)
 {
     struct vmx_vcpu *x = v->vendor, *before = vmx_get(v);
+    bool x2apic = v->apic_base & BIT(10);
+    uint32_t second = x2apic ? CPU2_X2APIC : CPU2_XAPIC;
 
+    if (!x2apic && !v->domain->apic_page) page = NULL;
     vmx_set_primary(x, page ? x->primary | CPU_TPR_SHADOW : x->primary & ~CPU_TPR_SHADOW);
-    vmwrite(SECONDARY_CONTROLS, vmx_caps.secondary | (page ? CPU2_VIRTUAL_APIC : 0));
-    vmwrite(MSR_BITMAP, core_to_phys(page ? x2apic_bitmap : msr_bitmap));
+    vmwrite(SECONDARY_CONTROLS, vmx_caps.secondary | (page ? second : 0));
+    vmwrite(MSR_BITMAP, core_to_phys(page && x2apic ? x2apic_bitmap : msr_bitmap));
     if (page) {
         vmwrite(VIRTUAL_APIC, core_to_phys(page));
         vmwrite(TPR_THRESHOLD, 0);
         vmwrite(INTERRUPT_STATUS, in_service << 8);
         vmx_level_vectors(page + 0x180 / sizeof(*page));
+        if (!x2apic) vmwrite(APIC_PAGE, core_to_phys(v->domain->apic_page));
     }
+    x->flush = true; /* what was cached of the page (29.4.5) */
+    x->generation = ~0ull;
     vmx_put(before);
+    return page != NULL;
 }
 
 static int vmx_vcpu_init(struct vcpu *v)
@@ -242,6 +267,7 @@ static int vmx_vcpu_init(struct vcpu *v)
         core_free(x);
         return -XEN_ENOMEM;
     }
+    map_apic_page(v->domain);
     v->vendor = x;
     x->phys = core_to_phys(x->region);
     *(uint32_t *)x->region = vmx_caps.revision;

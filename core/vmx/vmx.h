@@ -25,6 +25,7 @@ enum vmcs_field {
     MSR_BITMAP = 0x2004,
     TSC_OFFSET = 0x2010,
     VIRTUAL_APIC = 0x2012,
+    APIC_PAGE = 0x2014,
     EPT_POINTER = 0x201a,
     EOI_EXITS = 0x201c, /* + 2 * number, of four */
     TSC_MULTIPLIER = 0x2032,
@@ -101,42 +102,42 @@ enum vmcs_field {
     HOST_RIP = 0x6c16,
 };
 
-#define PIN_INTERRUPT   BIT(0)
-#define PIN_NMI         BIT(3)
-#define PIN_VIRTUAL_NMI BIT(5)
-#define CPU_WINDOW      BIT(2)
-#define CPU_TSC_OFFSET  BIT(3)
-#define CPU_HLT         BIT(7)
-#define CPU_INVLPG      BIT(9)
-#define CPU_MWAIT       BIT(10)
-#define CPU_RDPMC       BIT(11)
-#define CPU_RDTSC       BIT(12)
-#define CPU_CR3         (BIT(15) | BIT(16))
-#define CPU_CR8         (BIT(19) | BIT(20))
-#define CPU_TPR_SHADOW  BIT(21)
-#define CPU_NMI_WINDOW  BIT(22)
-#define CPU_IO_BITMAPS  BIT(25)
-#define CPU_MSR_BITMAPS BIT(28)
-#define CPU_MONITOR     BIT(29)
-#define CPU_SECONDARY   BIT(31)
-#define CPU2_EPT        BIT(1)
-#define CPU2_RDTSCP     BIT(3)
-#define CPU2_VPID       BIT(5)
-#define CPU2_WBINVD     BIT(6)
-#define CPU2_REAL_MODE  BIT(7) /* "unrestricted guest" */
-#define CPU2_INVPCID    BIT(12)
-/* x2APIC mode, register reads, interrupt delivery */
-#define CPU2_VIRTUAL_APIC (BIT(4) | BIT(8) | BIT(9))
-#define CPU2_TSC_SCALING  BIT(25)
-#define EXIT_SAVE_DEBUG   BIT(2)
-#define EXIT_64           BIT(9)
-#define EXIT_LOAD_PAT     BIT(19)
-#define EXIT_SAVE_EFER    BIT(20)
-#define EXIT_LOAD_EFER    BIT(21)
-#define ENTRY_LOAD_DEBUG  BIT(2)
-#define ENTRY_64          BIT(9)
-#define ENTRY_LOAD_PAT    BIT(14)
-#define ENTRY_LOAD_EFER   BIT(15)
+#define PIN_INTERRUPT    BIT(0)
+#define PIN_NMI          BIT(3)
+#define PIN_VIRTUAL_NMI  BIT(5)
+#define CPU_WINDOW       BIT(2)
+#define CPU_TSC_OFFSET   BIT(3)
+#define CPU_HLT          BIT(7)
+#define CPU_INVLPG       BIT(9)
+#define CPU_MWAIT        BIT(10)
+#define CPU_RDPMC        BIT(11)
+#define CPU_RDTSC        BIT(12)
+#define CPU_CR3          (BIT(15) | BIT(16))
+#define CPU_CR8          (BIT(19) | BIT(20))
+#define CPU_TPR_SHADOW   BIT(21)
+#define CPU_NMI_WINDOW   BIT(22)
+#define CPU_IO_BITMAPS   BIT(25)
+#define CPU_MSR_BITMAPS  BIT(28)
+#define CPU_MONITOR      BIT(29)
+#define CPU_SECONDARY    BIT(31)
+#define CPU2_EPT         BIT(1)
+#define CPU2_RDTSCP      BIT(3)
+#define CPU2_VPID        BIT(5)
+#define CPU2_WBINVD      BIT(6)
+#define CPU2_REAL_MODE   BIT(7) /* "unrestricted guest" */
+#define CPU2_INVPCID     BIT(12)
+#define CPU2_XAPIC       (BIT(0) | BIT(8) | BIT(9)) /* its page, reads, interrupt delivery */
+#define CPU2_X2APIC      (BIT(4) | BIT(8) | BIT(9))
+#define CPU2_TSC_SCALING BIT(25)
+#define EXIT_SAVE_DEBUG  BIT(2)
+#define EXIT_64          BIT(9)
+#define EXIT_LOAD_PAT    BIT(19)
+#define EXIT_SAVE_EFER   BIT(20)
+#define EXIT_LOAD_EFER   BIT(21)
+#define ENTRY_LOAD_DEBUG BIT(2)
+#define ENTRY_64         BIT(9)
+#define ENTRY_LOAD_PAT   BIT(14)
+#define ENTRY_LOAD_EFER  BIT(15)
 
 #define BLOCKING_STI    BIT(0)
 #define BLOCKING_MOV_SS BIT(1)
@@ -152,6 +153,7 @@ enum vmcs_field {
 #define EVENT_INT1      (5u << 8)
 #define EVENT_TYPE(e)   ((e)&0x700)
 
+#define VMX_APIC_GPA  0xfee00000ull
 #define ATTR_UNUSABLE BIT(16)
 #define CR4_VMXE      BIT(13)
 /* Not in the guest's hands: NE must be set; CD and NW would be the host's. */
@@ -190,7 +192,7 @@ struct vmx_cpu {
 /* What the processor can do, from its capability MSRs. */
 struct vmx_caps {
     uint32_t pin, primary, secondary, exit, entry; /* that we set      */
-    bool virtual_apic;                             /* CPU2_VIRTUAL_APIC can be had */
+    bool virtual_apic;                             /* CPU2_XAPIC and CPU2_X2APIC can be had */
     uint64_t ept;                                  /* IA32_VMX_EPT_VPID_CAP */
     uint32_t revision;
 };

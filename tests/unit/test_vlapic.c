@@ -107,18 +107,21 @@ static void vlapic_priorities(void)
     end();
 }
 
-/* A processor that serves x2APICs (SDM vol. 3, 29.2). */
+/* A processor that serves local APICs (SDM vol. 3, 29.2). */
 static struct {
+    bool xapic; /* that of the old mode, too */
     uint32_t *page;
     uint8_t waits, in_service;
     uint32_t exits[8];
 } processor;
 
-static void virtual_apic(maybe_unused struct vcpu *v, const uint32_t *page, uint8_t in_service)
+static bool virtual_apic(struct vcpu *v, const uint32_t *page, uint8_t in_service)
 {
+    if (!x2apic(v) && !processor.xapic) page = NULL;
     processor.page = (uint32_t *)page;
     processor.in_service = in_service;
     for (unsigned int i = 0; page && i < 8; i++) processor.exits[i] = page[APIC_TMR / 4 + 4 * i];
+    return page;
 }
 
 void vmx_request_interrupt(uint8_t vector)
@@ -165,23 +168,29 @@ static uint8_t processor_ends(void)
     return vector;
 }
 
+static const struct vendor_ops with_apics = {.virtual_apic = virtual_apic};
+
 /* The processor takes and ends vectors by itself: each that was asked for is taken
  * once, the highest first, and of the level-triggered ones the I/O APIC hears. */
-static void vlapic_by_the_processor(void)
+static void by_the_processor(bool xapic)
 {
-    static const struct vendor_ops with = {.virtual_apic = virtual_apic};
     const struct vendor_ops *without = vendor;
     bool asked[256] = {0};
     unsigned int taken = 0, levels = 0;
     uint8_t got;
 
-    vendor = &with;
+    vendor = &with_apics;
+    processor.xapic = xapic;
     begin(1);
-    CHECK(!processor.page); /* not yet */
     dom0->privileged = true;
     vlapic_set_irq(v0, 0x41, false);
-    vlapic_accept(v0, (uint8_t)vlapic_pending(v0));
-    to_x2apic(v0);
+    if (xapic) {
+        CHECK(vlapic_next(v0) == -1 && processor_delivers() == 0x41);
+    } else {
+        CHECK(!processor.page); /* not yet */
+        vlapic_accept(v0, (uint8_t)vlapic_pending(v0));
+        to_x2apic(v0);
+    }
     CHECK(processor.page == v0->lapic->reg && processor.in_service == 0x41);
     CHECK(vlapic_next(v0) == -1 && processor_ends() == 0x41);
     for (unsigned int step = 0; step < 200000; step++) {
@@ -216,12 +225,55 @@ static void vlapic_by_the_processor(void)
         }
     }
     CHECK(taken > 10000 && levels > 1000);
-    CHECK(!vlapic_write_msr(v0, 0x80f, 0xff)); /* switched off: nothing is taken */
+    REG(v0->lapic, APIC_SVR) = 0xff; /* switched off: nothing is taken */
+    vlapic_written(v0, APIC_SVR);
     vlapic_set_upcall(v0, 0x51);
     CHECK(vlapic_next(v0) == -1 && processor.waits == 0);
-    CHECK(!vlapic_write_msr(v0, 0x80f, 0x1ff));
+    REG(v0->lapic, APIC_SVR) = 0x1ff;
+    vlapic_written(v0, APIC_SVR);
     CHECK(vlapic_next(v0) == -1 && processor.waits >= 0x51);
     CHECK(!vlapic_write_msr(v0, 0x1b, BASE_DEFAULT) && !processor.page);
+    end();
+    vendor = without;
+}
+
+static void vlapic_by_the_processor(void)
+{
+    by_the_processor(false);
+    by_the_processor(true);
+}
+
+/* What the guest wrote is in the page when the core hears of it: what may not be
+ * written is put right, and the rest is done. */
+static void vlapic_written_by_the_processor(void)
+{
+    const struct vendor_ops *without = vendor;
+    struct vlapic *l;
+
+    vendor = &with_apics;
+    processor.xapic = true;
+    begin(2);
+    l = v1->lapic;
+    for (unsigned int i = 0; i < 256; i += 4) {
+        if (i * 4 == APIC_ICR) continue; /* sends */
+        l->reg[i] = 0xffffffff;
+        vlapic_written(v1, i * 4);
+        if (i * 4 == APIC_SVR) w(v1, APIC_SVR, 0x1ff);
+    }
+    CHECK(REG(l, APIC_ID) == 2u << 24 && REG(l, 0x280) == 0 && REG(l, APIC_DFR) == 0xffffffff);
+    CHECK(REG(l, APIC_LVTT) == writable[APIC_LVTT / 16] && REG(l, APIC_TPR) == 0xff);
+    REG(l, APIC_TPR) = 0;
+    REG(l, APIC_LVTT) = 0x51; /* one shot */
+    vlapic_written(v1, APIC_LVTT);
+    REG(l, APIC_TMICT) = 100;
+    vlapic_written(v1, APIC_TMICT);
+    REG(l, APIC_LVTT) = 0x51 | LVT_PERIODIC; /* another mode: the count ends */
+    vlapic_written(v1, APIC_LVTT);
+    CHECK(!timer_is_set(&l->timer));
+    REG(l, APIC_ICR_HI) = 0;
+    REG(l, APIC_ICR) = 0x61;
+    vlapic_written(v1, APIC_ICR);
+    CHECK(vlapic_pending(v0) == 0x61);
     end();
     vendor = without;
 }
@@ -591,6 +643,7 @@ int main(void)
 {
     RUN(vlapic_priorities);
     RUN(vlapic_by_the_processor);
+    RUN(vlapic_written_by_the_processor);
     RUN(vlapic_disabled);
     RUN(vlapic_level);
     RUN(vlapic_destinations);
