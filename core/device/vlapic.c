@@ -185,6 +185,7 @@ static void take(struct vlapic *l)
         uint32_t bits = __atomic_exchange_n(&l->asked[i], 0, __ATOMIC_SEQ_CST);
         uint32_t *tmr = &REG(l, APIC_TMR + i * 16);
         uint32_t changed = (*tmr ^ READ_ONCE(l->level[i])) & bits;
+
         *tmr ^= changed;
         l->levels |= changed != 0;
         REG(l, APIC_IRR + i * 16) |= bits;
