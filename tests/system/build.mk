@@ -32,6 +32,7 @@ soak: all images guest-tests $(SYSTEM_PROGRAMS)
 	@ARGS=changes=10000 tests/guest/run interrupt_moves
 	@tests/bochs/run vmx-all svm-all cost-all
 	@tests/system/run shares migrate load
+	@tests/system/run commands accel=tcg
 	@tests/system/run checkpoint rounds=1000 time=3600
 	@tests/system/two trips=4,1,2,4 insula-insula
 	@tests/system/two insula-xen

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # Each command of xl, seen by its effect.
-# run: cpus=2 time=240
+# run: cpus=2 time=300 accel=tcg,thread=single
 . /test/lib.sh
 
 last_cpu=$(($(xl info | sed -n 's/^nr_cpus *: //p') - 1))
