@@ -81,9 +81,8 @@ static unsigned int thread_bits(void)
     return bits;
 }
 
-static bool has_sibling(uint32_t apic)
+static bool has_sibling(uint32_t apic, unsigned int bits)
 {
-    unsigned int bits = thread_bits();
     struct cpu *c;
 
     for_each_cpu (c)
@@ -93,7 +92,8 @@ static bool has_sibling(uint32_t apic)
 
 void smp_boot(void)
 {
-    unsigned int limit = options.maxcpus ? options.maxcpus : MAX_CPUS, siblings = 0;
+    unsigned int limit = options.maxcpus ? options.maxcpus : MAX_CPUS;
+    unsigned int bits = thread_bits(), siblings = 0;
     bool smt = options.smt < 0 ? !siblings_leak : options.smt;
 
     if (acpi.cpus < 2 || limit < 2) return;
@@ -104,7 +104,7 @@ void smp_boot(void)
         struct cpu *c;
 
         if (acpi.cpu_apic_ids[i] == cpu0.apic_id) continue;
-        if (has_sibling(acpi.cpu_apic_ids[i])) {
+        if (has_sibling(acpi.cpu_apic_ids[i], bits)) {
             siblings++;
             if (!smt) continue;
         }
