@@ -20,29 +20,6 @@
 #include <xen/errno.h>
 #include <xen/hvm/save.h>
 
-#define APIC_ID      0x020
-#define APIC_VERSION 0x030
-#define APIC_TPR     0x080
-#define APIC_PPR     0x0a0
-#define APIC_EOI     0x0b0
-#define APIC_LDR     0x0d0
-#define APIC_DFR     0x0e0
-#define APIC_SVR     0x0f0
-#define APIC_ISR     0x100
-#define APIC_TMR     0x180
-#define APIC_IRR     0x200
-#define APIC_ICR     0x300
-#define APIC_ICR_HI  0x310
-#define APIC_LVTT    0x320
-#define APIC_LVTERR  0x370
-#define APIC_TMICT   0x380
-#define APIC_TMCCT   0x390
-#define APIC_TDCR    0x3e0
-#define APIC_SELF    0x3f0
-
-#define BASE_BSP      BIT(8)
-#define BASE_EXTD     BIT(10)
-#define BASE_EN       BIT(11)
 #define BASE_DEFAULT  0xfee00000u
 #define SVR_ENABLED   BIT(8)
 #define LVT_MASKED    BIT(16)
@@ -89,7 +66,7 @@ static uint32_t my_id(const struct vcpu *v)
 
 static bool x2apic(const struct vcpu *v)
 {
-    return v->apic_base & BASE_EXTD;
+    return v->apic_base & APIC_BASE_EXTD;
 }
 
 static uint32_t x2apic_ldr(uint32_t id)
@@ -164,7 +141,7 @@ static void ask(struct vcpu *v, uint8_t vector, bool level)
 
 void vlapic_set_irq(struct vcpu *v, uint8_t vector, bool level)
 {
-    if (vector < 16 || !(REG(v->lapic, APIC_SVR) & SVR_ENABLED) || !(v->apic_base & BASE_EN))
+    if (vector < 16 || !(REG(v->lapic, APIC_SVR) & SVR_ENABLED) || !(v->apic_base & APIC_BASE_EN))
         return;
     ask(v, vector, level);
 }
@@ -271,7 +248,7 @@ static void begin_mode(struct vcpu *v)
     REG(l, APIC_ID) = x2apic(v) ? my_id(v) : my_id(v) << 24;
     if (x2apic(v)) REG(l, APIC_LDR) = x2apic_ldr(my_id(v));
     if (!vendor->virtual_apic) return;
-    l->by_cpu = vendor->virtual_apic(v, v->apic_base & BASE_EN ? l->reg : NULL,
+    l->by_cpu = vendor->virtual_apic(v, v->apic_base & APIC_BASE_EN ? l->reg : NULL,
                                      MAX(highest(l, APIC_ISR, ALL_WORDS), 0));
     if (l->by_cpu) l->isr_words = ALL_WORDS; /* it sets them */
     l->told = x2apic(v) ? 0 : ALL_WORDS;     /* ICR to oneself is its own, too */
@@ -523,8 +500,8 @@ void vlapic_written(struct vcpu *v, unsigned int offset)
 
 static bool base_valid(uint64_t base)
 {
-    return (base & ~(BASE_BSP | BASE_EXTD | BASE_EN)) == BASE_DEFAULT &&
-           (base & BASE_EN || !(base & BASE_EXTD));
+    return (base & ~(APIC_BASE_BSP | APIC_BASE_EXTD | APIC_BASE_EN)) == BASE_DEFAULT &&
+           (base & APIC_BASE_EN || !(base & APIC_BASE_EXTD));
 }
 
 static int write_base(struct vcpu *v, uint64_t value)
@@ -533,10 +510,10 @@ static int write_base(struct vcpu *v, uint64_t value)
 
     if (!base_valid(value)) return -1;
     /* x2APIC goes back to xAPIC only through off (APM vol. 2, 16.9). */
-    if (old & BASE_EXTD && value & BASE_EN && !(value & BASE_EXTD)) return -1;
-    if (!(old & BASE_EN) && value & BASE_EXTD) return -1;
-    v->apic_base = (value & ~BASE_BSP) | (old & BASE_BSP);
-    if (!(value & BASE_EN)) vlapic_reset(v);
+    if (old & APIC_BASE_EXTD && value & APIC_BASE_EN && !(value & APIC_BASE_EXTD)) return -1;
+    if (!(old & APIC_BASE_EN) && value & APIC_BASE_EXTD) return -1;
+    v->apic_base = (value & ~APIC_BASE_BSP) | (old & APIC_BASE_BSP);
+    if (!(value & APIC_BASE_EN)) vlapic_reset(v);
     begin_mode(v);
     return 0;
 }
@@ -559,7 +536,7 @@ int vlapic_read_msr(struct vcpu *v, uint32_t msr, uint64_t *value)
     }
     if (!x2apic(v) || n >= 64 || !(X2APIC_READ >> n & 1)) return -1;
     *value = read_reg(v, n * 16);
-    if (n == 0x30) *value |= (uint64_t)REG(v->lapic, APIC_ICR_HI) << 32;
+    if (n == X2APIC(APIC_ICR)) *value |= (uint64_t)REG(v->lapic, APIC_ICR_HI) << 32;
     return 0;
 }
 
@@ -567,7 +544,7 @@ int vlapic_write_msr(struct vcpu *v, uint32_t msr, uint64_t value)
 {
     unsigned int n = msr - 0x800;
 
-    if (likely(n == APIC_EOI / 16 && !value && x2apic(v))) { /* the most frequent */
+    if (likely(n == X2APIC(APIC_EOI) && !value && x2apic(v))) { /* the most frequent */
         eoi(v);
         return 0;
     }
@@ -577,7 +554,7 @@ int vlapic_write_msr(struct vcpu *v, uint32_t msr, uint64_t value)
         return 0;
     }
     if (!x2apic(v) || n >= 64 || !(X2APIC_WRITE >> n & 1)) return -1;
-    if (n == APIC_ICR / 16) {
+    if (n == X2APIC(APIC_ICR)) {
         if ((uint32_t)value & ~writable[n]) return -1;
         REG(v->lapic, APIC_ICR) = value;
         REG(v->lapic, APIC_ICR_HI) = value >> 32;
@@ -612,7 +589,7 @@ int vlapic_init(struct vcpu *v)
     if (!v->lapic) return -XEN_ENOMEM;
     spin_init(&v->lapic->lock, RANK_VLAPIC);
     timer_init(&v->lapic->timer, timer_fired, v);
-    v->apic_base = BASE_DEFAULT | BASE_EN | (v->id ? 0 : BASE_BSP);
+    v->apic_base = BASE_DEFAULT | APIC_BASE_EN | (v->id ? 0 : APIC_BASE_BSP);
     vlapic_reset(v);
     return 0;
 }

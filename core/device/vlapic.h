@@ -8,6 +8,32 @@
 struct vcpu;
 struct domain;
 
+/* The xAPIC's registers by their place in its page (SDM vol. 3, 12.4.1). */
+#define APIC_ID      0x020
+#define APIC_VERSION 0x030
+#define APIC_TPR     0x080
+#define APIC_PPR     0x0a0
+#define APIC_EOI     0x0b0
+#define APIC_LDR     0x0d0
+#define APIC_DFR     0x0e0
+#define APIC_SVR     0x0f0
+#define APIC_ISR     0x100
+#define APIC_TMR     0x180
+#define APIC_IRR     0x200
+#define APIC_ICR     0x300
+#define APIC_ICR_HI  0x310
+#define APIC_LVTT    0x320
+#define APIC_LVTERR  0x370
+#define APIC_TMICT   0x380
+#define APIC_TMCCT   0x390
+#define APIC_TDCR    0x3e0
+#define APIC_SELF    0x3f0
+
+/* MSR IA32_APIC_BASE. */
+#define APIC_BASE_BSP  BIT(8)
+#define APIC_BASE_EXTD BIT(10)
+#define APIC_BASE_EN   BIT(11)
+
 int vlapic_init(struct vcpu *v) must_use;
 void vlapic_free(struct vcpu *v);
 void vlapic_stop(struct vcpu *v); /* its timer */
@@ -48,7 +74,9 @@ uint64_t vlapic_access(struct vcpu *v, unsigned int offset, unsigned int size, b
 int vlapic_read_msr(struct vcpu *v, uint32_t msr, uint64_t *value);
 int vlapic_write_msr(struct vcpu *v, uint32_t msr, uint64_t value);
 
-/* Which x2APIC registers can be read; bit n for MSR 0x800 + n. */
+/* The number of the same register among the x2APIC's MSRs, from 0x800 on. */
+#define X2APIC(offset) ((offset) >> 4)
+/* Which x2APIC registers can be read, by this number. */
 #define X2APIC_READ                                                                              \
     (BIT(2) | BIT(3) | BIT(8) | BIT(10) | BIT(13) | BIT(15) | MASK(39, 16) | BIT(40) | BIT(48) | \
      MASK(57, 50) | BIT(62))

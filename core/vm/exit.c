@@ -114,6 +114,15 @@ static void do_hlt(struct vcpu *v, const struct vm_exit *e)
         sched_stop(v);
 }
 
+/* An access to what is no memory: only a data access can be emulated. */
+static void do_device_access(struct vcpu *v, const struct vm_exit *e)
+{
+    if (e->fault.fetch || e->fault.walk)
+        domain_crash(v->domain, "runs or has page tables in no memory");
+    else
+        handle_mmio(v, e->fault.gpa, e->fault.write);
+}
+
 static void do_nested_fault(struct vcpu *v, const struct vm_exit *e)
 {
     enum p2m_type type;
@@ -121,10 +130,7 @@ static void do_nested_fault(struct vcpu *v, const struct vm_exit *e)
     if (e->fault.write && logdirty_fault(v->domain, e->fault.gpa >> PAGE_SHIFT)) return;
     type = p2m_lookup(v->domain, e->fault.gpa >> PAGE_SHIFT).type;
     if (type == P2M_NONE || type == P2M_MMIO) {
-        if (e->fault.fetch || e->fault.walk)
-            domain_crash(v->domain, "runs or has page tables in no memory");
-        else
-            handle_mmio(v, e->fault.gpa, e->fault.write);
+        do_device_access(v, e);
     } else if (e->fault.write && (type == P2M_RAM_RO || type == P2M_GRANT_RO)) {
         handle_mmio(v, e->fault.gpa, true); /* dropped */
     } else if (e->fault.fetch && type != P2M_RAM && type != P2M_RAM_RO) {
@@ -132,14 +138,6 @@ static void do_nested_fault(struct vcpu *v, const struct vm_exit *e)
     } else if (e->fault.fetch && !p2m_allow_fetch(v->domain, e->fault.gpa >> PAGE_SHIFT)) {
         domain_crash(v->domain, "executes a superpage, and there is no memory to split it");
     } /* else mapped in the meantime: try again */
-}
-
-static void do_apic_page(struct vcpu *v, const struct vm_exit *e)
-{
-    if (e->fault.fetch || e->fault.walk)
-        domain_crash(v->domain, "runs or has page tables in its local APIC");
-    else
-        handle_mmio(v, e->fault.gpa, e->fault.write);
 }
 
 static void do_exception(struct vcpu *v, const struct vm_exit *e)
@@ -165,7 +163,7 @@ void handle_exit(struct vcpu *v, struct vm_exit *e)
     case EXIT_IO: handle_io(v, e); break;
     case EXIT_HLT: do_hlt(v, e); break;
     case EXIT_NESTED_FAULT: do_nested_fault(v, e); break;
-    case EXIT_APIC_PAGE: do_apic_page(v, e); break;
+    case EXIT_APIC_PAGE: do_device_access(v, e); break;
     case EXIT_WINDOW: vendor->want_window(v, false); break;
     case EXIT_EXCEPTION: do_exception(v, e); break;
     case EXIT_XSETBV: finish(v, e, do_xsetbv(v)); break;

@@ -55,10 +55,10 @@ static void make_x2apic_map(void)
 {
     memcpy(x2apic_bitmap, msr_bitmap, PAGE_SIZE);
     for (unsigned int n = 0; n < 64; n++)
-        if (X2APIC_READ >> n & 1 && n != 0x30 && n != 0x39)
+        if (X2APIC_READ >> n & 1 && n != X2APIC(APIC_ICR) && n != X2APIC(APIC_TMCCT))
             allow_msr(x2apic_bitmap, FOR_READING, 0x800 + n);
-    allow_msr(x2apic_bitmap, FOR_WRITING, 0x808);
-    allow_msr(x2apic_bitmap, FOR_WRITING, 0x80b);
+    allow_msr(x2apic_bitmap, FOR_WRITING, 0x800 + X2APIC(APIC_TPR));
+    allow_msr(x2apic_bitmap, FOR_WRITING, 0x800 + X2APIC(APIC_EOI));
 }
 
 static int make_maps(void)
@@ -237,7 +237,7 @@ static void map_apic_page(struct domain *d)
 static bool vmx_virtual_apic(struct vcpu *v, const uint32_t *page, uint8_t in_service)
 {
     struct vmx_vcpu *x = v->vendor, *before = vmx_get(v);
-    bool x2apic = v->apic_base & BIT(10);
+    bool x2apic = v->apic_base & APIC_BASE_EXTD;
     uint32_t second = x2apic ? CPU2_X2APIC : CPU2_XAPIC;
 
     if (!x2apic && !v->domain->apic_page) page = NULL;
@@ -248,7 +248,7 @@ static bool vmx_virtual_apic(struct vcpu *v, const uint32_t *page, uint8_t in_se
         vmwrite(VIRTUAL_APIC, core_to_phys(page));
         vmwrite(TPR_THRESHOLD, 0);
         vmwrite(INTERRUPT_STATUS, in_service << 8);
-        vmx_level_vectors(page + 0x180 / sizeof(*page));
+        vmx_level_vectors(page + APIC_TMR / sizeof(*page));
         if (!x2apic) vmwrite(APIC_PAGE, core_to_phys(v->domain->apic_page));
     }
     x->flush = true; /* what was cached of the page (29.4.5) */
