@@ -35,7 +35,7 @@ static uint32_t r(struct vcpu *v, unsigned int offset)
 
 static void to_x2apic(struct vcpu *v)
 {
-    CHECK(!vlapic_write_msr(v, 0x1b, v->apic_base | BASE_EXTD));
+    CHECK(!vlapic_write_msr(v, 0x1b, v->apic_base | APIC_BASE_EXTD));
 }
 
 static void begin(unsigned int vcpus)
@@ -545,17 +545,17 @@ static void vlapic_mode_rules(void)
 
     begin(1);
     CHECK(vlapic_read_msr(v0, 0x802, &value) == -1);
-    CHECK(vlapic_write_msr(v0, 0x1b, BASE_DEFAULT | BASE_EXTD) == -1);
-    CHECK(vlapic_write_msr(v0, 0x1b, 0xfed00000 | BASE_EN) == -1);
-    CHECK(vlapic_write_msr(v0, 0x1b, BASE_DEFAULT | BASE_EN | BIT(9)) == -1);
-    CHECK(vlapic_write_msr(v0, 0x1b, 1ull << 40 | BASE_EN) == -1);
+    CHECK(vlapic_write_msr(v0, 0x1b, BASE_DEFAULT | APIC_BASE_EXTD) == -1);
+    CHECK(vlapic_write_msr(v0, 0x1b, 0xfed00000 | APIC_BASE_EN) == -1);
+    CHECK(vlapic_write_msr(v0, 0x1b, BASE_DEFAULT | APIC_BASE_EN | BIT(9)) == -1);
+    CHECK(vlapic_write_msr(v0, 0x1b, 1ull << 40 | APIC_BASE_EN) == -1);
     to_x2apic(v0);
-    CHECK(vlapic_write_msr(v0, 0x1b, BASE_DEFAULT | BASE_EN) == -1);
+    CHECK(vlapic_write_msr(v0, 0x1b, BASE_DEFAULT | APIC_BASE_EN) == -1);
     CHECK(!vlapic_read_msr(v0, 0x1b, &value) &&
-          value == (BASE_DEFAULT | BASE_EN | BASE_EXTD | BASE_BSP));
+          value == (BASE_DEFAULT | APIC_BASE_EN | APIC_BASE_EXTD | APIC_BASE_BSP));
     CHECK(!vlapic_write_msr(v0, 0x1b, BASE_DEFAULT));
-    CHECK(vlapic_write_msr(v0, 0x1b, BASE_DEFAULT | BASE_EN | BASE_EXTD) == -1);
-    CHECK(!vlapic_write_msr(v0, 0x1b, BASE_DEFAULT | BASE_EN));
+    CHECK(vlapic_write_msr(v0, 0x1b, BASE_DEFAULT | APIC_BASE_EN | APIC_BASE_EXTD) == -1);
+    CHECK(!vlapic_write_msr(v0, 0x1b, BASE_DEFAULT | APIC_BASE_EN));
     to_x2apic(v0);
     CHECK(vlapic_write_msr(v0, 0x80b, 1) == -1);     /* EOI */
     CHECK(vlapic_write_msr(v0, 0x828, 1) == -1);     /* ESR */
@@ -597,7 +597,7 @@ static void vlapic_records(void)
     CHECK(fake_run_until(fake.now + 1000) == 1 && vlapic_pending(v0) == 0x51);
     hw.apic_base_msr = 0xfed00000;
     CHECK(vlapic_load(v0, &hw) < 0);
-    hw.apic_base_msr = BASE_DEFAULT | BASE_EXTD;
+    hw.apic_base_msr = BASE_DEFAULT | APIC_BASE_EXTD;
     CHECK(vlapic_load(v0, &hw) < 0);
     end();
 }
