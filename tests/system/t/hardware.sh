@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Devices driven by dom0 behind an IOMMU: each driver binds and gets interrupts;
 # guests' disks are raw NVMe and AHCI disks, their cards are bridged to an e1000e.
-# run: time=280 iommu=amd-iommu,intel-iommu dom0=insula.ahci mib=64 disk=96M pings=1000
+# run: time=500 iommu=amd-iommu,intel-iommu dom0=insula.ahci mib=64 disk=96M pings=1000
 # qemu: -netdev hubport,hubid=1,id=e -device e1000e,netdev=e,romfile=
 # qemu: -netdev hubport,hubid=1,id=v -device virtio-net-pci,netdev=v,romfile=,disable-legacy=on,{iommu}
 # qemu: -drive if=none,id=n,format=raw,file={disk} -device nvme,drive=n,serial=n
