@@ -8,8 +8,9 @@
 #include "memory/window.h"
 
 #define MAX_TABLE 65536u
+#define COM1_IRQ  4
 
-struct acpi_info acpi;
+struct acpi_info acpi = {.com1.gsi = COM1_IRQ};
 static uint8_t buffer[MAX_TABLE]; /* one table at a time, at boot */
 static uint64_t tables[64];
 static unsigned int table_count;
@@ -87,6 +88,15 @@ static void add_cpu(uint32_t id, uint32_t flags)
     acpi.cpu_apic_ids[acpi.cpus++] = id;
 }
 
+/* An interrupt source override (ACPI 6.4, 5.2.12.5) of the ISA bus's. */
+static void override(uint8_t irq, uint32_t gsi, uint16_t flags)
+{
+    if (irq != COM1_IRQ) return;
+    acpi.com1.gsi = gsi;
+    acpi.com1.low = (flags & 3) == 3;
+    acpi.com1.level = (flags >> 2 & 3) == 3;
+}
+
 static void parse_madt_entry(const uint8_t *e, uint8_t len)
 {
     if (e[0] == 0 && len >= 8) {
@@ -95,6 +105,8 @@ static void parse_madt_entry(const uint8_t *e, uint8_t len)
         add_cpu(get32(e + 4), get32(e + 8));
     } else if (e[0] == 1 && len >= 12) {
         ioapic_add(e[2], get32(e + 4), get32(e + 8));
+    } else if (e[0] == 2 && len >= 10) {
+        override(e[3], get32(e + 4), get16(e + 8));
     }
 }
 

@@ -11,7 +11,11 @@ struct acpi_info {
     unsigned int cpus;
     uint64_t mmcfg_base; /* segment 0, 0: none                 */
     uint8_t mmcfg_start_bus, mmcfg_end_bus;
-    uint16_t pm_timer;  /* port, 0: none                       */
+    uint16_t pm_timer; /* port, 0: none                       */
+    struct {
+        uint32_t gsi;
+        bool level, low;
+    } com1;             /* where the old interrupt 4 arrives   */
     uint8_t reset_type; /* FADT reset register: address space */
     uint64_t reset_address;
     uint8_t reset_value;

@@ -5,7 +5,7 @@
 #include "lib/print.h"
 #include "lib/string.h"
 
-struct options options = {.iommu = true, .ibpb_entry = true, .smt = -1};
+struct options options = {.console = "com1", .iommu = true, .ibpb_entry = true, .smt = -1};
 
 static const struct {
     const char *name;

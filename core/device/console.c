@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The core's console: a ring of the last 32 KiB of its messages, and a 16550
- * serial port, written by polling and read by a timer.  dom0's text only goes to
- * the port: `xl dmesg` on that very console would never come to an end.
+ * serial port, written by polling and read at its interrupt.  dom0's text only
+ * goes to the port: `xl dmesg` on that very console would never come to an end.
  */
 #include "device/console.h"
+#include "boot/acpi.h"
 #include "cpu/cpu.h"
+#include "cpu/irq.h"
 #include "cpu/lock.h"
 #include "cpu/time.h"
 #include "hypercall/evtchn.h"
@@ -14,17 +16,21 @@
 
 #define RING_SIZE  32768u /* a power of two */
 #define INPUT_SIZE 128u
-#define POLL_NS    (20 * NS_PER_MS)
-#define BURST      50u /* guests' messages a second */
+#define POLL_NS    NS_PER_SEC /* where the port's interrupt does not come */
+#define BURST      50u        /* guests' messages a second */
 
+#define COM1      0x3f8
 #define UART_DATA 0
 #define UART_IER  1
 #define UART_FCR  2
 #define UART_LCR  3
 #define UART_MCR  4
 #define UART_LSR  5
+#define IER_READY BIT(0)
+#define MCR_SETUP (BIT(0) | BIT(1) | BIT(3)) /* DTR, RTS; OUT2 lets interrupts out */
 #define LSR_READY BIT(0)
 #define LSR_EMPTY BIT(5)
+#define NO_UART   0xff /* what an absent one's registers read */
 
 /* Guards: ring, input and the port. */
 static struct spinlock console_lock = SPINLOCK(RANK_CONSOLE);
@@ -174,14 +180,15 @@ void console_init(const char *console, const char *com1)
         if (!console) return;
         console++;
     }
-    port = 0x3f8;
+    if (inb(COM1 + UART_LSR) == NO_UART) return;
+    port = COM1;
     outb(port + UART_IER, 0);
     outb(port + UART_LCR, 0x80);
     outb(port + UART_DATA, divisor);
     outb(port + UART_IER, divisor >> 8);
     outb(port + UART_LCR, 3); /* 8n1 */
     outb(port + UART_FCR, 7);
-    outb(port + UART_MCR, 3);
+    outb(port + UART_MCR, MCR_SETUP);
 }
 
 size_t console_ring_read(char *buf, size_t size, uint32_t *pos, bool clear)
@@ -206,8 +213,8 @@ size_t console_read(char *buf, size_t size)
     return n;
 }
 
-/* A timer's: fetches input. */
-static void poll(void *data)
+/* A timer's and the interrupt's: fetches what has come. */
+static void fetch(void *data)
 {
     bool got = false;
 
@@ -221,11 +228,30 @@ static void poll(void *data)
     }
     unlock();
     if (got) virq_raise_dom0(VIRQ_CONSOLE);
+}
+
+static void poll(void *data)
+{
+    fetch(data);
     timer_set(&input_timer, now() + POLL_NS);
 }
 
 void console_start_input(void)
 {
+    int vector;
+
+    if (!port) return;
     timer_init(&input_timer, poll, NULL);
-    if (port) poll(NULL);
+    vector = irq_alloc_vector(fetch, NULL);
+    if (vector >= 0 &&
+        !ioapic_route(acpi.com1.gsi, vector, cpus[0]->apic_id, acpi.com1.level, acpi.com1.low)) {
+        ioapic_mask(acpi.com1.gsi, false);
+        outb(port + UART_IER, IER_READY);
+    }
+    poll(NULL);
+}
+
+bool console_has_gsi(uint32_t gsi)
+{
+    return port && gsi == acpi.com1.gsi;
 }

@@ -17,7 +17,10 @@ size_t console_ring_read(char *buf, size_t size, uint32_t *pos, bool clear);
 size_t console_read(char *buf, size_t size);
 /* I/O port range [base, base + 8) that the core keeps for itself, or 0. */
 uint16_t console_port(void);
-/* From now on input is fetched, and VIRQ_CONSOLE raised for it. */
+/* The host's interrupt that the core keeps for itself. */
+bool console_has_gsi(uint32_t gsi);
+/* From now on input is fetched, and VIRQ_CONSOLE raised for it.  Boot, after
+ * acpi_parse and iommu_boot. */
 void console_start_input(void);
 /* Stops using locks: the machine is about to go down. */
 void console_force(void);

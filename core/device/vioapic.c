@@ -5,6 +5,7 @@
  * keeps the host's pin masked from its arrival to dom0's EOI.
  */
 #include "cpu/irq.h"
+#include "device/console.h"
 #include "device/hwdev.h"
 #include "device/vlapic.h"
 #include "lib/print.h"
@@ -76,6 +77,7 @@ static void write_rte(struct pin *p, uint64_t value)
 
     /* Edge has no remote IRR; the change from level acts as an EOI. */
     p->rte = (value & RTE_WRITE) | (value & RTE_LEVEL ? p->rte & RTE_IRR : 0);
+    if (console_has_gsi(p->gsi)) return;
     if (p->rte & RTE_MASKED) {
         if (p->vector) ioapic_mask(p->gsi, true);
         return;

@@ -71,6 +71,7 @@ static const uint8_t madt_body[] = {
     1, 12, 9,    0,    0,  0, 0xc0, 0xfe, 0,  0, 0, 0,             /* IO-APIC 9 */
     2, 10, 0,    0,    2,  0, 0,    0,    0,  0,                   /* IRQ 0 is GSI 2 */
     2, 10, 0,    9,    9,  0, 0,    0,    13, 0,                   /* IRQ 9 level low */
+    2, 10, 0,    4,    20, 0, 0,    0,    15, 0,                   /* 4, COM1's: 20, level low */
     9, 16, 0,    0,    44, 1, 0,    0,    1,  0, 0, 0, 7, 0, 0, 0, /* x2APIC 300 */
     9, 16, 0,    0,    4,  0, 0,    0,    1,  0, 0, 0, 2, 0, 0, 0, /* 4 again */
     4, 6,  255,  0,    0,  1,                                      /* NMI: skipped */
@@ -140,6 +141,7 @@ static void check_machine(void)
     CHECK(acpi.cpu_apic_ids[1] == 4 && acpi.cpu_apic_ids[2] == 300);
     CHECK(ioapic_count == 1 && ioapics[0].address == 0xfec00000);
     CHECK(ioapics[0].id == 9 && acpi.pm_timer == 0x608);
+    CHECK(acpi.com1.gsi == 20 && acpi.com1.level && acpi.com1.low);
     CHECK(acpi.reset_type == 1 && acpi.reset_address == 0xcf9);
     CHECK(acpi.reset_value == 0x0f && acpi.mmcfg_base == 0xb0000000);
     CHECK(acpi.mmcfg_start_bus == 3 && acpi.mmcfg_end_bus == 200);

@@ -51,13 +51,13 @@ static bool refused(uint32_t magic, const void *info, const char *what)
     return PANICS(boot_parse(magic, ADDR(info))) && strstr(said, what);
 }
 
+static struct options defaults; /* as the core starts */
+
 static void fresh(void)
 {
     memset(&boot, 0, sizeof(boot));
     memset(cmdline, 0, sizeof(cmdline));
-    memset(&options, 0, sizeof(options));
-    options.iommu = true;
-    options.smt = -1;
+    options = defaults;
     memset(low, 0, LOW_SIZE);
     logged = 0;
 }
@@ -379,6 +379,9 @@ static void option_length(void)
 {
     char line[sizeof(cmdline) + 100];
 
+    parse("");
+    CHECK(!strcmp(options.console, "com1") && options.iommu);
+
     memset(line, 'z', sizeof(line));
     memcpy(line, "console=", 8);
     line[sizeof(line) - 1] = 0;
@@ -389,6 +392,7 @@ static void option_length(void)
 
 int main(void)
 {
+    defaults = options;
     low = mmap(NULL, LOW_SIZE + PAGE_SIZE, PROT_READ | PROT_WRITE,
                MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
     if (low == MAP_FAILED || mprotect(low + LOW_SIZE, PAGE_SIZE, PROT_NONE)) {

@@ -12,12 +12,36 @@ static unsigned int serial_len, setup_writes, virqs;
 static const char *typed;
 static unsigned int seen_port, seen_size, seen_writes;
 static uint32_t seen_value;
-struct acpi_info acpi;
+struct acpi_info acpi = {.com1.gsi = 20, .com1.level = true};
+static bool absent, no_pin;
+static irq_handler *handler;
+static unsigned int routed, unmasked;
+
+int irq_alloc_vector(irq_handler *fn, void *data)
+{
+    CHECK(!data);
+    handler = fn;
+    return 0x30;
+}
+
+int ioapic_route(uint32_t gsi, uint8_t vector, uint32_t apic_id, bool is_level, bool low)
+{
+    CHECK(gsi == 20 && vector == 0x30 && apic_id == cpus[0]->apic_id && is_level && !low);
+    routed++;
+    return no_pin ? -XEN_ENODEV : 0;
+}
+
+void ioapic_mask(uint32_t gsi, bool masked)
+{
+    CHECK(gsi == 20 && !masked && routed);
+    unmasked++;
+}
 
 static uint32_t port_in(uint16_t p, unsigned int size)
 {
     seen_port = p;
     seen_size = size;
+    if (absent && (unsigned int)p - COM1 < 8) return NO_UART;
     if (p == 0x3f8 + UART_LSR) return LSR_EMPTY | (typed && *typed ? LSR_READY : 0);
     if (p == 0x3f8 && typed && *typed) return *typed++;
     return 0x11223344;
@@ -96,6 +120,13 @@ static void console_ports(void)
     CHECK(seen_writes == 0);
     begin("");
     CHECK(console_port() == 0);
+    absent = true; /* a machine without the port: everything reads as ones */
+    begin("com1");
+    CHECK(console_port() == 0 && seen_writes == 0);
+    console_write("x", 1);
+    console_start_input();
+    CHECK(seen_writes == 0 && !routed && !console_has_gsi(20));
+    absent = false;
 }
 
 static void console_ring(void)
@@ -182,7 +213,15 @@ static void console_input(void)
     begin("com1");
     console_start_input();
     CHECK(virqs == 0 && console_read(buf, 10) == 0);
-    typed = "xl list\r";
+    CHECK(unmasked == 1 && seen_port == COM1 + UART_LSR && console_has_gsi(20));
+    CHECK(!console_has_gsi(4));
+    typed = "x";
+    handler(NULL);
+    CHECK(virqs == 1 && console_read(buf, 10) == 1 && buf[0] == 'x');
+    handler(NULL); /* for nothing */
+    CHECK(virqs == 1);
+    virqs = 0;
+    typed = "xl list\r"; /* whose interrupt does not come */
     fake_run_until(fake.now + POLL_NS);
     CHECK(virqs == 1 && console_read(buf, 3) == 3);
     CHECK(console_read(buf + 3, 100) == 5 && !memcmp(buf, "xl list\r", 8));
@@ -192,6 +231,13 @@ static void console_input(void)
     fake_run_until(fake.now + POLL_NS);
     CHECK(!*typed && console_read(serial, 1000) == INPUT_SIZE);
     CHECK(console_read(serial, 1000) == 0);
+    no_pin = true; /* then the timer has to do */
+    unmasked = 0;
+    begin("com1");
+    console_start_input();
+    typed = "y";
+    fake_run_until(fake.now + POLL_NS);
+    CHECK(unmasked == 0 && virqs == 1 && console_read(buf, 10) == 1 && buf[0] == 'y');
 }
 
 static void io(struct vcpu *v, uint16_t p, unsigned int size, bool in)

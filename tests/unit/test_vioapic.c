@@ -6,6 +6,8 @@
 #include "device/vioapic.c"
 #include "lib/string.h"
 
+#define CONSOLE_GSI 36
+
 static struct {
     uint8_t vector;
     uint32_t apic_id;
@@ -36,6 +38,11 @@ int ioapic_route(uint32_t gsi, uint8_t vector, uint32_t apic_id, bool level, boo
 void ioapic_mask(uint32_t gsi, bool masked)
 {
     host[gsi].masked = masked;
+}
+
+bool console_has_gsi(uint32_t gsi)
+{
+    return gsi == CONSOLE_GSI;
 }
 
 void vlapic_deliver(struct domain *d, uint32_t dest, uint32_t message)
@@ -129,6 +136,21 @@ static void vioapic_registers(void)
     CHECK(mmio_read(0xfec00020) == 0);
     CHECK(vioapic_access(0xfec01ffc, false, &v) && !vioapic_access(0xfec02000, false, &v));
     for (unsigned int i = 0; i < ARRAY_SIZE(host); i++) CHECK(host[i].masked);
+    end();
+}
+
+/* The core's own interrupt: dom0 has a register and nothing behind it. */
+static void vioapic_of_the_core(void)
+{
+    const uint8_t reg = 0x10 + 2 * (CONSOLE_GSI - 24);
+
+    begin();
+    host[CONSOLE_GSI].vector = 0x77;
+    host[CONSOLE_GSI].masked = false;
+    put(1, reg, 0x31);
+    CHECK(get(1, reg) == 0x31);
+    put(1, reg, 0x31 | RTE_MASKED);
+    CHECK(host[CONSOLE_GSI].vector == 0x77 && !host[CONSOLE_GSI].masked);
     end();
 }
 
@@ -248,6 +270,7 @@ static void irq_vectors(void)
 int main(void)
 {
     RUN(vioapic_registers);
+    RUN(vioapic_of_the_core);
     RUN(vioapic_edge);
     RUN(vioapic_level_irq);
     RUN(vioapic_routes);
