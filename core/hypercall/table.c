@@ -27,7 +27,7 @@ static hypercall_fn *const table[] = {
 /* The registers that carry the arguments, by their number in struct regs. */
 static const uint8_t arg_regs[] = {7, 6, 2, 10, 8};
 
-static long call(struct vcpu *v, uint32_t n)
+static long call(struct vcpu *v, uint64_t n)
 {
     const struct regs *r = &v->regs;
     hypercall_fn *fn;
@@ -39,7 +39,7 @@ static long call(struct vcpu *v, uint32_t n)
 }
 
 /* Also its continuations, as long as nobody waits. */
-static inline long call_on(struct vcpu *v, uint32_t n)
+static inline long call_on(struct vcpu *v, uint64_t n)
 {
     long rc;
 

@@ -24,13 +24,15 @@ refused() {
 }
 
 # within SECONDS COMMAND...: until the command succeeds; else its last output.
+# Only the pauses count; they grow to a second, as looking is work for the machine.
 within() {
-    tries=$(($1 * 5))
+    left=$(($1 * 5)) pause=1 # fifths of a second
     shift
-    while [ $tries -gt 0 ]; do
+    while [ $left -gt 0 ]; do
         last=$("$@" 2>&1) && return 0
-        tries=$((tries - 1))
-        usleep 200000
+        usleep $((pause * 200000))
+        left=$((left - pause))
+        [ $pause = 5 ] || pause=$((pause + 1))
     done
     echo "$last"
     return 1

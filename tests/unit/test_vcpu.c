@@ -98,6 +98,11 @@ static void test_multicall(void)
     CHECK_EQ(e[0].result, 0x40011);
     CHECK_EQ(e[1].result, (unsigned long)-XEN_EINVAL);
     CHECK_EQ(e[2].result, (unsigned long)-XEN_ENOSYS);
+    e[0].op = 1ull << 32 | __HYPERVISOR_multicall; /* of itself, for ever */
+    e[0].args[0] = (uintptr_t)e;
+    e[0].args[1] = 1;
+    CHECK_EQ(fake_call(v1, __HYPERVISOR_multicall, (uintptr_t)e, 1, 0), 0);
+    CHECK_EQ(e[0].result, -XEN_ENOSYS);
     CHECK_EQ(call(v1, __HYPERVISOR_multicall, 8, (void *)1), -XEN_EFAULT);
     teardown();
 }

@@ -56,7 +56,8 @@ static void one_call(void)
     }
     if (nr == __HYPERVISOR_multicall) {
         /* It writes a result into each entry: not all over our memory. */
-        buffer[0] = numbers[random() % 4], buffer[8] = random() % 70;
+        buffer[0] = numbers[random() % 4] | (random() % 4 ? 0 : random() << 32);
+        buffer[8] = random() % 70;
         hypercall(nr, (uint64_t)buffer, random() % 4, 0, 0, 0);
         return;
     }

@@ -30,6 +30,18 @@ static void no_such_operation(void)
     check_eq(vcpu_op(VCPUOP_is_up, 200, 0), -XEN_ENOENT, "vcpu_op on vCPU 200");
 }
 
+/* The whole 64 bits of a number count; in the lower half it is a multicall again. */
+static void no_such_call_of_many(void)
+{
+    static struct multicall_entry e;
+
+    e.op = 1ull << 32 | __HYPERVISOR_multicall;
+    e.args[0] = (unsigned long)&e;
+    e.args[1] = 1;
+    check_eq(HC(__HYPERVISOR_multicall, &e, 1, 0, 0), 0, "multicall");
+    check_eq(e.result, -XEN_ENOSYS, "a multicall's call 2^32 + 13");
+}
+
 static void bad_pointers(void)
 {
     struct xen_memory_map op = {.nr_entries = 128};
@@ -61,6 +73,7 @@ static void versions(void)
 void test_main(void)
 {
     no_such_call();
+    no_such_call_of_many();
     no_such_operation();
     bad_pointers();
     versions();
