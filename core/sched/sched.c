@@ -6,9 +6,10 @@
  * queues of others.  A domain with a cap has a budget that is refilled every
  * CAP_PERIOD; what it overdraws is missing from the next.
  *
- * vCPUs that may not compete for a CPU drift apart in virtual time.  So who
+ * vCPUs that do not compete for a CPU drift apart in virtual time.  So who
  * comes to a queue, by waking or from elsewhere, starts a little behind the
- * time of those that run on the CPUs that it may use.
+ * time of those that run on the CPUs that it may use; and who has had a slice of
+ * a CPU for which others wait is not let be far from these.
  */
 #include "sched/sched.h"
 #include "cpu/cpu.h"
@@ -26,6 +27,7 @@
 #define RATELIMIT   (sched_ratelimit_us * 1000ull)
 #define SLICE       MAX(5 * NS_PER_MS, RATELIMIT)
 #define WAKE_CREDIT (2 * NS_PER_MS) /* how far a sleeper may be ahead */
+#define DRIFT       20              /* slices; see bound() */
 #define CAP_PERIOD  (10 * NS_PER_MS)
 #define CAP_CARRY   10ul
 #define SUITS_IDLE  (1ull << 63) /* see suits() */
@@ -133,15 +135,22 @@ static uint64_t ran(const struct vcpu *v, uint64_t t)
 /* v's virtual time when it runs. */
 static uint64_t vtime_at(const struct vcpu *v, uint64_t t)
 {
-    return v->sched.vtime + ran(v, t) * SCHED_DEFAULT_WEIGHT / v->domain->weight;
+    return v->sched.vtime + ran(v, t) * SCHED_DEFAULT_WEIGHT / READ_ONCE(v->domain->weight);
 }
 
 /* Charges what v, which runs on c, ran since slice_start. */
 static void charge(struct cpu *c, struct vcpu *v, uint64_t t)
 {
-    if (v->domain->cap) __atomic_fetch_sub(&v->domain->cap_budget, ran(v, t), __ATOMIC_SEQ_CST);
+    if (READ_ONCE(v->domain->cap))
+        __atomic_fetch_sub(&v->domain->cap_budget, ran(v, t), __ATOMIC_SEQ_CST);
     state[c->id].vtime = v->sched.vtime = vtime_at(v, t);
     v->sched.slice_start = t;
+}
+
+/* A slice in v's virtual time. */
+static uint64_t slice_of(const struct vcpu *v)
+{
+    return SLICE * SCHED_DEFAULT_WEIGHT / READ_ONCE(v->domain->weight);
 }
 
 static bool out_of_budget(const struct domain *d)
@@ -212,6 +221,25 @@ static bool may_run_on(const struct vcpu *v, const struct cpu *c)
     return test_bit(c->id, v->sched.hard);
 }
 
+/*
+ * v, which ran on c, competed with those that wait for c.  By what is fair it is
+ * ahead by a slice of its own, or behind by one of theirs (more where timers are
+ * late); that they drifted apart much further while nobody waited counts no more.
+ */
+static void bound(const struct runq *rq, const struct cpu *c, struct vcpu *v)
+{
+    struct list *p;
+
+    list_for_each (p, &rq->queue) {
+        const struct vcpu *w = queued(p);
+        uint64_t behind = MIN(w->sched.vtime, DRIFT * slice_of(w));
+
+        if (!may_run_on(w, c)) continue;
+        v->sched.vtime = MIN(v->sched.vtime, w->sched.vtime + DRIFT * slice_of(v));
+        v->sched.vtime = MAX(v->sched.vtime, w->sched.vtime - behind);
+    }
+}
+
 /* How well c suits v, which has just become runnable: best is an idle CPU, by
  * soft affinity, of its queue, the last one; else, of its queue, the one whose
  * vCPU has had most (it may go on, but for a slice only).  0: not at all. */
@@ -223,7 +251,7 @@ static uint64_t suits(const struct cpu *c, const struct runq *rq, const struct v
     if (c->current == c->idle && !test_bit(WORK_SCHEDULE, &c->pending))
         return SUITS_IDLE + 4ul * test_bit(c->id, v->sched.soft) + 2ul * ours +
                (c == v->sched.last_cpu);
-    return ours ? 2 + vtime_at(c->current, t) : 1;
+    return ours ? MIN(2 + vtime_at(c->current, t), SUITS_IDLE - 1) : 1;
 }
 
 /* There is one: v's hard affinity has a CPU that exists. */
@@ -257,17 +285,37 @@ static void preempt(struct cpu *c, const struct vcpu *v, uint64_t t)
         timer_set(slice, end);
 }
 
+/* v waits: whoever runs where it may, without end so far, has a slice now. */
+static void limit_slices(const struct runq *rq, const struct vcpu *v, uint64_t t)
+{
+    unsigned int first = first_cpu(rq);
+
+    for (unsigned int i = first; i < MIN(first + RUNQ_CPUS, cpu_count); i++) {
+        struct cpu *c = cpus[i];
+
+        if (is_idle(c->current) || timer_is_set(&state[i].slice) || !may_run_on(v, c)) continue;
+        timer_set(&state[i].slice, MAX(t, c->current->sched.slice_start + SLICE));
+    }
+}
+
 /* Gives v, which comes to its queue, no more than WAKE_CREDIT before those that
- * run where it may; what an idle CPU ran last counts, too. */
-static void lift(const struct runq *rq, struct vcpu *v, uint64_t t)
+ * run where it may; what an idle CPU ran last counts, too.  Those that run may be
+ * such themselves: so it is a slice more at most before those that wait for c. */
+static void lift(const struct runq *rq, const struct cpu *c, struct vcpu *v, uint64_t t)
 {
     unsigned int first = first_cpu(rq);
     uint64_t least = 0;
+    struct list *p;
 
     for (unsigned int i = first; i < MIN(first + RUNQ_CPUS, cpu_count); i++)
         if (may_run_on(v, cpus[i]))
             least = MAX(least,
                         is_idle(cpus[i]->current) ? state[i].vtime : vtime_at(cpus[i]->current, t));
+    list_for_each (p, &rq->queue) {
+        const struct vcpu *w = queued(p);
+
+        if (may_run_on(w, c)) least = MAX(least, w->sched.vtime - MIN(w->sched.vtime, slice_of(w)));
+    }
     if (v->sched.vtime + WAKE_CREDIT < least) v->sched.vtime = least - WAKE_CREDIT;
 }
 
@@ -295,10 +343,13 @@ void sched_wake(struct vcpu *v)
             spin_unlock(&rq->lock);
             return sched_wake(v);
         } else if (!v->sched.queued) {
-            lift(rq, v, t);
+            lift(rq, c, v, t);
             enqueue(rq, v);
         }
         if (c) preempt(c, v, t);
+        if (c && !is_idle(c->current)) limit_slices(rq, v, t);
+    } else if (!vcpu_runnable(v) && !v->running_on) {
+        set_runstate(v, runstate_for(v, false), now()); /* offline, or only blocked now */
     }
     spin_unlock(&rq->lock);
 }
@@ -427,6 +478,7 @@ void schedule(struct cpu *c)
     t = now();
     if (!is_idle(prev)) {
         charge(c, prev, t);
+        bound(rq, c, prev);
         /* Back on the queue, but not for others before it is switched out:
          * the queue's lock is held until then. */
         if (!may_run_on(prev, c))
@@ -502,18 +554,44 @@ void sched_remove_vcpu(struct vcpu *v)
     spin_unlock(&rq->lock);
 }
 
+/* What d's vCPUs ran so far is charged as it was then, and they are to stop and
+ * get a slice anew. */
+static void charge_all(struct domain *d)
+{
+    struct vcpu *v;
+
+    for_each_vcpu (d, v) {
+        struct runq *rq = lock_runq(v);
+
+        if (v->running_on) {
+            charge(v->running_on, v, now());
+            cpu_ask(v->running_on, WORK_SCHEDULE);
+        }
+        spin_unlock(&rq->lock);
+    }
+}
+
 int sched_set_params(struct domain *d, uint16_t weight, uint16_t cap)
 {
     if (!weight || cap > 100 * d->max_vcpus) return -XEN_EINVAL;
+    charge_all(d);
     spin_lock(&cap_lock);
-    d->weight = weight;
-    d->cap = cap;
+    WRITE_ONCE(d->weight, weight);
+    WRITE_ONCE(d->cap, cap);
     __atomic_store_n(&d->cap_budget, CAP_PERIOD * cap / 100, __ATOMIC_SEQ_CST);
     d->cap_refill = now() + CAP_PERIOD;
     if (cap) timer_set(&d->cap_timer, d->cap_refill);
     spin_unlock(&cap_lock);
     wake_all(d);
     return 0;
+}
+
+void sched_remove_domain(struct domain *d)
+{
+    spin_lock(&cap_lock);
+    WRITE_ONCE(d->cap, 0); /* one that fires just now does not set itself again */
+    timer_stop(&d->cap_timer);
+    spin_unlock(&cap_lock);
 }
 
 int sched_set_affinity(struct vcpu *v, const unsigned long *hard, const unsigned long *soft)
@@ -529,7 +607,7 @@ int sched_set_affinity(struct vcpu *v, const unsigned long *hard, const unsigned
         move(v, v->sched.last_cpu);
     } else if (may_run_on(v, v->running_on)) {
         charge(v->running_on, v, now());
-        lift(rq, v, now());
+        lift(rq, v->running_on, v, now());
     } else {
         cpu_ask(v->running_on, WORK_SCHEDULE);
     }

@@ -101,7 +101,7 @@ void domains_reclaim(void)
         if (!d || READ_ONCE(d->refs)) continue;
         mitigate_forget(id);
         WRITE_ONCE(table[id], NULL);
-        timer_stop(&d->cap_timer);
+        sched_remove_domain(d);
         for (unsigned int i = 0; i < MAX_WATCHDOGS; i++) timer_stop(&d->watchdog[i]);
         for_each_vcpu (d, v) vcpu_stop_timers(v);
         wait_quiescent(); /* also for timers that fire just now */

@@ -20,6 +20,7 @@ bool vcpu_event_pending(struct vcpu *v); /* reason to end HLT               */
 void domains_reclaim(void);              /* WORK_RECLAIM                    */
 void dom0_shutdown(uint8_t reason);      /* returns only for SHUTDOWN_suspend */
 void sched_init_domain(struct domain *d);
+void sched_remove_domain(struct domain *d);
 void show_guest_registers(struct vcpu *v);
 uint64_t time_boot_tsc(void);
 

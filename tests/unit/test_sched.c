@@ -332,6 +332,131 @@ static void cap_holds_on_a_slow_cpu(void)
     CHECK(near(share_with_pauses(hog_with_cap(1, 50), 200, cpu1_is_stuck), 500));
 }
 
+/* --- after a long time without competition --- */
+
+static void new_parameters_of_a_busy_one(void)
+{
+    struct vcpu *a;
+
+    boot(1);
+    a = hog(1, 0, 0);
+    run(60 * NS_PER_SEC);
+    CHECK(sched_set_params(a->domain, 256, 50) == 0);
+    CHECK(near(share(a, NS_PER_SEC), 500)); /* from now on, not for what was */
+    CHECK(sched_set_params(a->domain, 256, 0) == 0);
+    run(60 * NS_PER_SEC);
+    CHECK(sched_set_params(a->domain, 512, 0) == 0);
+    hog(2, 0, 0);
+    CHECK(near(share(a, 3 * NS_PER_SEC), 667));
+}
+
+static void newcomers_after_a_long_time(void)
+{
+    struct vcpu *v[6];
+    uint64_t before[6];
+
+    boot(2);
+    for (unsigned int i = 0; i < 6; i++) v[i] = add(i + 1, 0);
+    CHECK(sched_set_params(v[0]->domain, 64, 0) == 0);
+    awake(v[0]); /* its time passes four times as fast as v[1]'s */
+    awake(v[1]);
+    run(60 * NS_PER_SEC);
+    for (unsigned int i = 2; i < 6; i++) awake(v[i]);
+    run(100 * NS_PER_MS);
+    for (unsigned int i = 0; i < 6; i++) before[i] = vcpu_run_time(v[i]);
+    run(10 * NS_PER_SEC);
+    for (unsigned int i = 0; i < 6; i++)
+        CHECK(near((vcpu_run_time(v[i]) - before[i]) / (10 * NS_PER_MS), i ? 381 : 95));
+}
+
+/* Who is due more than a CPU has one, and the others share the rest by weight. */
+static void more_than_one_can_use(void)
+{
+    struct vcpu *v[3];
+
+    boot(2);
+    for (unsigned int i = 0; i < 3; i++) v[i] = add(i + 1, 0);
+    CHECK(sched_set_params(v[0]->domain, 4096, 0) == 0);
+    CHECK(sched_set_params(v[1]->domain, 128, 0) == 0);
+    for (unsigned int i = 0; i < 3; i++) awake(v[i]);
+    run(30 * NS_PER_SEC);
+    CHECK(near(share(v[0], 3 * NS_PER_SEC), 1000));
+    CHECK(near(share(v[1], 3 * NS_PER_SEC), 333));
+    CHECK(near(share(v[2], 3 * NS_PER_SEC), 667));
+}
+
+static void the_least_weight(void)
+{
+    struct vcpu *least, *most;
+    uint64_t before;
+
+    boot(1);
+    least = hog(1, 0, 0);
+    CHECK(sched_set_params(least->domain, 1, 0) == 0);
+    run(NS_PER_SEC);
+    most = hog(2, 0, 0);
+    CHECK(sched_set_params(most->domain, 65535, 0) == 0);
+    before = vcpu_run_time(least);
+    run(20 * NS_PER_SEC);
+    CHECK(vcpu_run_time(least) - before < 25 * NS_PER_MS);
+}
+
+/* Each is woken by the one before it, which runs: credit before that one must not
+ * add up, or who waits meanwhile waits for the square of their number. */
+static void woken_in_a_chain(void)
+{
+    struct vcpu *victim, *v[28];
+    uint64_t before, start;
+
+    boot(1);
+    victim = hog(7, 0, 0);
+    for (unsigned int i = 0; i < 28; i++) v[i] = add(i / VCPUS, i % VCPUS);
+    run(NS_PER_SEC);
+    start = clock_ns;
+    for (unsigned int i = 0; i < 28; i++) {
+        awake(v[i]);
+        run(RATELIMIT + 1);
+    }
+    for (before = vcpu_run_time(victim); vcpu_run_time(victim) == before;) run(NS_PER_MS);
+    /* A slice and WAKE_CREDIT ahead, each needs two slices; 28 * 28 / 2 ms before. */
+    CHECK(clock_ns - start <= 29 * 2 * SLICE);
+}
+
+static void asleep_while_paused(void)
+{
+    struct vcpu_runstate_info r;
+    struct vcpu *v;
+
+    boot(1);
+    v = hog(1, 0, 0);
+    run(NS_PER_MS);
+    asleep(v);
+    v->domain->pause_count = 1;
+    sched_stop(v);
+    run(NS_PER_MS);
+    v->domain->pause_count = 0;
+    sched_wake(v);
+    run(NS_PER_SEC);
+    vcpu_get_runstate(v, &r);
+    CHECK(r.time[RUNSTATE_blocked] == NS_PER_SEC && r.time[RUNSTATE_offline] == NS_PER_MS);
+}
+
+/* A refill that is about to run as the domain goes. */
+static void refill_of_a_dead_domain(void)
+{
+    struct vcpu *a;
+
+    boot(1);
+    a = hog(1, 0, 0);
+    CHECK(sched_set_params(a->domain, 256, 50) == 0);
+    run(NS_PER_SEC);
+    asleep(a);
+    clock_ns += CAP_PERIOD;
+    sched_remove_domain(a->domain);
+    cap_refill(a->domain);
+    for (unsigned int i = 0; i < timer_count; i++) CHECK(timers[i] != &a->domain->cap_timer);
+}
+
 /* --- those who are pinned together and have had less than others --- */
 
 static void sleeper_among_pinned(void)
@@ -571,6 +696,13 @@ int main(void)
     RUN(cap_holds);
     RUN(cap_holds_with_late_timers);
     RUN(cap_holds_on_a_slow_cpu);
+    RUN(new_parameters_of_a_busy_one);
+    RUN(newcomers_after_a_long_time);
+    RUN(more_than_one_can_use);
+    RUN(the_least_weight);
+    RUN(woken_in_a_chain);
+    RUN(asleep_while_paused);
+    RUN(refill_of_a_dead_domain);
     RUN(sleeper_among_pinned);
     RUN(pinned_to_others);
     RUN(long_sleeper_free_to_move);
