@@ -56,21 +56,3 @@ void flush_core_tlb_all(void)
             cpu_relax();
         }
 }
-
-void wait_quiescent(void)
-{
-    struct cpu *c;
-    uint64_t before;
-
-    ASSERT(this_cpu()->held == 0);
-    smp_mb();
-    for_each_cpu (c) {
-        if (c == this_cpu()) continue;
-        before = READ_ONCE(c->passes);
-        /* An even number: idle or in a guest (vm/run.c). */
-        while (before & 1 && READ_ONCE(c->passes) == before) {
-            cpu_poll();
-            cpu_relax();
-        }
-    }
-}

@@ -74,9 +74,6 @@ void cpu_poll(void);
 /* Returns when no CPU holds a translation of the core's that was removed
  * before the call.  Callable with locks held. */
 void flush_core_tlb_all(void);
-/* Returns when each CPU has been outside of any operation since the call; the
- * caller holds no lock. */
-void wait_quiescent(void);
 
 static inline void write_msr(uint32_t msr, uint64_t v)
 {

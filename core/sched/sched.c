@@ -507,6 +507,27 @@ void schedule(struct cpu *c)
     if (!is_idle(next)) publish_runstate(next);
 }
 
+/* Another CPU may itself wait for the vCPU that is current here
+ * (sched_wait_off_cpu): so this one goes on switching. */
+void wait_quiescent(void)
+{
+    struct cpu *self = this_cpu(), *c;
+    uint64_t before;
+
+    ASSERT(self->held == 0);
+    smp_mb();
+    for_each_cpu (c) {
+        if (c == self) continue;
+        before = READ_ONCE(c->passes);
+        /* An even number: idle or in a guest (vm/run.c). */
+        while (before & 1 && READ_ONCE(c->passes) == before) {
+            if (test_and_clear_bit(WORK_SCHEDULE, &self->pending)) schedule(self);
+            cpu_poll();
+            cpu_relax();
+        }
+    }
+}
+
 /* --- set-up and parameters --- */
 
 static void slice_over(void *c)

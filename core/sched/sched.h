@@ -28,6 +28,9 @@ void sched_wake(struct vcpu *v);
 void sched_stop(struct vcpu *v);
 /* Returns when v is on no CPU.  v is held or paused; no lock held. */
 void sched_wait_off_cpu(struct vcpu *v);
+/* Returns when each CPU has been outside of any operation since the call.  From
+ * the run loop only, no lock held: it may switch cpu->current. */
+void wait_quiescent(void);
 bool vcpu_runnable(const struct vcpu *v);
 
 /* Only from the run loop: chooses and switches cpu->current. */

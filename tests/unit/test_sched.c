@@ -64,8 +64,11 @@ void cpu_ask(struct cpu *c, enum cpu_work work)
     set_bit(work, &c->pending);
 }
 
+static void (*others)(void); /* what they do while somebody waits */
+
 void cpu_poll(void)
 {
+    if (others) others();
 }
 
 struct vcpu *vcpu_create_idle(void)
@@ -441,6 +444,32 @@ static void asleep_while_paused(void)
     CHECK(r.time[RUNSTATE_blocked] == NS_PER_SEC && r.time[RUNSTATE_offline] == NS_PER_MS);
 }
 
+static unsigned int looks;
+
+/* CPU 1 waits for a pausing vCPU to be off CPU 0, then its operation ends. */
+static void cpu1_pauses(void)
+{
+    CHECK(++looks < 10);
+    if (looks == 1) {
+        vcpu_of[1][0].domain->pause_count = 1;
+        sched_stop(&vcpu_of[1][0]);
+    }
+    if (!vcpu_of[1][0].running_on || looks == 10) machine[1].passes++;
+}
+
+static void waits_for_one_that_waits(void)
+{
+    boot(2);
+    hog(1, 0, 0);
+    run(NS_PER_MS);
+    machine[1].passes = 1;
+    looks = 0;
+    others = cpu1_pauses;
+    wait_quiescent();
+    others = NULL;
+    CHECK(looks == 2 && machine[0].current == machine[0].idle);
+}
+
 /* A refill that is about to run as the domain goes. */
 static void refill_of_a_dead_domain(void)
 {
@@ -702,6 +731,7 @@ int main(void)
     RUN(the_least_weight);
     RUN(woken_in_a_chain);
     RUN(asleep_while_paused);
+    RUN(waits_for_one_that_waits);
     RUN(refill_of_a_dead_domain);
     RUN(sleeper_among_pinned);
     RUN(pinned_to_others);
