@@ -163,13 +163,16 @@ void timer_interrupt(void)
     set_bit(WORK_TIMER, &this_cpu()->pending);
 }
 
+/* Some at a time: what else is pending has its turn even where timers come due
+ * faster than they run. */
 void timers_run(struct cpu *c)
 {
     struct cpu_timers *q = &c->timers;
+    unsigned int left = 64;
     struct timer *t;
 
     spin_lock(&q->lock);
-    while ((t = first(q)) != NULL && t->expires <= now()) {
+    while (left-- && (t = first(q)) != NULL && t->expires <= now()) {
         list_del(&t->link);
         t->cpu = NULL;
         spin_unlock(&q->lock);

@@ -20,14 +20,15 @@
 #include <xen/errno.h>
 #include <xen/hvm/save.h>
 
-#define BASE_DEFAULT  0xfee00000u
-#define SVR_ENABLED   BIT(8)
-#define LVT_MASKED    BIT(16)
-#define LVT_MODE      MASK(18, 17)
-#define LVT_PERIODIC  BIT(17)
-#define LVT_DEADLINE  BIT(18)
-#define BUS_CYCLE_NS  10u
-#define MIN_PERIOD_NS 20000ul
+#define BASE_DEFAULT   0xfee00000u
+#define SVR_ENABLED    BIT(8)
+#define LVT_MASKED     BIT(16)
+#define LVT_MODE       MASK(18, 17)
+#define LVT_PERIODIC   BIT(17)
+#define LVT_DEADLINE   BIT(18)
+#define BUS_CYCLE_NS   10u
+#define MIN_PERIOD_NS  100000ul  /* between two ticks that the guest takes */
+#define IDLE_PERIOD_NS NS_PER_MS /* between two that it does not */
 
 enum { MODE_FIXED = 0, MODE_LOWEST = 1, MODE_NMI = 4, MODE_INIT, MODE_SIPI };
 #define MODE(message) ((message) >> 8 & 7)
@@ -362,11 +363,20 @@ static uint64_t tick_ns(struct vlapic *l)
     return (uint64_t)BUS_CYCLE_NS << (shift & 7);
 }
 
+/* Whether a vector still waits to be taken; for who is on another CPU, roughly. */
+static bool waits(const struct vlapic *l, uint8_t vector)
+{
+    unsigned int i = vector / 32;
+
+    return (READ_ONCE(l->asked[i]) | READ_ONCE(REG(l, APIC_IRR + i * 16))) >> vector % 32 & 1;
+}
+
 static void timer_fired(void *data)
 {
     struct vcpu *v = data;
     struct vlapic *l = v->lapic;
     uint32_t lvt = REG(l, APIC_LVTT);
+    bool lost = lvt & LVT_MASKED || waits(l, lvt);
 
     if (READ_ONCE(v->domain->dying)) return; /* what is set again would outlive v */
     if (!(lvt & LVT_MASKED)) vlapic_set_irq(v, lvt, false);
@@ -377,9 +387,11 @@ static void timer_fired(void *data)
         uint64_t t = now();
 
         l->timer_start += l->period;
-        /* A guest that asks for more than it can take loses ticks. */
+        /* A guest that asks for more than it can take loses ticks: they are at
+         * the cost of whoever runs here. */
         if (l->timer_start + l->period < t) l->timer_start = t;
-        timer_set(&l->timer, l->timer_start + MAX(l->period, MIN_PERIOD_NS));
+        timer_set(&l->timer,
+                  l->timer_start + MAX(l->period, lost ? IDLE_PERIOD_NS : MIN_PERIOD_NS));
     } else {
         l->deadline = 0;
     }
