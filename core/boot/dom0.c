@@ -229,7 +229,7 @@ void dom0_shutdown(uint8_t reason)
     static const char *const names[] = {"powered off", "rebooting", "suspended",
                                         "crashed",     "watchdog",  "soft reset"};
 
-    if (reason == SHUTDOWN_suspend) return;
+    /* Nobody could resume a dom0 that is suspended: as in Xen that is a reboot. */
     log_info("dom0: %s", reason < ARRAY_SIZE(names) ? names[reason] : "shut down");
     if (reason == SHUTDOWN_poweroff || options.noreboot || reason == SHUTDOWN_crash) machine_halt();
     machine_reset();

@@ -26,6 +26,16 @@ static void key_domains(void)
     }
 }
 
+/* One that runs has its registers in its CPU; one that does not is not let. */
+static void show_stopped(struct vcpu *v)
+{
+    __atomic_fetch_or(&v->holds, HOLD_SHOWN, __ATOMIC_SEQ_CST);
+    sched_stop(v);
+    if (!READ_ONCE(v->running_on)) show_guest_registers(v);
+    __atomic_fetch_and(&v->holds, ~HOLD_SHOWN, __ATOMIC_SEQ_CST);
+    sched_wake(v);
+}
+
 static void key_registers(void)
 {
     struct domain *d;
@@ -34,8 +44,12 @@ static void key_registers(void)
 
     /* Exact for those that do not run; the others say it themselves. */
     for_each_domain (d)
-        for_each_vcpu (d, v)
-            if (!v->running_on || v == current_vcpu()) show_guest_registers(v);
+        for_each_vcpu (d, v) {
+            if (v == current_vcpu())
+                show_guest_registers(v);
+            else if (!READ_ONCE(v->running_on))
+                show_stopped(v);
+        }
     for_each_cpu (c)
         if (c != this_cpu()) cpu_ask(c, WORK_DUMP);
 }

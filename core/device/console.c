@@ -23,11 +23,13 @@
 #define UART_DATA 0
 #define UART_IER  1
 #define UART_FCR  2
+#define UART_IIR  2
 #define UART_LCR  3
 #define UART_MCR  4
 #define UART_LSR  5
 #define IER_READY BIT(0)
 #define MCR_SETUP (BIT(0) | BIT(1) | BIT(3)) /* DTR, RTS; OUT2 lets interrupts out */
+#define IIR_FIFO  (BIT(6) | BIT(7))
 #define LSR_READY BIT(0)
 #define LSR_EMPTY BIT(5)
 #define NO_UART   0xff /* what an absent one's registers read */
@@ -41,6 +43,7 @@ static uint16_t port;
 static bool forced;
 static int level = LOG_INFO, guest_level = LOG_WARN;
 static struct timer input_timer;
+static unsigned int room, fifo_size; /* characters that the port takes at once */
 static uint64_t budget_second;
 static unsigned int budget_used;
 
@@ -49,8 +52,12 @@ static void serial_put(char c)
     unsigned int spins = 100000;
 
     if (!port) return;
-    while (!(inb(port + UART_LSR) & LSR_EMPTY) && --spins) cpu_relax();
+    if (!room) {
+        while (!(inb(port + UART_LSR) & LSR_EMPTY) && --spins) cpu_relax();
+        room = fifo_size;
+    }
     outb(port + UART_DATA, c);
+    room--;
 }
 
 static void put_serial(const char *text, size_t len)
@@ -188,6 +195,8 @@ void console_init(const char *console, const char *com1)
     outb(port + UART_IER, divisor >> 8);
     outb(port + UART_LCR, 3); /* 8n1 */
     outb(port + UART_FCR, 7);
+    fifo_size = (inb(port + UART_IIR) & IIR_FIFO) == IIR_FIFO ? 16 : 1;
+    room = 0;
     outb(port + UART_MCR, MCR_SETUP);
 }
 

@@ -124,7 +124,8 @@ static bool is_pending(struct domain *d, uint32_t port)
 {
     struct fifo *f = fifo_of(d);
 
-    return f ? fifo_pending(f, port) : test_bit(port, d->shared_info->evtchn_pending);
+    if (f) return fifo_pending(f, port);
+    return test_bit(index_nospec(port, MAX_PORTS), d->shared_info->evtchn_pending);
 }
 
 /* --- raising --- */
@@ -271,8 +272,8 @@ static int open_port(struct domain *d, const struct evtchn *as, uint32_t *out)
         c->virq = as->virq;
         c->remote_id = as->remote_id;
         c->state = as->state;
+        if (bound) WRITE_ONCE(*bound, port); /* before anybody closes it */
         spin_unlock(&c->lock);
-        if (bound) WRITE_ONCE(*bound, port);
         *out = port;
     }
     spin_unlock(&d->evtchns->lock);

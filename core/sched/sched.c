@@ -437,13 +437,16 @@ static void switch_to(struct vcpu *prev, struct vcpu *next)
     if (!is_idle(next)) vcpu_switch_in(next);
 }
 
-/* Tells the guest about its runstate where it asked for it. */
-static void publish_runstate(struct vcpu *v)
+/* Tells the guest of v, which is current, about its runstate where it asked for
+ * it; `state` is what it is now or is about to be. */
+static void publish_runstate(struct vcpu *v, int state)
 {
     uint64_t va = READ_ONCE(v->runstate_va); /* another vCPU may change it */
-    struct vcpu_runstate_info r = v->runstate;
+    struct vcpu_runstate_info r;
 
     if (!va) return;
+    vcpu_get_runstate(v, &r);
+    r.state = state;
     guest_access_reset(v);
     if (READ_ONCE(v->domain->runstate_update_flag)) {
         uint64_t entry = r.state_entry_time | XEN_RUNSTATE_UPDATE;
@@ -471,9 +474,12 @@ void schedule(struct cpu *c)
 {
     struct runq *rq = runq_of(c);
     struct vcpu *prev = c->current, *next;
+    bool leaves; /* or so it seems */
     uint64_t t;
 
     if (is_idle(prev) && !READ_ONCE(rq->waiting)) steal(c);
+    leaves = READ_ONCE(rq->waiting) || !vcpu_runnable(prev);
+    if (leaves) publish_runstate(prev, runstate_for(prev, false)); /* its memory is at hand */
     spin_lock(&rq->lock);
     t = now();
     if (!is_idle(prev)) {
@@ -501,10 +507,9 @@ void schedule(struct cpu *c)
     set_runstate(next, RUNSTATE_running, t);
     set_slice(c, t);
     spin_unlock(&rq->lock);
-    if (next == prev) return;
     /* Who waits on may be let run elsewhere at once. */
-    if (!is_idle(prev) && vcpu_runnable(prev)) sched_wake(prev);
-    if (!is_idle(next)) publish_runstate(next);
+    if (next != prev && !is_idle(prev) && vcpu_runnable(prev)) sched_wake(prev);
+    if (next != prev || leaves) publish_runstate(next, RUNSTATE_running);
 }
 
 /* Another CPU may itself wait for the vCPU that is current here

@@ -36,6 +36,7 @@ enum vcpu_hold {
     HOLD_DOWN = 1,    /* not started, or taken down            */
     HOLD_BLOCKED = 2, /* waits for an event (HLT, SCHEDOP_block) */
     HOLD_POLL = 4,    /* waits for the ports of SCHEDOP_poll   */
+    HOLD_SHOWN = 8,   /* a debug key looks at its registers    */
 };
 
 struct sched_unit {   /* guarded by the run queue's lock */

@@ -76,7 +76,7 @@ static int mtrr_index(uint32_t msr)
     static const uint16_t rest[] = {0x250, 0x258, 0x259, 0x268, 0x269, 0x26a,
                                     0x26b, 0x26c, 0x26d, 0x26e, 0x26f, 0x2ff};
 
-    if (msr - 0x200 < MTRR_FIXED) return msr - 0x200;
+    if (msr - 0x200 < MTRR_FIXED) return index_nospec(msr - 0x200, MTRR_FIXED);
     for (unsigned int i = 0; i < ARRAY_SIZE(rest); i++)
         if (rest[i] == msr) return MTRR_FIXED + i;
     return -1;

@@ -18,7 +18,7 @@ void vcpu_switch_in(struct vcpu *v); /* on the CPU that will run it     */
 void vcpu_switch_out(struct vcpu *v);
 bool vcpu_event_pending(struct vcpu *v); /* reason to end HLT               */
 void domains_reclaim(void);              /* WORK_RECLAIM                    */
-void dom0_shutdown(uint8_t reason);      /* returns only for SHUTDOWN_suspend */
+_Noreturn void dom0_shutdown(uint8_t reason);
 void sched_init_domain(struct domain *d);
 void sched_remove_domain(struct domain *d);
 void show_guest_registers(struct vcpu *v);

@@ -13,7 +13,8 @@ static const char *typed;
 static unsigned int seen_port, seen_size, seen_writes;
 static uint32_t seen_value;
 struct acpi_info acpi = {.com1.gsi = 20, .com1.level = true};
-static bool absent, no_pin;
+static bool absent, no_pin, has_fifo;
+static unsigned int lsr_reads;
 static irq_handler *handler;
 static unsigned int routed, unmasked;
 
@@ -42,7 +43,8 @@ static uint32_t port_in(uint16_t p, unsigned int size)
     seen_port = p;
     seen_size = size;
     if (absent && (unsigned int)p - COM1 < 8) return NO_UART;
-    if (p == 0x3f8 + UART_LSR) return LSR_EMPTY | (typed && *typed ? LSR_READY : 0);
+    if (p == 0x3f8 + UART_IIR) return 0x20 | (has_fifo ? IIR_FIFO : 0);
+    if (p == 0x3f8 + UART_LSR && ++lsr_reads) return LSR_EMPTY | (typed && *typed ? LSR_READY : 0);
     if (p == 0x3f8 && typed && *typed) return *typed++;
     return 0x11223344;
 }
@@ -127,6 +129,17 @@ static void console_ports(void)
     console_start_input();
     CHECK(seen_writes == 0 && !routed && !console_has_gsi(20));
     absent = false;
+}
+
+static void console_fifo(void)
+{
+    for (unsigned int i = 0; i < 2; i++) {
+        has_fifo = i;
+        begin("com1");
+        lsr_reads = 0;
+        console_write("0123456789abcdefghijklmnopqrstuv", 32);
+        CHECK(sent("0123456789abcdefghijklmnopqrstuv") && lsr_reads == (has_fifo ? 2 : 32));
+    }
 }
 
 static void console_ring(void)
@@ -322,6 +335,7 @@ static void ports_of_guests(void)
 int main(void)
 {
     RUN(console_ports);
+    RUN(console_fifo);
     RUN(console_ring);
     RUN(console_levels);
     RUN(console_budget);
