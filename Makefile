@@ -4,7 +4,10 @@
 # make test     all tests;  make lint, make fuzz, make bench, make demo, make install, make soak
 # DEBUG=y       checks the order of locks at run time
 
-CC      ?= gcc
+# make has a CC of its own, the system's.
+ifeq ($(origin CC),default)
+CC      := gcc
+endif
 DEBUG   ?= n
 B       := build
 # Of the unit tests and the fuzzers; tests/msan has another.
@@ -35,12 +38,18 @@ CORE_OBJ := $(CORE_SRC:%=$(B)/%.o)
 
 $(B)/core/boot/loader_image.S.o: $(B)/loader/loader.bin
 
-$(B)/core/%.c.o: core/%.c
+# What the objects are made with; written only when it is something else.
+$(B)/core/flags: FORCE
+	@mkdir -p $(@D)
+	@echo '$(CC) $(CORE_CFLAGS) $(LTO) $(BRANCHES)' | cmp -s - $@ || \
+		echo '$(CC) $(CORE_CFLAGS) $(LTO) $(BRANCHES)' > $@
+
+$(B)/core/%.c.o: core/%.c $(B)/core/flags
 	@mkdir -p $(@D)
 	@echo '  CC  $<'
 	@$(CC) $(CORE_CFLAGS) $(LTO) $(BRANCHES) -MMD -MP -c $< -o $@
 
-$(B)/core/%.S.o: core/%.S
+$(B)/core/%.S.o: core/%.S $(B)/core/flags
 	@mkdir -p $(@D)
 	@echo '  CC  $<'
 	@$(CC) $(CORE_CFLAGS) -MMD -MP -c $< -o $@
@@ -58,12 +67,14 @@ $(B)/insula.elf: $(B)/insula.elf64
 $(B)/insula.gz: $(B)/insula.elf
 	@gzip -9nc $< > $@
 
+FORCE:
+
 clean:
 	rm -rf $(B)/core $(B)/loader $(B)/tests $(B)/insula.*
 
 -include $(CORE_OBJ:.o=.d)
 
-.PHONY: all clean
+.PHONY: all clean FORCE
 .DEFAULT_GOAL := all
 
 # --- tests: the fastest first ---

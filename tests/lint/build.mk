@@ -18,7 +18,7 @@ lint-format:
 		echo "ok clang-format: $(words $(LINT_FORMATTED)) files"
 
 # The ordinary build is gcc with -Werror; this one is clang's.
-$(B)/lint/core/%.c.o: core/%.c
+$(B)/lint/core/%.c.o: core/%.c $(B)/core/flags
 	@mkdir -p $(@D)
 	@clang $(CORE_CFLAGS) -MMD -MP -c $< -o $@
 

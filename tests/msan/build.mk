@@ -25,6 +25,4 @@ test-msan:
 $(MSAN_DIR)/%: FORCE
 	@$(MAKE) -s $(MSAN) $@
 
-FORCE:
-
-.PHONY: test-msan FORCE
+.PHONY: test-msan
