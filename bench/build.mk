@@ -8,7 +8,9 @@ $(B)/bench/count.so: bench/count.c
 	@$(CC) -std=gnu11 -O2 -fPIC -shared -fvisibility=hidden -pthread $(WARN) \
 		-o $@ $<
 
-bench: $(B)/bench/count.so $(B)/insula.elf images guest-tests
+bench:
+	@scripts/setup
+	@$(MAKE) --no-print-directory $(B)/bench/count.so $(B)/insula.elf images guest-tests
 	@bench/run
 
 charts:
