@@ -6,6 +6,8 @@ COV_FLAGS := -fprofile-instr-generate -fcoverage-mapping
 COV_DIR := $(B)/coverage
 
 coverage:
+	@scripts/setup
+	@scripts/setup tests/coverage/packages.txt
 	@rm -rf $(COV_DIR) && mkdir -p $(COV_DIR)/fuzz
 	@$(MAKE) -s B=$(COV_DIR)/b CC=clang-14 WARN="-w $(COV_FLAGS)" \
 		$(patsubst $(B)/%,$(COV_DIR)/b/%,$(UNIT_TESTS) $(FUZZ_TARGETS:%=$(FUZZ_DIR)/%))
