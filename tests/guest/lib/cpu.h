@@ -164,14 +164,12 @@ static inline uint32_t inl(uint16_t port)
 #define APIC_EOI      0xb0
 #define APIC_SPIV     0xf0
 #define APIC_IRR      0x200
-#define APIC_ESR      0x280
 #define APIC_ICR      0x300
 #define APIC_ICR2     0x310
 #define APIC_LVTT     0x320
 #define APIC_TMICT    0x380
 #define APIC_TMCCT    0x390
 #define APIC_TDCR     0x3e0
-#define APIC_SELF_IPI 0x3f0
 #define MSR_APIC_BASE 0x1b
 #define MSR_TSC_DL    0x6e0
 

@@ -90,7 +90,6 @@ long hvm_set(domid_t d, uint32_t index, uint64_t value);
 #define gfn_of(p) ((uint64_t)(p) >> 12)
 
 /* Grants (version 1); 8 grant frames are mapped at the first call. */
-#define GRANTS (8 * PAGE_SIZE / sizeof(grant_entry_v1_t))
 grant_entry_v1_t *grants(void);
 void grant_access(grant_ref_t ref, domid_t to, const void *page, bool ro);
 /* The GNTST_* status, or the hypercall's error if it failed. */

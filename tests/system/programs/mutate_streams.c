@@ -28,7 +28,6 @@ enum {
     REC_END = 0,
     REC_PAGE_DATA = 1,
     REC_HVM_CONTEXT = 9,
-    REC_HVM_PARAMS = 10,
     REC_LAST = 0x12,
     MAX_RECORDS = 64,
     LOW_PAGES = 24,       /* these are kept, and the special ones: */
