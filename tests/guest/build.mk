@@ -4,7 +4,7 @@
 #   make test-guest [HV=xen]  builds and runs them (see tests/guest/run)
 
 guest_dir  := tests/guest
-guest_out  := build/tests/guest
+guest_out  := $(B)/tests/guest
 guest_lib  := $(patsubst $(guest_dir)/lib/%,$(guest_out)/lib/%.o, \
                 $(wildcard $(guest_dir)/lib/*.c $(guest_dir)/lib/*.S))
 guest_elfs := $(patsubst $(guest_dir)/t/%.c,$(guest_out)/%.elf, \

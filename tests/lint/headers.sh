@@ -1,12 +1,11 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Each header of the core compiles on its own, and every source says what it
-# owns in its first lines.  usage: headers.sh CFLAGS...
+# Each header of the core compiles on its own, and every source names its licence
+# in its first line.  usage: headers.sh CFLAGS...
 bad=0
 for h in core/*/*.h; do
-    if ! printf '#include "%s"\n' "${h#core/}" |
-        gcc "$@" -x c -fsyntax-only - 2>build/header.log; then
-        echo "not ok header $h stands alone: $(head -n 1 build/header.log)"
+    if ! why=$(printf '#include "%s"\n' "${h#core/}" | gcc "$@" -x c -fsyntax-only - 2>&1); then
+        echo "not ok header $h stands alone: $(echo "$why" | head -n 1)"
         bad=1
     fi
 done
