@@ -3,6 +3,8 @@
  * The first instructions: Multiboot headers, the way from 32-bit mode to
  * core_main() on the boot CPU, and from real mode to smp_cpu_main() on others.
  */
+#include "cpu/msr.h"
+
 #define MB1_MAGIC     0x1badb002
 #define MB1_FLAGS     0x00000003 /* page-align modules, memory map wanted */
 #define MB2_MAGIC     0xe85250d6
@@ -11,7 +13,6 @@
 #define SEL_DATA      0x10
 
 #define CR4_PAE       0x20
-#define MSR_EFER      0xc0000080
 #define EFER_LME_NXE  0x900
 #define CR0_PG_WP_NE_ET_MP_PE 0x80010033
 

@@ -7,11 +7,6 @@
 #include "lib/print.h"
 #include "memory/window.h"
 
-#define MSR_APIC_BASE    0x1b
-#define MSR_TSC_DEADLINE 0x6e0
-#define APIC_BASE_EN     BIT(11)
-#define APIC_BASE_EXTD   BIT(10)
-
 #define REG_ID     0x020
 #define REG_TPR    0x080
 #define REG_EOI    0x0b0
@@ -37,13 +32,13 @@ static uint32_t timer_khz; /* of the one-shot counter, divided by 16 */
 
 static uint32_t reg_read(unsigned int reg)
 {
-    return x2apic ? read_msr(0x800 + reg / 16) : regs[reg / 4];
+    return x2apic ? read_msr(MSR_X2APIC + reg / 16) : regs[reg / 4];
 }
 
 static void reg_write(unsigned int reg, uint32_t v)
 {
     if (x2apic)
-        write_msr(0x800 + reg / 16, v);
+        write_msr(MSR_X2APIC + reg / 16, v);
     else
         regs[reg / 4] = v;
 }
@@ -145,6 +140,6 @@ void apic_set_timer(uint64_t when)
 
 void apic_msi_message(uint32_t id, uint8_t vector, uint64_t *addr, uint32_t *data)
 {
-    *addr = 0xfee00000 | (id & 0xff) << 12;
+    *addr = APIC_BASE_DEFAULT | (id & 0xff) << 12;
     *data = vector; /* fixed, edge */
 }

@@ -8,6 +8,7 @@
 #define CPU_CPU_H
 
 #include "cpu/arch.h"
+#include "cpu/msr.h"
 #include "cpu/time.h"
 #include "lib/base.h"
 #include "lib/bitops.h"

@@ -10,18 +10,11 @@
 #include "lib/print.h"
 #include "vm/domain.h"
 
-#define MSR_SPEC_CTRL 0x48
-#define MSR_PRED_CMD  0x49
-#define MSR_ARCH_CAPS 0x10a
-#define MSR_FLUSH_CMD 0x10b
-#define MSR_TSX_CTRL  0x122
-#define TSX_OFF       3 /* transactions abort, CPUID does not show them */
-#define MSR_EFER      0xc0000080
-#define EFER_AIBRSE   BIT(21)
-#define PRED_IBPB     BIT(0)
-#define PRED_SBPB     BIT(7)
-#define MSR_BP_CFG    0xc001102e /* AMD's, of each thread */
-#define BP_REDUCE     BIT(4)     /* less is predicted where guest and host meet */
+#define TSX_OFF     3 /* transactions abort, CPUID does not show them */
+#define EFER_AIBRSE BIT(21)
+#define PRED_IBPB   BIT(0)
+#define PRED_SBPB   BIT(7)
+#define BP_REDUCE   BIT(4) /* less is predicted where guest and host meet */
 
 #define SPEC_IBRS      BIT(0)
 #define SPEC_STIBP     BIT(1)
@@ -64,19 +57,19 @@ static const struct {
     uint8_t family, first, last, bit;
     uint32_t msr;
 } errata[] = {
-    {0x16, 0x00, 0x0f, 15, 0xc0011020}, /* 793: a guest's writes can stop the core */
+    {0x16, 0x00, 0x0f, 15, MSR_LS_CFG}, /* 793: a guest's writes can stop the core */
     /* Zen 1 and Hygon's: dividing floats shows another's remainders (SN-7053) */
-    {0x17, 0x00, 0x2f, 9, 0xc0011028},
-    {0x17, 0x50, 0x5f, 9, 0xc0011028},
-    {0x18, 0x00, 0xff, 9, 0xc0011028},
+    {0x17, 0x00, 0x2f, 9, MSR_FP_CFG},
+    {0x17, 0x50, 0x5f, 9, MSR_FP_CFG},
+    {0x18, 0x00, 0xff, 9, MSR_FP_CFG},
     /* Zen 2: vector registers show another's (Zenbleed); decoded instructions go
      * wrong (SN-7052); branches are guessed where there are none (BTC) */
-    {0x17, 0x30, 0x4f, 9, 0xc0011029},
-    {0x17, 0x60, 0xff, 9, 0xc0011029},
-    {0x17, 0x30, 0x4f, 33, 0xc001102e},
-    {0x17, 0x60, 0xff, 33, 0xc001102e},
-    {0x17, 0x30, 0x4f, 1, 0xc00110e3},
-    {0x17, 0x60, 0xff, 1, 0xc00110e3},
+    {0x17, 0x30, 0x4f, 9, MSR_DE_CFG},
+    {0x17, 0x60, 0xff, 9, MSR_DE_CFG},
+    {0x17, 0x30, 0x4f, 33, MSR_BP_CFG},
+    {0x17, 0x60, 0xff, 33, MSR_BP_CFG},
+    {0x17, 0x30, 0x4f, 1, MSR_DE_CFG2},
+    {0x17, 0x60, 0xff, 1, MSR_DE_CFG2},
 };
 
 /* A leaf that may not be there: zeros. */

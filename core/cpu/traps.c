@@ -9,8 +9,6 @@
 #include "memory/map.h"
 #include "vm/domain.h"
 
-#define MSR_GS_BASE 0xc0000101
-
 /* APM vol. 2, 4.8.3. */
 struct gate {
     uint16_t offset_low, selector;

@@ -202,7 +202,7 @@ static uint64_t access(struct vcpu *v, uint64_t gpa, unsigned int size, bool wri
 {
     struct domain *d = v->domain;
 
-    if ((gpa & PAGE_MASK) == 0xfee00000 &&
+    if ((gpa & PAGE_MASK) == APIC_BASE_DEFAULT &&
         (v->apic_base & (APIC_BASE_EN | APIC_BASE_EXTD)) == APIC_BASE_EN)
         return vlapic_access(v, gpa & 0xfff, size, write, value);
     if (d->privileged && vioapic_access(gpa, write, &value)) return value;

@@ -20,7 +20,6 @@
 #include <xen/errno.h>
 #include <xen/hvm/save.h>
 
-#define BASE_DEFAULT   0xfee00000u
 #define SVR_ENABLED    BIT(8)
 #define LVT_MASKED     BIT(16)
 #define LVT_MODE       MASK(18, 17)
@@ -512,7 +511,7 @@ void vlapic_written(struct vcpu *v, unsigned int offset)
 
 static bool base_valid(uint64_t base)
 {
-    return (base & ~(APIC_BASE_BSP | APIC_BASE_EXTD | APIC_BASE_EN)) == BASE_DEFAULT &&
+    return (base & ~(APIC_BASE_BSP | APIC_BASE_EXTD | APIC_BASE_EN)) == APIC_BASE_DEFAULT &&
            (base & APIC_BASE_EN || !(base & APIC_BASE_EXTD));
 }
 
@@ -536,13 +535,13 @@ static int write_base(struct vcpu *v, uint64_t value)
 
 int vlapic_read_msr(struct vcpu *v, uint32_t msr, uint64_t *value)
 {
-    unsigned int n = msr - 0x800;
+    unsigned int n = msr - MSR_X2APIC;
 
-    if (msr == 0x1b) {
+    if (msr == MSR_APIC_BASE) {
         *value = v->apic_base;
         return 0;
     }
-    if (msr == 0x6e0) {
+    if (msr == MSR_TSC_DEADLINE) {
         *value = v->lapic->deadline;
         return 0;
     }
@@ -554,14 +553,14 @@ int vlapic_read_msr(struct vcpu *v, uint32_t msr, uint64_t *value)
 
 int vlapic_write_msr(struct vcpu *v, uint32_t msr, uint64_t value)
 {
-    unsigned int n = msr - 0x800;
+    unsigned int n = msr - MSR_X2APIC;
 
     if (likely(n == X2APIC(APIC_EOI) && !value && x2apic(v))) { /* the most frequent */
         eoi(v);
         return 0;
     }
-    if (msr == 0x1b) return write_base(v, value);
-    if (msr == 0x6e0) {
+    if (msr == MSR_APIC_BASE) return write_base(v, value);
+    if (msr == MSR_TSC_DEADLINE) {
         set_deadline(v, value);
         return 0;
     }
@@ -601,7 +600,7 @@ int vlapic_init(struct vcpu *v)
     if (!v->lapic) return -XEN_ENOMEM;
     spin_init(&v->lapic->lock, RANK_VLAPIC);
     timer_init(&v->lapic->timer, timer_fired, v);
-    v->apic_base = BASE_DEFAULT | APIC_BASE_EN | (v->id ? 0 : APIC_BASE_BSP);
+    v->apic_base = APIC_BASE_DEFAULT | APIC_BASE_EN | (v->id ? 0 : APIC_BASE_BSP);
     vlapic_reset(v);
     return 0;
 }

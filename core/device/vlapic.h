@@ -29,11 +29,6 @@ struct domain;
 #define APIC_TDCR    0x3e0
 #define APIC_SELF    0x3f0
 
-/* MSR IA32_APIC_BASE. */
-#define APIC_BASE_BSP  BIT(8)
-#define APIC_BASE_EXTD BIT(10)
-#define APIC_BASE_EN   BIT(11)
-
 int vlapic_init(struct vcpu *v) must_use;
 void vlapic_free(struct vcpu *v);
 void vlapic_stop(struct vcpu *v); /* its timer */
@@ -70,11 +65,11 @@ void vlapic_withdraw(struct vcpu *v, uint8_t vector);
 /* xAPIC page: offset in 0..0xfff. */
 uint64_t vlapic_access(struct vcpu *v, unsigned int offset, unsigned int size, bool write,
                        uint64_t value);
-/* MSRs 0x1b, 0x6e0 (deadline), 0x800-0x8ff: 0 or -1 for #GP. */
+/* MSR_APIC_BASE, _TSC_DEADLINE, _X2APIC to _X2APIC_END: 0 or -1 for #GP. */
 int vlapic_read_msr(struct vcpu *v, uint32_t msr, uint64_t *value);
 int vlapic_write_msr(struct vcpu *v, uint32_t msr, uint64_t value);
 
-/* The number of the same register among the x2APIC's MSRs, from 0x800 on. */
+/* The number of the same register among the x2APIC's MSRs. */
 #define X2APIC(offset) ((offset) >> 4)
 /* Which x2APIC registers can be read, by this number. */
 #define X2APIC_READ                                                                              \

@@ -70,7 +70,8 @@ static bool core_device_at(uint64_t gpa, uint64_t size)
 
     for (unsigned int i = 0; i < ioapic_count; i++)
         if (overlap(gpa, size, ioapics[i].address & PAGE_MASK, PAGE_SIZE)) return true;
-    return overlap(gpa, size, 0xfee00000, PAGE_SIZE) || overlap(gpa, size, HPET, PAGE_SIZE) ||
+    return overlap(gpa, size, APIC_BASE_DEFAULT, PAGE_SIZE) ||
+           overlap(gpa, size, HPET, PAGE_SIZE) ||
            (acpi.mmcfg_base && overlap(gpa, size, first, buses << 20));
 }
 

@@ -219,7 +219,7 @@ static void amd_message(uint16_t bdf, uint8_t vector, uint32_t apic_id, uint64_t
     raisers[vector] = bdf;
     set_interrupt(bdf, vector, IRTE_ENABLE | (apic_id & 0xff) << 8 | (uint32_t)vector << 16);
     spin_unlock(&lock);
-    *address = 0xfee00000;
+    *address = APIC_BASE_DEFAULT;
     *data = vector; /* the entry's number */
 }
 

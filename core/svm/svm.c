@@ -15,12 +15,7 @@
 #include "vm/p2m.h"
 #include "vm/vendor.h"
 
-#define MSR_VM_CR    0xc0010114
-#define MSR_HSAVE_PA 0xc0010117
-#define MSR_TSC_AUX  0xc0000103
-#define VM_CR_SVMDIS BIT(4)
-
-#define MSR_TSC_RATIO      0xc0000104
+#define VM_CR_SVMDIS       BIT(4)
 #define TSC_RATIO_FRACTION 32
 
 bool svm_has_nrip;
@@ -33,10 +28,8 @@ static int make_msrpm(void)
 {
     /* Held in VMCB fields that VMRUN and VMSAVE switch. */
     static const uint32_t open[] = {
-        0x174,      0x175,      0x176,      /* SYSENTER                    */
-        0xc0000081, 0xc0000082, 0xc0000083, /* STAR, LSTAR, CSTAR          */
-        0xc0000084,                         /* SFMASK                      */
-        0xc0000100, 0xc0000101, 0xc0000102, /* FS, GS, kernel GS base      */
+        MSR_SYSENTER_CS, MSR_SYSENTER_ESP, MSR_SYSENTER_EIP, MSR_STAR,    MSR_LSTAR,
+        MSR_CSTAR,       MSR_SFMASK,       MSR_FS_BASE,      MSR_GS_BASE, MSR_KERNEL_GS_BASE,
     };
 
     msrpm = core_alloc_pages(2);
@@ -77,7 +70,7 @@ static int svm_cpu_init(struct cpu *c)
     s->epoch = 1;
     c->vendor = s;
     write_msr(MSR_EFER, read_msr(MSR_EFER) | EFER_SVME);
-    write_msr(MSR_HSAVE_PA, core_to_phys(pages));
+    write_msr(MSR_VM_HSAVE_PA, core_to_phys(pages));
     __asm__ volatile("vmsave %0" : : "a"(s->host) : "memory");
     if (c == &cpu0)
         log_info("SVM: %u ASIDs,%s%s%s%s", r.b, svm_has_nrip ? " nRIP" : "",

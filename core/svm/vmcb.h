@@ -110,10 +110,6 @@ _Static_assert(offsetof(struct vmcb, g_pat) == 0x668, "VMCB g_pat");
 #define VMEXIT_XSETBV    0x08d
 #define VMEXIT_NPF       0x400
 
-#define MSR_DEBUGCTL 0x1d9
-#define MSR_PAT      0x277
-#define MSR_EFER     0xc0000080
-
 #define KNOWN_INSNS 16
 
 /* What SVM keeps for a vCPU. */

@@ -367,8 +367,6 @@ void cpuid_guest(struct vcpu *v, uint32_t leaf, uint32_t sub, struct cpuid_regs 
 
 /* --- to and from the toolstack --- */
 
-#define MSR_ARCH_CAPS 0x10au /* no guest has a bit of it set */
-
 static int write_leaves(const struct cpu_policy *p, uint64_t va, uint32_t *n)
 {
     uint32_t room = *n;
@@ -397,7 +395,7 @@ int cpu_policy_write(const struct cpu_policy *p, uint64_t leaves_va, uint32_t *l
 {
     struct xen_msr_entry m[POLICY_MSRS] = {
         {.idx = MSR_PLATFORM_INFO, .val = p->faulting ? PLATFORM_FAULTING : 0},
-        {.idx = MSR_ARCH_CAPS},
+        {.idx = MSR_ARCH_CAPS}, /* no guest has a bit of it set */
     };
     uint32_t room = *msrs;
     int rc = 0;

@@ -30,10 +30,8 @@ struct cpu_policy {
     bool faulting;              /* CPUID can be made to fault (PLATFORM_INFO's bit 31) */
 };
 
-#define MSR_PLATFORM_INFO   0xceu
-#define PLATFORM_FAULTING   BIT(31)
-#define MSR_MISC_FEATURES   0x140u /* its bit 0: CPUID faults outside of ring 0 */
-#define MISC_CPUID_FAULTING BIT(0)
+#define PLATFORM_FAULTING   BIT(31) /* MSR_PLATFORM_INFO: there is the next */
+#define MISC_CPUID_FAULTING BIT(0)  /* MSR_MISC_FEATURES: CPUID faults outside of ring 0 */
 
 enum system_policy { POLICY_HOST, POLICY_MAX, POLICY_DEFAULT };
 const struct cpu_policy *cpu_policy_system(enum system_policy which);
@@ -67,7 +65,6 @@ int cpu_policy_write(const struct cpu_policy *p, uint64_t leaves_va, uint32_t *l
 int cpu_policy_merge(struct domain *d, struct xen_domctl_cpu_policy *op) must_use;
 
 /* --- vm/msr.c, for the context records --- */
-#define MSR_PAT        0x277u
 #define MTRR_CAP_VALUE 0x508ull /* 8 variable, fixed, write-combining */
 bool pat_valid(uint64_t value);
 /* May v->mtrr[i] become this? */

@@ -14,21 +14,6 @@
 #include "vm/vendor.h"
 #include <xen/arch-x86/cpufeatureset.h>
 
-enum {
-    MSR_TSC = 0x10,
-    MSR_APIC_BASE = 0x1b,
-    MSR_TSC_ADJUST = 0x3b,
-    MSR_MCG_CAP = 0x179,
-    MSR_MCG_STATUS = 0x17a,
-    MSR_MC0_CTL = 0x400,
-    MSR_TSC_DEADLINE = 0x6e0,
-    MSR_X2APIC = 0x800,
-    MSR_X2APIC_END = 0x8ff,
-    MSR_HYPERCALL = 0x40000000,
-    MSR_TSC_AUX = 0xc0000103u,
-    MSR_AMD_DE_CFG = 0xc0011029u,
-};
-
 #define MCA_BANKS     2      /* as many as in stock Xen */
 #define DE_CFG_LFENCE BIT(1) /* LFENCE waits for all before it       */
 
@@ -39,19 +24,19 @@ static const struct constant {
     bool write; /* changes nothing; else: refused */
     uint64_t value;
 } constants[] = {
-    {0x17, false, false, 0},                /* PLATFORM_ID */
-    {0x8b, false, true, 0},                 /* PATCH_LEVEL: written before CPUID fills it in */
-    {0xfe, false, false, MTRR_CAP_VALUE},   /* MTRRcap */
+    {MSR_PLATFORM_ID, false, false, 0},
+    {MSR_PATCH_LEVEL, false, true, 0}, /* written before CPUID fills it in */
+    {MSR_MTRR_CAP, false, false, MTRR_CAP_VALUE},
     {MSR_MCG_CAP, false, false, MCA_BANKS}, /* the banks report nothing */
     {MSR_MCG_STATUS, false, true, 0},
-    {0x1a0, false, true, 0x1801},      /* MISC_ENABLE: fast strings; no BTS, no PEBS */
-    {MSR_HYPERCALL, false, false, 0},  /* its write is not */
-    {0xc0010010, true, true, 0},       /* SYSCFG */
-    {0xc0010015, true, true, BIT(24)}, /* HWCR: the TSC runs at P0's frequency */
-    {0xc001001a, true, false, 0},      /* TOP_MEM */
-    {0xc001001d, true, false, 0},      /* TOP_MEM2 */
-    {0xc001001f, true, true, 0},       /* NB_CFG: Linux wants PCI's I/O of ECS */
-    {MSR_AMD_DE_CFG, true, true, 0},   /* and the host's LFENCE bit */
+    {MSR_MISC_ENABLE, false, true, 0x1801}, /* fast strings; no BTS, no PEBS */
+    {MSR_HYPERCALL, false, false, 0},       /* its write is not */
+    {MSR_SYSCFG, true, true, 0},
+    {MSR_HWCR, true, true, BIT(24)}, /* the TSC runs at P0's frequency */
+    {MSR_TOP_MEM, true, false, 0},
+    {MSR_TOP_MEM2, true, false, 0},
+    {MSR_NB_CFG, true, true, 0}, /* Linux wants PCI's I/O of ECS */
+    {MSR_DE_CFG, true, true, 0}, /* and the host's LFENCE bit */
 };
 
 /* --- memory types --- */
@@ -73,13 +58,19 @@ bool pat_valid(uint64_t value)
 /* The number of an MTRR in v->mtrr, or -1. */
 static int mtrr_index(uint32_t msr)
 {
-    static const uint16_t rest[] = {0x250, 0x258, 0x259, 0x268, 0x269, 0x26a,
-                                    0x26b, 0x26c, 0x26d, 0x26e, 0x26f, 0x2ff};
+    unsigned int i = MTRR_DEF_TYPE;
 
-    if (msr - 0x200 < MTRR_FIXED) return index_nospec(msr - 0x200, MTRR_FIXED);
-    for (unsigned int i = 0; i < ARRAY_SIZE(rest); i++)
-        if (rest[i] == msr) return MTRR_FIXED + i;
-    return -1;
+    if (msr - MSR_MTRR_BASE0 < MTRR_FIXED)
+        i = msr - MSR_MTRR_BASE0;
+    else if (msr == MSR_MTRR_FIX64K)
+        i = MTRR_FIXED;
+    else if (msr - MSR_MTRR_FIX16K < 2)
+        i = MTRR_FIXED + 1 + msr - MSR_MTRR_FIX16K;
+    else if (msr - MSR_MTRR_FIX4K < 8)
+        i = MTRR_FIXED + 3 + msr - MSR_MTRR_FIX4K;
+    else if (msr != MSR_MTRR_DEF_TYPE)
+        return -1;
+    return index_nospec(i, MTRR_DEF_TYPE + 1);
 }
 
 bool mtrr_valid(const struct vcpu *v, unsigned int i, uint64_t value)
@@ -172,7 +163,7 @@ static int do_read(struct vcpu *v, uint32_t msr, uint64_t *value)
         *value = c->value;
     else
         return vendor->read_msr(v, msr, value);
-    if (c && msr == MSR_AMD_DE_CFG && read_msr_safe(msr, &host)) *value = host & DE_CFG_LFENCE;
+    if (c && msr == MSR_DE_CFG && read_msr_safe(msr, &host)) *value = host & DE_CFG_LFENCE;
     return 0;
 }
 

@@ -5,14 +5,7 @@
 #include "vmx/vmx.h"
 #include <xen/errno.h>
 
-#define MSR_BASIC     0x480
-#define MSR_PIN       0x481
-#define MSR_PRIMARY   0x482
-#define MSR_EXIT      0x483
-#define MSR_ENTRY     0x484
-#define MSR_SECONDARY 0x48b
-#define MSR_EPT_VPID  0x48c
-#define TRUE_CONTROLS 12 /* from MSR_PIN to its "true" twin, and so on */
+#define TRUE_CONTROLS 12 /* from MSR_VMX_PIN to its "true" twin, and so on */
 
 #define BASIC_TRUE BIT(55)
 /* Walks of four levels, write-back tables, INVEPT of one and all contexts. */
@@ -40,28 +33,29 @@ static bool choose(const char *name, uint32_t msr, uint32_t need, uint32_t want,
 
 int vmx_read_caps(void)
 {
-    uint64_t basic = read_msr(MSR_BASIC);
+    uint64_t basic = read_msr(MSR_VMX_BASIC);
     uint32_t twin = basic & BASIC_TRUE ? TRUE_CONTROLS : 0;
     struct vmx_caps *c = &vmx_caps;
     bool good =
-        choose("pin", MSR_PIN + twin, PIN_INTERRUPT | PIN_NMI | PIN_VIRTUAL_NMI, 0, 0, &c->pin) &&
-        choose("primary", MSR_PRIMARY + twin,
+        choose("pin", MSR_VMX_PIN + twin, PIN_INTERRUPT | PIN_NMI | PIN_VIRTUAL_NMI, 0, 0,
+               &c->pin) &&
+        choose("primary", MSR_VMX_PRIMARY + twin,
                CPU_TSC_OFFSET | CPU_HLT | CPU_MWAIT | CPU_RDPMC | CPU_CR8 | CPU_IO_BITMAPS |
                    CPU_MSR_BITMAPS | CPU_MONITOR | CPU_SECONDARY,
                0, CPU_CR3 | CPU_INVLPG | CPU_RDTSC | CPU_WINDOW | CPU_NMI_WINDOW, &c->primary) &&
-        choose("secondary", MSR_SECONDARY, CPU2_EPT | CPU2_VPID | CPU2_REAL_MODE | CPU2_WBINVD,
+        choose("secondary", MSR_VMX_SECONDARY, CPU2_EPT | CPU2_VPID | CPU2_REAL_MODE | CPU2_WBINVD,
                CPU2_RDTSCP | CPU2_INVPCID | CPU2_TSC_SCALING, 0, &c->secondary) &&
-        choose("exit", MSR_EXIT + twin,
+        choose("exit", MSR_VMX_EXIT + twin,
                EXIT_SAVE_DEBUG | EXIT_64 | EXIT_LOAD_PAT | EXIT_SAVE_EFER | EXIT_LOAD_EFER, 0, 0,
                &c->exit) &&
-        choose("entry", MSR_ENTRY + twin, ENTRY_LOAD_DEBUG | ENTRY_LOAD_PAT | ENTRY_LOAD_EFER, 0,
-               ENTRY_64, &c->entry);
+        choose("entry", MSR_VMX_ENTRY + twin, ENTRY_LOAD_DEBUG | ENTRY_LOAD_PAT | ENTRY_LOAD_EFER,
+               0, ENTRY_64, &c->entry);
 
     if (!good) return -XEN_ENODEV;
     c->revision = basic & 0x7fffffff;
-    c->ept = read_msr(MSR_EPT_VPID);
-    c->virtual_apic = read_msr(MSR_PRIMARY + twin) >> 32 & CPU_TPR_SHADOW &&
-                      !((CPU2_XAPIC | CPU2_X2APIC) & ~(read_msr(MSR_SECONDARY) >> 32));
+    c->ept = read_msr(MSR_VMX_EPT_VPID);
+    c->virtual_apic = read_msr(MSR_VMX_PRIMARY + twin) >> 32 & CPU_TPR_SHADOW &&
+                      !((CPU2_XAPIC | CPU2_X2APIC) & ~(read_msr(MSR_VMX_SECONDARY) >> 32));
     if ((c->ept & EPT_NEEDED) == EPT_NEEDED && (c->ept & VPID_NEEDED) == VPID_NEEDED) return 0;
     log_error("This processor's VMX lacks kinds of INVEPT or INVVPID: %lx", c->ept);
     return -XEN_ENODEV;
@@ -70,7 +64,7 @@ int vmx_read_caps(void)
 /* What is there but not used yet. */
 void vmx_print_caps(void)
 {
-    uint64_t pin = read_msr(MSR_PIN) >> 32, second = read_msr(MSR_SECONDARY) >> 32;
+    uint64_t pin = read_msr(MSR_VMX_PIN) >> 32, second = read_msr(MSR_VMX_SECONDARY) >> 32;
 
     log_info("VMX: controls %x %x %x %x %x, EPT and VPID %lx", vmx_caps.pin, vmx_caps.primary,
              vmx_caps.secondary, vmx_caps.exit, vmx_caps.entry, vmx_caps.ept);

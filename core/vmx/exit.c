@@ -186,7 +186,7 @@ static void decode_apic_page(struct vm_exit *e)
     uint64_t qual = vmread(QUALIFICATION);
 
     e->reason = EXIT_APIC_PAGE;
-    e->fault.gpa = VMX_APIC_GPA | (qual & 0xfff);
+    e->fault.gpa = APIC_BASE_DEFAULT | (qual & 0xfff);
     e->fault.write = (qual >> 12 & 15) == 1;
     e->fault.fetch = (qual >> 12 & 15) == 2;
     e->fault.walk = (qual >> 12 & 15) > 2; /* or while an event is delivered */

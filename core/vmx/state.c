@@ -8,7 +8,7 @@
 #include "vmx/vmx.h"
 
 /* The order of struct vmx_vcpu's msr. */
-static const uint32_t switched[] = {0xc0000081, 0xc0000082, 0xc0000083, 0xc0000084, 0xc0000102};
+static const uint32_t switched[] = {MSR_STAR, MSR_LSTAR, MSR_CSTAR, MSR_SFMASK, MSR_KERNEL_GS_BASE};
 _Static_assert(ARRAY_SIZE(switched) == ARRAY_SIZE(((struct vmx_vcpu *)0)->msr), "MSRs");
 
 static struct vmx_vcpu *vmx_of(struct vcpu *v)
@@ -206,9 +206,9 @@ void vmx_set_state(struct vcpu *v, const struct arch_state *s)
 int vmx_read_msr(struct vcpu *v, uint32_t msr, uint64_t *value)
 {
     switch (msr) {
-    case 0xc0000080: *value = vmx_get_efer(v); return 0;
-    case 0x1d9: *value = 0; return 0;
-    case 0x277: *value = v->pat; return 0;
+    case MSR_EFER: *value = vmx_get_efer(v); return 0;
+    case MSR_DEBUGCTL: *value = 0; return 0;
+    case MSR_PAT: *value = v->pat; return 0;
     default: return -1;
     }
 }
@@ -231,12 +231,12 @@ int vmx_write_msr(struct vcpu *v, uint32_t msr, uint64_t value)
     int rc = -1;
 
     switch (msr) {
-    case 0xc0000080: rc = write_efer(vmx_of(v), value); break;
-    case 0x277:
+    case MSR_EFER: rc = write_efer(vmx_of(v), value); break;
+    case MSR_PAT:
         vmwrite(GUEST_PAT, value);
         rc = 0;
         break;
-    case 0x1d9: /* no LBR or single-step-on-branch for guests */ rc = value & ~3ull ? -1 : 0;
+    case MSR_DEBUGCTL: /* no LBR or single-step-on-branch for guests */ rc = value & ~3ull ? -1 : 0;
     }
     vmx_put(before);
     return rc;

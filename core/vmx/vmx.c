@@ -22,17 +22,13 @@
 #include "vm/vendor.h"
 #include "vmx/vmx.h"
 
-#define MSR_FEATURE_CONTROL 0x3a
-#define FEATURE_LOCKED      BIT(0)
-#define FEATURE_VMX         BIT(2)
-#define MSR_CR0_FIXED0      0x486 /* and FIXED1, CR4's two */
-#define MSR_EFER            0xc0000080
-#define MSR_TSC_AUX         0xc0000103
-#define LAST_VPID           0xffff
-#define EPTP_BITS           (6 | 3 << 3) /* write-back, four levels */
-#define EPT_X               BIT(2)
-#define EPT_2M              BIT(16)
-#define EPT_1G              BIT(17)
+#define FEATURE_LOCKED BIT(0)
+#define FEATURE_VMX    BIT(2)
+#define LAST_VPID      0xffff
+#define EPTP_BITS      (6 | 3 << 3) /* write-back, four levels */
+#define EPT_X          BIT(2)
+#define EPT_2M         BIT(16)
+#define EPT_1G         BIT(17)
 
 static uint8_t *msr_bitmap, *x2apic_bitmap; /* the second: where the processor serves it */
 
@@ -56,19 +52,17 @@ static void make_x2apic_map(void)
     memcpy(x2apic_bitmap, msr_bitmap, PAGE_SIZE);
     for (unsigned int n = 0; n < 64; n++)
         if (X2APIC_READ >> n & 1 && n != X2APIC(APIC_ICR) && n != X2APIC(APIC_TMCCT))
-            allow_msr(x2apic_bitmap, FOR_READING, 0x800 + n);
-    allow_msr(x2apic_bitmap, FOR_WRITING, 0x800 + X2APIC(APIC_TPR));
-    allow_msr(x2apic_bitmap, FOR_WRITING, 0x800 + X2APIC(APIC_EOI));
+            allow_msr(x2apic_bitmap, FOR_READING, MSR_X2APIC + n);
+    allow_msr(x2apic_bitmap, FOR_WRITING, MSR_X2APIC + X2APIC(APIC_TPR));
+    allow_msr(x2apic_bitmap, FOR_WRITING, MSR_X2APIC + X2APIC(APIC_EOI));
 }
 
 static int make_maps(void)
 {
     /* Switched by the VMCS or with the vCPU. */
     static const uint32_t open[] = {
-        0x174,      0x175,      0x176,      /* SYSENTER               */
-        0xc0000081, 0xc0000082, 0xc0000083, /* STAR, LSTAR, CSTAR     */
-        0xc0000084,                         /* SFMASK                 */
-        0xc0000100, 0xc0000101, 0xc0000102, /* FS, GS, kernel GS base */
+        MSR_SYSENTER_CS, MSR_SYSENTER_ESP, MSR_SYSENTER_EIP, MSR_STAR,    MSR_LSTAR,
+        MSR_CSTAR,       MSR_SFMASK,       MSR_FS_BASE,      MSR_GS_BASE, MSR_KERNEL_GS_BASE,
     };
 
     msr_bitmap = core_alloc_pages(1);
@@ -100,11 +94,11 @@ static bool switched_on(void)
 /* Bits that VMX operation wants in CR0 and CR4 (23.8), then VMXON. */
 static bool enter_vmx(uint64_t region)
 {
-    uint64_t cr0 = (read_cr0() | read_msr(MSR_CR0_FIXED0)) & read_msr(MSR_CR0_FIXED0 + 1);
-    uint64_t cr4 = read_cr4() | CR4_VMXE | read_msr(MSR_CR0_FIXED0 + 2);
+    uint64_t cr0 = (read_cr0() | read_msr(MSR_VMX_CR0_FIXED0)) & read_msr(MSR_VMX_CR0_FIXED0 + 1);
+    uint64_t cr4 = read_cr4() | CR4_VMXE | read_msr(MSR_VMX_CR0_FIXED0 + 2);
     bool failed;
 
-    if (cr4 & ~read_msr(MSR_CR0_FIXED0 + 3)) return false;
+    if (cr4 & ~read_msr(MSR_VMX_CR0_FIXED0 + 3)) return false;
     __asm__ volatile("mov %0, %%cr0; mov %1, %%cr4" : : "r"(cr0), "r"(cr4));
     __asm__ volatile("vmxon %1; setna %0" : "=qm"(failed) : "m"(region) : "cc", "memory");
     return !failed;
@@ -227,7 +221,7 @@ static void map_apic_page(struct domain *d)
     void *page = d->apic_page ? NULL : core_alloc_pages(1);
 
     if (!page) return;
-    if (!p2m_add(d, VMX_APIC_GPA >> PAGE_SHIFT, core_to_phys(page) >> PAGE_SHIFT, ORDER_4K,
+    if (!p2m_add(d, APIC_BASE_DEFAULT >> PAGE_SHIFT, core_to_phys(page) >> PAGE_SHIFT, ORDER_4K,
                  P2M_SHARED))
         d->apic_page = page;
     else

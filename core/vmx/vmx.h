@@ -153,7 +153,6 @@ enum vmcs_field {
 #define EVENT_INT1      (5u << 8)
 #define EVENT_TYPE(e)   ((e)&0x700)
 
-#define VMX_APIC_GPA  0xfee00000ull
 #define ATTR_UNUSABLE BIT(16)
 #define CR4_VMXE      BIT(13)
 /* Not in the guest's hands: NE must be set; CD and NW would be the host's. */

@@ -116,12 +116,12 @@ static void changed(maybe_unused struct vcpu *v)
 static int read_vendor_msr(maybe_unused struct vcpu *v, uint32_t msr, uint64_t *value)
 {
     *value = 0;
-    return msr == 0xc0000080 ? 0 : -1; /* EFER */
+    return msr == MSR_EFER ? 0 : -1;
 }
 
 static int write_vendor_msr(maybe_unused struct vcpu *v, uint32_t msr, maybe_unused uint64_t value)
 {
-    return msr == 0xc0000080 || msr == 0x277 ? 0 : -1; /* EFER, PAT */
+    return msr == MSR_EFER || msr == MSR_PAT ? 0 : -1;
 }
 
 static uint64_t leaf_bits(enum p2m_type type)

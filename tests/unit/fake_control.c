@@ -48,7 +48,7 @@ static void changed(struct vcpu *v)
 static int vendor_read(struct vcpu *v, uint32_t msr, uint64_t *value)
 {
     (void)v;
-    if (msr != 0xc0000080) return -1; /* EFER */
+    if (msr != MSR_EFER) return -1;
     *value = control.msr_value;
     return 0;
 }
@@ -56,7 +56,7 @@ static int vendor_read(struct vcpu *v, uint32_t msr, uint64_t *value)
 static int vendor_write(struct vcpu *v, uint32_t msr, uint64_t value)
 {
     (void)v;
-    if (msr != 0xc0000080 && msr != 0x277) return -1; /* EFER, PAT */
+    if (msr != MSR_EFER && msr != MSR_PAT) return -1;
     control.msr_value = value;
     return 0;
 }

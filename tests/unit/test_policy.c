@@ -333,20 +333,20 @@ static void test_msr(void)
     for (uint32_t base = 0; base < 2; base++)
         for (uint32_t i = 0xc0010110; i < 0xc0010120; i++)
             CHECK(msr_read(v1, i, &x) == -1 && msr_write(v1, i, 0) == -1);
-    CHECK_EQ(msr_read(v1, 0x179, &x), -1); /* machine checks are on request */
+    CHECK_EQ(msr_read(v1, MSR_MCG_CAP, &x), -1); /* machine checks are on request */
     CHECK_EQ(msr_read(v1, 0x400, &x), -1);
     CHECK_EQ(msr_write(v1, 0x48, 1), -1);
     CHECK_EQ(msr_write(v1, 0x49, 1), -1);
     CHECK_EQ(msr_read(v1, 0xc0000105, &x), -1);
     CHECK_EQ(msr_read(v1, 0x210, &x), -1);
     /* PAT and MTRRs: only types that exist. */
-    CHECK_EQ(msr_write(v1, 0x277, 0x0007040600070405), 0);
-    CHECK_EQ(msr_read(v1, 0x277, &x), 0);
+    CHECK_EQ(msr_write(v1, MSR_PAT, 0x0007040600070405), 0);
+    CHECK_EQ(msr_read(v1, MSR_PAT, &x), 0);
     CHECK_EQ(x, 0x0007040600070405);
-    CHECK_EQ(msr_write(v1, 0x277, 2), -1);
-    CHECK_EQ(msr_write(v1, 0x277, 8ull << 56), -1);
-    CHECK_EQ(msr_write(v1, 0x2ff, 0xc06), 0);
-    CHECK_EQ(msr_write(v1, 0x2ff, 0x1006), -1);
+    CHECK_EQ(msr_write(v1, MSR_PAT, 2), -1);
+    CHECK_EQ(msr_write(v1, MSR_PAT, 8ull << 56), -1);
+    CHECK_EQ(msr_write(v1, MSR_MTRR_DEF_TYPE, 0xc06), 0);
+    CHECK_EQ(msr_write(v1, MSR_MTRR_DEF_TYPE, 0x1006), -1);
     CHECK_EQ(msr_write(v1, 0x200, 0x80000006), 0);
     CHECK_EQ(msr_read(v1, 0x200, &x), 0);
     CHECK_EQ(x, 0x80000006);
@@ -355,8 +355,8 @@ static void test_msr(void)
     CHECK_EQ(msr_write(v1, 0x201, ~0ull), -1);
     CHECK_EQ(msr_write(v1, 0x26f, 0x0606060606060606), 0);
     CHECK_EQ(msr_write(v1, 0x26f, 0x0306060606060606), -1);
-    CHECK_EQ(msr_write(v1, 0xfe, 0), -1);
-    CHECK_EQ(msr_read(v1, 0xfe, &x), 0);
+    CHECK_EQ(msr_write(v1, MSR_MTRR_CAP, 0), -1);
+    CHECK_EQ(msr_read(v1, MSR_MTRR_CAP, &x), 0);
     CHECK_EQ(x & 0xff, 8);
     teardown();
 }
@@ -368,9 +368,9 @@ static void test_msr_mca(void)
 
     setup();
     d1->policy->basic[1].d |= BIT(XEN_X86_FEATURE_MCA % 32);
-    CHECK_EQ(msr_read(v1, 0x179, &x), 0);
+    CHECK_EQ(msr_read(v1, MSR_MCG_CAP, &x), 0);
     CHECK_EQ(x, 2);
-    CHECK_EQ(msr_write(v1, 0x179, 2), -1);
+    CHECK_EQ(msr_write(v1, MSR_MCG_CAP, 2), -1);
     for (uint32_t i = 0x400; i < 0x408; i++)
         CHECK(!msr_read(v1, i, &x) && x == 0 && !msr_write(v1, i, ~0ull));
     CHECK_EQ(msr_read(v1, 0x408, &x), -1);
@@ -383,17 +383,17 @@ static void test_msr_tsc(void)
 
     setup();
     offset = v1->tsc_offset;
-    CHECK_EQ(msr_write(v1, 0x3b, 5000), 0);
+    CHECK_EQ(msr_write(v1, MSR_TSC_ADJUST, 5000), 0);
     CHECK_EQ(v1->tsc_offset, offset + 5000);
-    CHECK_EQ(msr_read(v1, 0x3b, &x), 0);
+    CHECK_EQ(msr_read(v1, MSR_TSC_ADJUST, &x), 0);
     CHECK_EQ(x, 5000);
-    CHECK_EQ(msr_write(v1, 0x10, 1ull << 50), 0);
-    CHECK_EQ(msr_read(v1, 0x10, &x), 0);
+    CHECK_EQ(msr_write(v1, MSR_TSC, 1ull << 50), 0);
+    CHECK_EQ(msr_read(v1, MSR_TSC, &x), 0);
     CHECK(x >= 1ull << 50 && x < (1ull << 50) + (1ull << 34));
     if (cpu_policy_has(d1->policy, XEN_X86_FEATURE_RDTSCP)) {
-        CHECK_EQ(msr_write(v1, 0xc0000103, 7), 0);
+        CHECK_EQ(msr_write(v1, MSR_TSC_AUX, 7), 0);
         CHECK_EQ(v1->tsc_aux, 7);
-        CHECK_EQ(msr_write(v1, 0xc0000103, 1ull << 32), -1);
+        CHECK_EQ(msr_write(v1, MSR_TSC_AUX, 1ull << 32), -1);
     }
     teardown();
 }
@@ -402,10 +402,10 @@ static void test_hypercall_page(void)
 {
     setup();
     fake_give(d1, 5, 9);
-    CHECK_EQ(msr_write(v1, 0x40000000, 0x5001), -1);
-    CHECK_EQ(msr_write(v1, 0x40000000, 0x6000), -1); /* no memory there */
-    CHECK_EQ(msr_write(v1, 0x40000000, 1ull << 60), -1);
-    CHECK_EQ(msr_write(v1, 0x40000000, 0x5000), 0);
+    CHECK_EQ(msr_write(v1, MSR_HYPERCALL, 0x5001), -1);
+    CHECK_EQ(msr_write(v1, MSR_HYPERCALL, 0x6000), -1); /* no memory there */
+    CHECK_EQ(msr_write(v1, MSR_HYPERCALL, 1ull << 60), -1);
+    CHECK_EQ(msr_write(v1, MSR_HYPERCALL, 0x5000), 0);
     CHECK(!memcmp(fake_ram[9] + 32 * 17, "\xb8\x11\0\0\0\x0f\x01\xd9\xc3", 9));
     CHECK(!memcmp(fake_ram[9] + 32 * 23, "\x0f\x0b", 2));
     teardown();

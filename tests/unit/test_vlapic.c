@@ -35,7 +35,7 @@ static uint32_t r(struct vcpu *v, unsigned int offset)
 
 static void to_x2apic(struct vcpu *v)
 {
-    CHECK(!vlapic_write_msr(v, 0x1b, v->apic_base | APIC_BASE_EXTD));
+    CHECK(!vlapic_write_msr(v, MSR_APIC_BASE, v->apic_base | APIC_BASE_EXTD));
 }
 
 static void begin(unsigned int vcpus)
@@ -232,7 +232,7 @@ static void by_the_processor(bool xapic)
     REG(v0->lapic, APIC_SVR) = 0x1ff;
     vlapic_written(v0, APIC_SVR);
     CHECK(vlapic_next(v0) == -1 && processor.waits >= 0x51);
-    CHECK(!vlapic_write_msr(v0, 0x1b, BASE_DEFAULT) && !processor.page);
+    CHECK(!vlapic_write_msr(v0, MSR_APIC_BASE, APIC_BASE_DEFAULT) && !processor.page);
     end();
     vendor = without;
 }
@@ -298,7 +298,7 @@ static void vlapic_disabled(void)
     CHECK(vlapic_pending(v0) == 0x41 && fake.notified[0][0] == 1);
     vlapic_set_irq(v0, 15, false); /* no such vector */
     CHECK(r(v0, APIC_IRR) == 0 && fake.notified[0][0] == 1);
-    CHECK(!vlapic_write_msr(v0, 0x1b, BASE_DEFAULT));
+    CHECK(!vlapic_write_msr(v0, MSR_APIC_BASE, APIC_BASE_DEFAULT));
     vlapic_set_irq(v0, 0x42, false);
     CHECK(vlapic_pending(v0) == -1);
     end();
@@ -492,7 +492,7 @@ static void set_5_ms(void)
 
 static void set_deadline_5_ms(void)
 {
-    CHECK(!vlapic_write_msr(v0, 0x6e0, fake.now + 5 * NS_PER_MS));
+    CHECK(!vlapic_write_msr(v0, MSR_TSC_DEADLINE, fake.now + 5 * NS_PER_MS));
 }
 
 /* The vCPU, on another CPU, sets the timer while it fires: that counts. */
@@ -510,10 +510,10 @@ static void vlapic_timer_set_while_firing(void)
     CHECK(fake_run_until(fake.now + 1) == 1);
     CHECK(fake_run_until(fake.now + 10 * NS_PER_MS) == 2);
     w(v0, APIC_LVTT, 0x41 | LVT_DEADLINE);
-    CHECK(!vlapic_write_msr(v0, 0x6e0, fake.now + NS_PER_MS));
+    CHECK(!vlapic_write_msr(v0, MSR_TSC_DEADLINE, fake.now + NS_PER_MS));
     fake.on_notify = set_deadline_5_ms;
     CHECK(fake_run_until(fake.now + NS_PER_MS) == 1);
-    CHECK(!vlapic_read_msr(v0, 0x6e0, &value));
+    CHECK(!vlapic_read_msr(v0, MSR_TSC_DEADLINE, &value));
     CHECK(value == fake.now + 5 * NS_PER_MS);
     CHECK(fake_run_until(fake.now + 5 * NS_PER_MS) == 1);
     dom0->dying = DYING; /* nothing is set again for the dead */
@@ -528,21 +528,21 @@ static void vlapic_deadline(void)
     uint64_t value;
 
     begin(1);
-    v0->tsc_offset = -500ull;                   /* guest TSC = now - 500 */
-    CHECK(!vlapic_write_msr(v0, 0x6e0, 12345)); /* not in that mode: lost */
+    v0->tsc_offset = -500ull;                              /* guest TSC = now - 500 */
+    CHECK(!vlapic_write_msr(v0, MSR_TSC_DEADLINE, 12345)); /* not in that mode: lost */
     CHECK(fake_run_until(fake.now + NS_PER_SEC) == 0);
     w(v0, APIC_LVTT, 0x41 | LVT_DEADLINE);
     w(v0, APIC_TMICT, 1000); /* no effect */
     CHECK(r(v0, APIC_TMCCT) == 0);
-    CHECK(!vlapic_write_msr(v0, 0x6e0, fake.now - 500 + 7000));
+    CHECK(!vlapic_write_msr(v0, MSR_TSC_DEADLINE, fake.now - 500 + 7000));
     CHECK(fake_run_until(fake.now + 6999) == 0);
-    CHECK(!vlapic_read_msr(v0, 0x6e0, &value) && value == fake.now - 499);
+    CHECK(!vlapic_read_msr(v0, MSR_TSC_DEADLINE, &value) && value == fake.now - 499);
     CHECK(fake_run_until(fake.now + 1) == 1 && took() == 1);
-    CHECK(!vlapic_read_msr(v0, 0x6e0, &value) && value == 0);
-    CHECK(!vlapic_write_msr(v0, 0x6e0, 1)); /* long past: at once */
+    CHECK(!vlapic_read_msr(v0, MSR_TSC_DEADLINE, &value) && value == 0);
+    CHECK(!vlapic_write_msr(v0, MSR_TSC_DEADLINE, 1)); /* long past: at once */
     CHECK(fake_run_until(fake.now) == 1 && took() == 1);
-    CHECK(!vlapic_write_msr(v0, 0x6e0, fake.now + 1000));
-    CHECK(!vlapic_write_msr(v0, 0x6e0, 0));
+    CHECK(!vlapic_write_msr(v0, MSR_TSC_DEADLINE, fake.now + 1000));
+    CHECK(!vlapic_write_msr(v0, MSR_TSC_DEADLINE, 0));
     CHECK(fake_run_until(fake.now + NS_PER_SEC) == 0);
     end();
 }
@@ -553,17 +553,18 @@ static void vlapic_mode_rules(void)
 
     begin(1);
     CHECK(vlapic_read_msr(v0, 0x802, &value) == -1);
-    CHECK(vlapic_write_msr(v0, 0x1b, BASE_DEFAULT | APIC_BASE_EXTD) == -1);
-    CHECK(vlapic_write_msr(v0, 0x1b, 0xfed00000 | APIC_BASE_EN) == -1);
-    CHECK(vlapic_write_msr(v0, 0x1b, BASE_DEFAULT | APIC_BASE_EN | BIT(9)) == -1);
-    CHECK(vlapic_write_msr(v0, 0x1b, 1ull << 40 | APIC_BASE_EN) == -1);
+    CHECK(vlapic_write_msr(v0, MSR_APIC_BASE, APIC_BASE_DEFAULT | APIC_BASE_EXTD) == -1);
+    CHECK(vlapic_write_msr(v0, MSR_APIC_BASE, 0xfed00000 | APIC_BASE_EN) == -1);
+    CHECK(vlapic_write_msr(v0, MSR_APIC_BASE, APIC_BASE_DEFAULT | APIC_BASE_EN | BIT(9)) == -1);
+    CHECK(vlapic_write_msr(v0, MSR_APIC_BASE, 1ull << 40 | APIC_BASE_EN) == -1);
     to_x2apic(v0);
-    CHECK(vlapic_write_msr(v0, 0x1b, BASE_DEFAULT | APIC_BASE_EN) == -1);
-    CHECK(!vlapic_read_msr(v0, 0x1b, &value) &&
-          value == (BASE_DEFAULT | APIC_BASE_EN | APIC_BASE_EXTD | APIC_BASE_BSP));
-    CHECK(!vlapic_write_msr(v0, 0x1b, BASE_DEFAULT));
-    CHECK(vlapic_write_msr(v0, 0x1b, BASE_DEFAULT | APIC_BASE_EN | APIC_BASE_EXTD) == -1);
-    CHECK(!vlapic_write_msr(v0, 0x1b, BASE_DEFAULT | APIC_BASE_EN));
+    CHECK(vlapic_write_msr(v0, MSR_APIC_BASE, APIC_BASE_DEFAULT | APIC_BASE_EN) == -1);
+    CHECK(!vlapic_read_msr(v0, MSR_APIC_BASE, &value) &&
+          value == (APIC_BASE_DEFAULT | APIC_BASE_EN | APIC_BASE_EXTD | APIC_BASE_BSP));
+    CHECK(!vlapic_write_msr(v0, MSR_APIC_BASE, APIC_BASE_DEFAULT));
+    CHECK(vlapic_write_msr(v0, MSR_APIC_BASE, APIC_BASE_DEFAULT | APIC_BASE_EN | APIC_BASE_EXTD) ==
+          -1);
+    CHECK(!vlapic_write_msr(v0, MSR_APIC_BASE, APIC_BASE_DEFAULT | APIC_BASE_EN));
     to_x2apic(v0);
     CHECK(vlapic_write_msr(v0, 0x80b, 1) == -1);     /* EOI */
     CHECK(vlapic_write_msr(v0, 0x828, 1) == -1);     /* ESR */
@@ -594,7 +595,7 @@ static void vlapic_records(void)
     CHECK(vlapic_pending(v0) == 0x91);
     vlapic_accept(v0, 0x91);
     CHECK(!vlapic_write_msr(v0, 0x832, 0x51 | LVT_DEADLINE));
-    CHECK(!vlapic_write_msr(v0, 0x6e0, fake.now + 5000));
+    CHECK(!vlapic_write_msr(v0, MSR_TSC_DEADLINE, fake.now + 5000));
     vlapic_save(v0, &hw, &regs);
     vlapic_reset(v0);
     CHECK(fake_run_until(fake.now + 4000) == 0);
@@ -605,7 +606,7 @@ static void vlapic_records(void)
     CHECK(fake_run_until(fake.now + 1000) == 1 && vlapic_pending(v0) == 0x51);
     hw.apic_base_msr = 0xfed00000;
     CHECK(vlapic_load(v0, &hw) < 0);
-    hw.apic_base_msr = BASE_DEFAULT | APIC_BASE_EXTD;
+    hw.apic_base_msr = APIC_BASE_DEFAULT | APIC_BASE_EXTD;
     CHECK(vlapic_load(v0, &hw) < 0);
     end();
 }
@@ -630,8 +631,8 @@ static void vlapic_noise(void)
         case 3: (void)r(v, any & 0xfff); break;
         case 4: vlapic_deliver(dom0, any, n >> 16); break;
         case 5:
-            (void)!vlapic_write_msr(v, n & 1 ? 0x1b : 0x6e0,
-                                    n & 2 ? any : BASE_DEFAULT | (any & 0xc00));
+            (void)!vlapic_write_msr(v, n & 1 ? MSR_APIC_BASE : MSR_TSC_DEADLINE,
+                                    n & 2 ? any : APIC_BASE_DEFAULT | (any & 0xc00));
             break;
         case 6:
             if (n & 0xf0000) break;
