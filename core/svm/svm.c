@@ -11,6 +11,7 @@
 #include "lib/string.h"
 #include "memory/heap.h"
 #include "svm/vmcb.h"
+#include "vm/cpu_policy.h"
 #include "vm/domain.h"
 #include "vm/p2m.h"
 #include "vm/vendor.h"
@@ -21,22 +22,16 @@
 bool svm_has_nrip;
 static bool has_tsc_aux;
 
-/* The same for all guests: deny all but what the hardware switches itself. */
+/* The same for all guests: denies all but open_msrs, which VMRUN and VMSAVE switch. */
 static uint8_t *msrpm; /* 8 KiB */
 
 static int make_msrpm(void)
 {
-    /* Held in VMCB fields that VMRUN and VMSAVE switch. */
-    static const uint32_t open[] = {
-        MSR_SYSENTER_CS, MSR_SYSENTER_ESP, MSR_SYSENTER_EIP, MSR_STAR,    MSR_LSTAR,
-        MSR_CSTAR,       MSR_SFMASK,       MSR_FS_BASE,      MSR_GS_BASE, MSR_KERNEL_GS_BASE,
-    };
-
     msrpm = core_alloc_pages(2);
     if (!msrpm) return -XEN_ENOMEM;
     memset(msrpm, 0xff, 2 * PAGE_SIZE);
-    for (unsigned int i = 0; i < ARRAY_SIZE(open); i++) {
-        unsigned int bit = (open[i] >= 0xc0000000 ? 0x4000 : 0) + (open[i] & 0x1fff) * 2;
+    for (unsigned int i = 0; i < OPEN_MSRS; i++) {
+        unsigned int bit = (open_msrs[i] >= 0xc0000000 ? 0x4000 : 0) + (open_msrs[i] & 0x1fff) * 2;
 
         msrpm[bit / 8] &= ~(3 << bit % 8); /* read, write (APM vol. 2, 15.11) */
     }

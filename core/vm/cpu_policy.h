@@ -64,7 +64,11 @@ int cpu_policy_write(const struct cpu_policy *p, uint64_t leaves_va, uint32_t *l
  */
 int cpu_policy_merge(struct domain *d, struct xen_domctl_cpu_policy *op) must_use;
 
-/* --- vm/msr.c, for the context records --- */
+/* --- vm/msr.c --- */
+/* MSRs that a guest reaches without an exit. */
+#define OPEN_MSRS 10u
+extern const uint32_t open_msrs[OPEN_MSRS];
+/* For the context records. */
 #define MTRR_CAP_VALUE 0x508ull /* 8 variable, fixed, write-combining */
 bool pat_valid(uint64_t value);
 /* May v->mtrr[i] become this? */

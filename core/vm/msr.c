@@ -17,6 +17,12 @@
 #define MCA_BANKS     2      /* as many as in stock Xen */
 #define DE_CFG_LFENCE BIT(1) /* LFENCE waits for all before it       */
 
+/* Each vendor switches them with the vCPU. */
+const uint32_t open_msrs[OPEN_MSRS] = {
+    MSR_SYSENTER_CS, MSR_SYSENTER_ESP, MSR_SYSENTER_EIP, MSR_STAR,    MSR_LSTAR,
+    MSR_CSTAR,       MSR_SFMASK,       MSR_FS_BASE,      MSR_GS_BASE, MSR_KERNEL_GS_BASE,
+};
+
 /* Those that read as constants. */
 static const struct constant {
     uint32_t msr;

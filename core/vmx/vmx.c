@@ -57,21 +57,16 @@ static void make_x2apic_map(void)
     allow_msr(x2apic_bitmap, FOR_WRITING, MSR_X2APIC + X2APIC(APIC_EOI));
 }
 
+/* open_msrs are switched by the VMCS or with the vCPU. */
 static int make_maps(void)
 {
-    /* Switched by the VMCS or with the vCPU. */
-    static const uint32_t open[] = {
-        MSR_SYSENTER_CS, MSR_SYSENTER_ESP, MSR_SYSENTER_EIP, MSR_STAR,    MSR_LSTAR,
-        MSR_CSTAR,       MSR_SFMASK,       MSR_FS_BASE,      MSR_GS_BASE, MSR_KERNEL_GS_BASE,
-    };
-
     msr_bitmap = core_alloc_pages(1);
     x2apic_bitmap = core_alloc_pages(1);
     if (!msr_bitmap || !x2apic_bitmap) return -XEN_ENOMEM;
     memset(msr_bitmap, 0xff, PAGE_SIZE);
-    for (unsigned int i = 0; i < ARRAY_SIZE(open); i++) {
-        allow_msr(msr_bitmap, FOR_READING, open[i]);
-        allow_msr(msr_bitmap, FOR_WRITING, open[i]);
+    for (unsigned int i = 0; i < OPEN_MSRS; i++) {
+        allow_msr(msr_bitmap, FOR_READING, open_msrs[i]);
+        allow_msr(msr_bitmap, FOR_WRITING, open_msrs[i]);
     }
     make_x2apic_map();
     return 0;
