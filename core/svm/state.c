@@ -83,34 +83,12 @@ void svm_set_state(struct vcpu *v, const struct arch_state *s)
     sv->flush = true;
 }
 
-/* FS and GS base, the system-call MSRs and the like are not intercepted. */
-int svm_read_msr(struct vcpu *v, uint32_t msr, uint64_t *value)
+void svm_set_efer(struct vcpu *v, uint64_t value)
 {
-    if (msr != MSR_EFER && msr != MSR_DEBUGCTL) return -1;
-    *value = msr == MSR_EFER ? vmcb_of(v)->efer & ~EFER_SVME : 0;
-    return 0;
+    vmcb_of(v)->efer = value | EFER_SVME;
 }
 
-static int write_efer(struct vmcb *b, uint64_t value)
+void svm_set_pat(struct vcpu *v, uint64_t value)
 {
-    uint64_t allowed = EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE | BIT(14); /* FFXSR */
-
-    if (value & ~allowed) return -1;
-    /* LME cannot change while paging is on; LMA is the processor's. */
-    if (b->cr0 & CR0_PG && (value ^ b->efer) & EFER_LME) return -1;
-    b->efer = (value & ~EFER_LMA) | (b->efer & EFER_LMA) | EFER_SVME;
-    return 0;
-}
-
-int svm_write_msr(struct vcpu *v, uint32_t msr, uint64_t value)
-{
-    struct vmcb *b = vmcb_of(v);
-
-    switch (msr) {
-    case MSR_EFER: return write_efer(b, value);
-    case MSR_PAT: b->g_pat = value; return 0;
-    case MSR_DEBUGCTL: /* no LBR or single-step-on-branch for guests */
-        return value & ~3ull ? -1 : 0;
-    default: return -1;
-    }
+    vmcb_of(v)->g_pat = value;
 }

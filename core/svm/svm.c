@@ -393,7 +393,7 @@ struct vendor_ops svm_ops = {
     .tsc_changed = svm_tsc_changed,
     .switch_in = svm_switch_in,
     .switch_out = svm_switch_out,
-    .read_msr = svm_read_msr,
-    .write_msr = svm_write_msr,
+    .set_efer = svm_set_efer,
+    .set_pat = svm_set_pat,
     .leaf_bits = svm_leaf_bits,
 };

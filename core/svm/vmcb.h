@@ -152,7 +152,7 @@ void svm_decode(struct vcpu *v, struct vm_exit *e);
 void svm_get_state(struct vcpu *v, struct arch_state *s);
 void svm_set_state(struct vcpu *v, const struct arch_state *s);
 void svm_get_segment(struct vcpu *v, enum segment_name n, struct segment *s);
-int svm_read_msr(struct vcpu *v, uint32_t msr, uint64_t *value);
-int svm_write_msr(struct vcpu *v, uint32_t msr, uint64_t value);
+void svm_set_efer(struct vcpu *v, uint64_t value);
+void svm_set_pat(struct vcpu *v, uint64_t value);
 
 #endif

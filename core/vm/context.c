@@ -87,18 +87,13 @@ static bool control_valid(const struct cpu_policy *p, const struct arch_state *s
 {
     const struct segment *cs = &s->seg[SEG_CS];
     bool lma = s->efer & EFER_LMA, paging = s->cr0 & CR0_PG;
-    uint64_t efer = EFER_LMA;
 
-    efer |= cpu_policy_has(p, XEN_X86_FEATURE_SYSCALL) ? EFER_SCE : 0;
-    efer |= cpu_policy_has(p, XEN_X86_FEATURE_LM) ? EFER_LME : 0;
-    efer |= cpu_policy_has(p, XEN_X86_FEATURE_NX) ? EFER_NXE : 0;
-    efer |= cpu_policy_has(p, XEN_X86_FEATURE_FFXSR) ? BIT(14) : 0;
     return !(s->cr0 & ~CR0_GUEST) && s->cr0 & CR0_ET && (s->cr0 & CR0_PE || !paging) &&
            (s->cr0 & CR0_CD || !(s->cr0 & CR0_NW)) && !(s->cr4 & ~cpu_policy_cr4(p)) &&
-           !(s->efer & ~efer) && !(s->cr3 >> (p->extd[8].a & 0xff)) &&
+           !(s->efer & ~cpu_policy_efer(p)) && !(s->cr3 >> (p->extd[8].a & 0xff)) &&
            lma == (paging && s->efer & EFER_LME) &&
            (!lma || (s->cr4 & CR4_PAE && (cs->attr & 0x600) != 0x600)) &&
-           (lma || !(s->cr4 & BIT(17))); /* PCIDE */
+           (lma || !(s->cr4 & CR4_PCIDE));
 }
 
 static bool addresses_valid(const struct arch_state *s)
@@ -242,8 +237,8 @@ static int load_mtrr(struct vcpu *v, const struct hvm_hw_mtrr *m)
     mtrr[MTRR_DEF_TYPE] = m->msr_mtrr_def_type;
     for (unsigned int i = 0; i < MTRRS; i++)
         if (!mtrr_valid(v, i, mtrr[i])) return -XEN_EINVAL;
-    if (!pat_valid(m->msr_pat_cr) || vendor->write_msr(v, MSR_PAT, m->msr_pat_cr))
-        return -XEN_EINVAL;
+    if (!pat_valid(m->msr_pat_cr)) return -XEN_EINVAL;
+    vendor->set_pat(v, m->msr_pat_cr);
     v->pat = m->msr_pat_cr;
     memcpy(v->mtrr, mtrr, sizeof(mtrr));
     return 0;

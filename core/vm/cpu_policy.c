@@ -199,6 +199,13 @@ uint64_t cpu_policy_cr4(const struct cpu_policy *p)
     return m;
 }
 
+uint64_t cpu_policy_efer(const struct cpu_policy *p)
+{
+    return EFER_LMA | (cpu_policy_has(p, F(SYSCALL)) ? EFER_SCE : 0) |
+           (cpu_policy_has(p, F(LM)) ? EFER_LME : 0) | (cpu_policy_has(p, F(NX)) ? EFER_NXE : 0) |
+           (cpu_policy_has(p, F(FFXSR)) ? EFER_FFXSE : 0);
+}
+
 /* --- making policies --- */
 
 static void read_host(void)

@@ -46,8 +46,9 @@ static inline bool cpu_policy_has(const struct cpu_policy *p, unsigned int f)
 
 /* Bytes of an XSAVE area with these components, standard or compacted. */
 uint32_t cpu_policy_xsave_size(const struct cpu_policy *p, uint64_t xcr0, bool compacted);
-/* Bits of CR4 that a guest may set. */
+/* Bits of CR4 and EFER that a guest may set; LMA, which is the processor's, too. */
 uint64_t cpu_policy_cr4(const struct cpu_policy *p);
+uint64_t cpu_policy_efer(const struct cpu_policy *p);
 
 /*
  * Between a policy and arrays in the current vCPU's memory, at these

@@ -35,8 +35,9 @@ static const struct constant {
     {MSR_MTRR_CAP, false, false, MTRR_CAP_VALUE},
     {MSR_MCG_CAP, false, false, MCA_BANKS}, /* the banks report nothing */
     {MSR_MCG_STATUS, false, true, 0},
+    {MSR_DEBUGCTL, false, false, 0},        /* its write is not */
     {MSR_MISC_ENABLE, false, true, 0x1801}, /* fast strings; no BTS, no PEBS */
-    {MSR_HYPERCALL, false, false, 0},       /* its write is not */
+    {MSR_HYPERCALL, false, false, 0},       /* the same */
     {MSR_SYSCFG, true, true, 0},
     {MSR_HWCR, true, true, BIT(24)}, /* the TSC runs at P0's frequency */
     {MSR_TOP_MEM, true, false, 0},
@@ -159,6 +160,8 @@ static int do_read(struct vcpu *v, uint32_t msr, uint64_t *value)
         *value = v->tsc_aux;
     else if (msr == MSR_PAT)
         *value = v->pat;
+    else if (msr == MSR_EFER)
+        *value = vendor->get_efer(v);
     else if (msr == MSR_PLATFORM_INFO)
         *value = v->domain->policy->faulting ? PLATFORM_FAULTING : 0;
     else if (msr == MSR_MISC_FEATURES && v->domain->policy->faulting)
@@ -168,7 +171,7 @@ static int do_read(struct vcpu *v, uint32_t msr, uint64_t *value)
     else if (c)
         *value = c->value;
     else
-        return vendor->read_msr(v, msr, value);
+        return -1;
     if (c && msr == MSR_DE_CFG && read_msr_safe(msr, &host)) *value = host & DE_CFG_LFENCE;
     return 0;
 }
@@ -187,6 +190,19 @@ static void adjust_tsc(struct vcpu *v, uint64_t by)
     clock_update_vcpu(v);
 }
 
+/* What the policy does not show is refused: the processor may not have it, and what
+ * the guest set could not be restored. */
+static int write_efer(struct vcpu *v, uint64_t value)
+{
+    uint64_t old = vendor->get_efer(v);
+
+    if (value & ~cpu_policy_efer(v->domain->policy)) return -1;
+    /* LME cannot change while paging is on; LMA is the processor's. */
+    if (vendor->get_cr(v, 0) & CR0_PG && (value ^ old) & EFER_LME) return -1;
+    vendor->set_efer(v, (value & ~EFER_LMA) | (old & EFER_LMA));
+    return 0;
+}
+
 static int do_write(struct vcpu *v, uint32_t msr, uint64_t value)
 {
     const struct constant *c = find_constant(v, msr);
@@ -200,9 +216,13 @@ static int do_write(struct vcpu *v, uint32_t msr, uint64_t value)
         v->tsc_aux = value;
         return write_msr_safe(MSR_TSC_AUX, value) ? 0 : -1;
     case MSR_PAT:
-        if (!pat_valid(value) || vendor->write_msr(v, MSR_PAT, value)) return -1;
+        if (!pat_valid(value)) return -1;
+        vendor->set_pat(v, value);
         v->pat = value;
         return 0;
+    case MSR_EFER: return write_efer(v, value);
+    case MSR_DEBUGCTL: /* no LBR or single-step-on-branch for guests */
+        return value & ~3ull ? -1 : 0;
     case MSR_MISC_FEATURES:
         if (value & ~MISC_CPUID_FAULTING || !v->domain->policy->faulting) return -1;
         v->cpuid_faulting = value;
@@ -210,8 +230,7 @@ static int do_write(struct vcpu *v, uint32_t msr, uint64_t value)
     case MSR_HYPERCALL: return write_hypercall_page(v, value);
     }
     if (c) return c->write ? 0 : -1;
-    if (i < 0) return vendor->write_msr(v, msr, value);
-    if (!mtrr_valid(v, i, value)) return -1;
+    if (i < 0 || !mtrr_valid(v, i, value)) return -1;
     /* Nothing follows: with nested paging the type of RAM is write-back, as
      * far as the guest's PAT does not say otherwise. */
     v->mtrr[i] = value;

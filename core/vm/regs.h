@@ -63,6 +63,7 @@ static inline bool is_canonical(uint64_t a) /* with four levels */
 #define CR4_PSE     BIT(4)
 #define CR4_PAE     BIT(5)
 #define CR4_OSFXSR  BIT(9)
+#define CR4_PCIDE   BIT(17)
 #define CR4_OSXSAVE BIT(18)
 #define CR4_PKE     BIT(22)
 #define EFER_SCE    BIT(0)
@@ -70,6 +71,7 @@ static inline bool is_canonical(uint64_t a) /* with four levels */
 #define EFER_LMA    BIT(10)
 #define EFER_NXE    BIT(11)
 #define EFER_SVME   BIT(12)
+#define EFER_FFXSE  BIT(14)
 #define RFLAGS_IF   BIT(9)
 #define RFLAGS_TF   BIT(8)
 /* The bits that exist, but for bit 1, which is always set. */

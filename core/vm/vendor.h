@@ -105,10 +105,9 @@ struct vendor_ops {
     void (*policy_changed)(struct vcpu *v); /* d->policy; may be NULL */
     void (*switch_in)(struct vcpu *v);      /* on its new CPU */
     void (*switch_out)(struct vcpu *v);
-    /* MSRs that live in the vendor's state (PAT: written only): 0, or -1 for
-     * #GP, as for all others. */
-    int (*read_msr)(struct vcpu *v, uint32_t msr, uint64_t *value);
-    int (*write_msr)(struct vcpu *v, uint32_t msr, uint64_t value);
+    /* MSRs that live in the vendor's state; the value is one that v may have. */
+    void (*set_efer)(struct vcpu *v, uint64_t value);
+    void (*set_pat)(struct vcpu *v, uint64_t value);
 
     /* Hardware bits of a leaf (without address and PS) for a p2m type. */
     uint64_t (*leaf_bits)(enum p2m_type type);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The state of a vCPU, to and from the neutral form. */
 #include "cpu/cpu.h"
-#include "vm/cpu_policy.h"
 #include "vm/domain.h"
 #include "vm/guest.h"
 #include "vm/vendor.h"
@@ -203,41 +202,19 @@ void vmx_set_state(struct vcpu *v, const struct arch_state *s)
 
 /* --- MSRs that the VMCS switches and that exit --- */
 
-int vmx_read_msr(struct vcpu *v, uint32_t msr, uint64_t *value)
-{
-    switch (msr) {
-    case MSR_EFER: *value = vmx_get_efer(v); return 0;
-    case MSR_DEBUGCTL: *value = 0; return 0;
-    case MSR_PAT: *value = v->pat; return 0;
-    default: return -1;
-    }
-}
-
-static int write_efer(struct vmx_vcpu *x, uint64_t value)
-{
-    uint64_t old = vmread(GUEST_EFER);
-
-    if (value & ~(EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE)) return -1;
-    /* LME cannot change while paging is on; LMA is the processor's. */
-    if (vmread(GUEST_CR0) & CR0_PG && (value ^ old) & EFER_LME) return -1;
-    vmwrite(GUEST_EFER, (value & ~EFER_LMA) | (old & EFER_LMA));
-    x->flush = true;
-    return 0;
-}
-
-int vmx_write_msr(struct vcpu *v, uint32_t msr, uint64_t value)
+void vmx_set_efer(struct vcpu *v, uint64_t value)
 {
     struct vmx_vcpu *before = vmx_get(v);
-    int rc = -1;
 
-    switch (msr) {
-    case MSR_EFER: rc = write_efer(vmx_of(v), value); break;
-    case MSR_PAT:
-        vmwrite(GUEST_PAT, value);
-        rc = 0;
-        break;
-    case MSR_DEBUGCTL: /* no LBR or single-step-on-branch for guests */ rc = value & ~3ull ? -1 : 0;
-    }
+    vmwrite(GUEST_EFER, value);
+    vmx_of(v)->flush = true;
     vmx_put(before);
-    return rc;
+}
+
+void vmx_set_pat(struct vcpu *v, uint64_t value)
+{
+    struct vmx_vcpu *before = vmx_get(v);
+
+    vmwrite(GUEST_PAT, value);
+    vmx_put(before);
 }

@@ -463,8 +463,8 @@ struct vendor_ops vmx_ops = {
     .policy_changed = vmx_policy_changed,
     .switch_in = vmx_switch_in,
     .switch_out = vmx_switch_out,
-    .read_msr = vmx_read_msr,
-    .write_msr = vmx_write_msr,
+    .set_efer = vmx_set_efer,
+    .set_pat = vmx_set_pat,
     .leaf_bits = vmx_leaf_bits,
 };
 

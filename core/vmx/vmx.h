@@ -271,8 +271,8 @@ void vmx_get_segment(struct vcpu *v, enum segment_name n, struct segment *s);
 uint64_t vmx_get_cr(struct vcpu *v, unsigned int n);
 uint64_t vmx_get_efer(struct vcpu *v);
 unsigned int vmx_get_cpl(struct vcpu *v);
-int vmx_read_msr(struct vcpu *v, uint32_t msr, uint64_t *value);
-int vmx_write_msr(struct vcpu *v, uint32_t msr, uint64_t value);
+void vmx_set_efer(struct vcpu *v, uint64_t value);
+void vmx_set_pat(struct vcpu *v, uint64_t value);
 /* vmx/entry.S: 0, or 1 when VMLAUNCH or VMRESUME fails. */
 uint64_t vmx_enter(struct regs *r, bool launched);
 extern char vmx_exit_filling[], vmx_exit_point[];

@@ -113,15 +113,8 @@ static void changed(maybe_unused struct vcpu *v)
 {
 }
 
-static int read_vendor_msr(maybe_unused struct vcpu *v, uint32_t msr, uint64_t *value)
+static void set_msr(maybe_unused struct vcpu *v, maybe_unused uint64_t value)
 {
-    *value = 0;
-    return msr == MSR_EFER ? 0 : -1;
-}
-
-static int write_vendor_msr(maybe_unused struct vcpu *v, uint32_t msr, maybe_unused uint64_t value)
-{
-    return msr == MSR_EFER || msr == MSR_PAT ? 0 : -1;
 }
 
 static uint64_t leaf_bits(enum p2m_type type)
@@ -142,8 +135,8 @@ static const struct vendor_ops ops = {
     .skip_insn = skip_insn,
     .tsc_changed = changed,
     .policy_changed = changed,
-    .read_msr = read_vendor_msr,
-    .write_msr = write_vendor_msr,
+    .set_efer = set_msr,
+    .set_pat = set_msr,
     .leaf_bits = leaf_bits,
 };
 const struct vendor_ops *vendor = &ops;

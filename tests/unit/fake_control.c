@@ -45,20 +45,20 @@ static void changed(struct vcpu *v)
     (void)v;
 }
 
-static int vendor_read(struct vcpu *v, uint32_t msr, uint64_t *value)
+static uint64_t get_efer(struct vcpu *v)
 {
-    (void)v;
-    if (msr != MSR_EFER) return -1;
-    *value = control.msr_value;
-    return 0;
+    return control.state[v->id].efer;
 }
 
-static int vendor_write(struct vcpu *v, uint32_t msr, uint64_t value)
+static void set_efer(struct vcpu *v, uint64_t value)
+{
+    control.state[v->id].efer = value;
+}
+
+static void set_pat(struct vcpu *v, uint64_t value)
 {
     (void)v;
-    if (msr != MSR_EFER && msr != MSR_PAT) return -1;
-    control.msr_value = value;
-    return 0;
+    control.pat = value;
 }
 
 void fake_control_init(struct domain *d)
@@ -73,8 +73,9 @@ void fake_control_init(struct domain *d)
         mine.set_state = set_state;
         mine.get_cr = get_cr;
         mine.tsc_changed = mine.policy_changed = changed;
-        mine.read_msr = vendor_read;
-        mine.write_msr = vendor_write;
+        mine.get_efer = get_efer;
+        mine.set_efer = set_efer;
+        mine.set_pat = set_pat;
         memcpy(mine.hypercall_insn, "\x0f\x01\xd9", 3);
         vendor = &mine;
     }

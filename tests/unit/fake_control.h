@@ -14,7 +14,7 @@ struct control {
     unsigned int wall_writes;
     char keys[64];              /* debug keys                            */
     struct arch_state state[4]; /* by vCPU                             */
-    uint64_t msr_value;         /* written last to the vendor            */
+    uint64_t pat;               /* written last to the vendor            */
     uint8_t lapic[4][1024];
 };
 

@@ -247,7 +247,7 @@ static void test_mtrr(void)
     CHECK_EQ(d1->vcpus[0]->mtrr[MTRR_FIXED + 10], 0x0606060606060606);
     CHECK_EQ(d1->vcpus[0]->mtrr[15], 0x800);
     CHECK_EQ(d1->vcpus[0]->pat, 0x0606060606060606);
-    CHECK_EQ(control.msr_value, d1->vcpus[1]->pat); /* the vendor knows */
+    CHECK_EQ(control.pat, d1->vcpus[1]->pat); /* the vendor knows */
     teardown();
 }
 

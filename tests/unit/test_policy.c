@@ -377,6 +377,52 @@ static void test_msr_mca(void)
     teardown();
 }
 
+/* A guest sets what its policy shows, so that its record can be loaded again. */
+static void test_msr_efer(void)
+{
+    static const struct {
+        uint16_t feature;
+        uint64_t bit;
+    } bits[] = {{XEN_X86_FEATURE_SYSCALL, EFER_SCE},
+                {XEN_X86_FEATURE_LM, EFER_LME},
+                {XEN_X86_FEATURE_NX, EFER_NXE},
+                {XEN_X86_FEATURE_FFXSR, EFER_FFXSE}};
+    struct arch_state *s;
+    uint64_t x;
+
+    setup();
+    s = &control.state[1];
+    for (unsigned int i = 0; i < ARRAY_SIZE(bits); i++) {
+        uint32_t *word = &d1->policy->extd[1].d, mask = BIT(bits[i].feature % 32);
+
+        *word |= mask;
+        CHECK_EQ(msr_write(v1, MSR_EFER, bits[i].bit), 0);
+        CHECK_EQ(s->efer, bits[i].bit);
+        *word &= ~mask;
+        CHECK_EQ(msr_write(v1, MSR_EFER, bits[i].bit), -1);
+        CHECK_EQ(msr_write(v1, MSR_EFER, 0), 0);
+        *word |= mask;
+    }
+    CHECK_EQ(msr_write(v1, MSR_EFER, EFER_SVME), -1);
+    CHECK_EQ(msr_write(v1, MSR_EFER, BIT(15)), -1);
+    CHECK_EQ(msr_write(v1, MSR_EFER, BIT(63)), -1);
+    /* LMA follows paging and is nobody else's; LME stays as it is meanwhile. */
+    CHECK_EQ(msr_write(v1, MSR_EFER, EFER_LMA), 0);
+    CHECK_EQ(s->efer, 0);
+    s->efer = EFER_LME | EFER_LMA;
+    s->cr0 = CR0_PE | CR0_PG;
+    CHECK_EQ(msr_write(v1, MSR_EFER, 0), -1);
+    CHECK_EQ(msr_write(v1, MSR_EFER, EFER_LME | EFER_NXE), 0);
+    CHECK(!msr_read(v1, MSR_EFER, &x) && x == (EFER_LME | EFER_LMA | EFER_NXE));
+    s->cr0 = CR0_PE;
+    CHECK_EQ(msr_write(v1, MSR_EFER, EFER_NXE), 0);
+    /* LBR and BTF may be set, to no effect. */
+    CHECK_EQ(msr_write(v1, MSR_DEBUGCTL, 3), 0);
+    CHECK_EQ(msr_write(v1, MSR_DEBUGCTL, 4), -1);
+    CHECK(!msr_read(v1, MSR_DEBUGCTL, &x) && x == 0);
+    teardown();
+}
+
 static void test_msr_tsc(void)
 {
     uint64_t x, offset;
@@ -422,6 +468,7 @@ int main(void)
     RUN(merge);
     RUN(msr);
     RUN(msr_mca);
+    RUN(msr_efer);
     RUN(msr_tsc);
     RUN(rates);
     RUN(hypercall_page);
