@@ -3,12 +3,13 @@
 #include "cpu/lock.h"
 #include "cpu/cpu.h"
 
-static void note_taken(const struct spinlock *l)
+/* The rank of the last one held is the highest.  `second`: of two of one rank. */
+static void note_taken(const struct spinlock *l, bool second)
 {
     struct cpu *c = this_cpu();
 
     ASSERT(c->held < ARRAY_SIZE(c->held_rank));
-    if (c->held) ASSERT(c->held_rank[c->held - 1] <= l->rank);
+    if (c->held) ASSERT(c->held_rank[c->held - 1] < l->rank + second);
     c->held_rank[c->held++] = l->rank;
 }
 
@@ -36,7 +37,7 @@ static inline void after_wait(void)
     __asm__ volatile("lfence" : : : "memory");
 }
 
-void spin_lock(struct spinlock *l)
+static inline void take(struct spinlock *l, bool second)
 {
     uint16_t ticket = __atomic_fetch_add(&l->next, 1, __ATOMIC_ACQUIRE);
 
@@ -45,7 +46,12 @@ void spin_lock(struct spinlock *l)
         cpu_relax();
     }
     after_wait();
-    if (LOCK_CHECK) note_taken(l);
+    if (LOCK_CHECK) note_taken(l, second);
+}
+
+void spin_lock(struct spinlock *l)
+{
+    take(l, false);
 }
 
 bool spin_trylock(struct spinlock *l)
@@ -57,7 +63,7 @@ bool spin_trylock(struct spinlock *l)
                                      __ATOMIC_RELAXED))
         return false;
     after_wait();
-    if (LOCK_CHECK) note_taken(l);
+    if (LOCK_CHECK) note_taken(l, false);
     return true;
 }
 
@@ -69,8 +75,8 @@ void spin_unlock(struct spinlock *l)
 
 void spin_lock_two(struct spinlock *a, struct spinlock *b)
 {
-    spin_lock(a < b ? a : b);
-    if (a != b) spin_lock(a < b ? b : a);
+    take(a < b ? a : b, false);
+    if (a != b) take(a < b ? b : a, true);
 }
 
 void spin_unlock_two(struct spinlock *a, struct spinlock *b)

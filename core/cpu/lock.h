@@ -5,8 +5,8 @@
  * others to flush its TLB, so that a holder may wait for such a flush.
  *
  * The order of all locks: one may be taken only while locks of a smaller rank
- * are held (checked in debug builds, DEBUG=y).  Two of one rank may be held
- * together only where the comment of the lock says in which order.
+ * are held (checked in debug builds, DEBUG=y).  Two of one rank are taken by
+ * spin_lock_two only.
  */
 #ifndef CPU_LOCK_H
 #define CPU_LOCK_H
@@ -17,10 +17,10 @@ enum lock_rank {
     RANK_DOMCTL,       /* one control operation at a time             */
     RANK_DOMAIN,       /* struct domain: life cycle, pause, vCPUs     */
     RANK_HWDEV,        /* vPCI, vIO-APIC, MSI of dom0                 */
-    RANK_GRANT,        /* grant table of one domain; two: by domid    */
+    RANK_GRANT,        /* grant table of one domain                   */
     RANK_MAPTRACK,     /* free list of map handles                    */
     RANK_EVTCHN_TABLE, /* allocation of ports in one domain           */
-    RANK_EVTCHN,       /* one channel; two: by address                */
+    RANK_EVTCHN,       /* one channel; two: both ends                 */
     RANK_EVTCHN_FIFO,  /* the queues of one domain's events           */
     RANK_P2M,          /* one p2m                                     */
     RANK_VLAPIC,       /* timer state of one virtual local APIC       */
