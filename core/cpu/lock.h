@@ -15,7 +15,7 @@
 
 enum lock_rank {
     RANK_DOMCTL,       /* one control operation at a time             */
-    RANK_DOMAIN,       /* struct domain: life cycle, pause, vCPUs     */
+    RANK_DOMAIN,       /* struct domain; the wall clock               */
     RANK_HWDEV,        /* vPCI, vIO-APIC, MSI of dom0                 */
     RANK_GRANT,        /* grant table of one domain                   */
     RANK_MAPTRACK,     /* free list of map handles                    */

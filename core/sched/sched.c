@@ -44,7 +44,7 @@ static struct {
     struct timer slice; /* ends the slice of the one that runs                */
     uint64_t vtime;     /* of the one that ran last                           */
 } state[MAX_CPUS];
-static struct spinlock cap_lock = SPINLOCK(RANK_CAP); /* caps and their timers */
+static struct spinlock cap_lock = SPINLOCK(RANK_CAP); /* guards: weight and cap, the refills */
 uint32_t sched_ratelimit_us = 1000;
 
 static inline struct runq *runq_of(const struct cpu *c)
@@ -155,7 +155,7 @@ static uint64_t slice_of(const struct vcpu *v)
 
 static bool out_of_budget(const struct domain *d)
 {
-    return d->cap && (int64_t)READ_ONCE(d->cap_budget) <= 0;
+    return READ_ONCE(d->cap) && (int64_t)READ_ONCE(d->cap_budget) <= 0;
 }
 
 static void wake_all(struct domain *d)
@@ -463,7 +463,8 @@ static void set_slice(struct cpu *c, uint64_t t)
     const struct domain *d = c->current->domain;
     uint64_t slice = runq_of(c)->waiting ? SLICE : TIME_NEVER;
 
-    if (d->cap) slice = MIN(slice, (uint64_t)MAX((int64_t)READ_ONCE(d->cap_budget), 100000));
+    if (READ_ONCE(d->cap))
+        slice = MIN(slice, (uint64_t)MAX((int64_t)READ_ONCE(d->cap_budget), 100000));
     if (slice == TIME_NEVER || is_idle(c->current))
         timer_stop(&state[c->id].slice);
     else

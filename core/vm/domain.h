@@ -117,11 +117,11 @@ struct domain {
     uint32_t cf8;    /* its PCI address register                  */
     uint32_t refs;   /* atomic; see domain_get                    */
     enum dying dying;
-    struct spinlock lock; /* guards: dying, shutdown_code, is_shut_down,
-                           * vcpus[] growing, handle, e820 */
+    struct spinlock lock; /* guards: the end of ALIVE, is_shut_down, shutdown_code,
+                           * handle, e820, watchdog, moving its vCPUs' info */
     xen_domain_handle_t handle;
 
-    struct vcpu *vcpus[MAX_VCPUS];
+    struct vcpu *vcpus[MAX_VCPUS]; /* filled under domctl's lock          */
     unsigned int max_vcpus;
     int pause_count; /* atomic: reasons not to run                */
     int ctl_pauses;  /* of these, XEN_DOMCTL_pausedomain's; serialised by it */
@@ -153,9 +153,10 @@ struct domain {
     int64_t time_offset; /* XEN_DOMCTL_settimeoffset, s               */
     struct guest_tsc tsc;
 
-    /* scheduling parameters; run queue lock */
-    uint16_t weight, cap;
-    uint64_t cap_budget, cap_refill;      /* ns of the period, next refill     */
+    /* scheduling parameters; cap_lock of sched.c */
+    uint16_t weight, cap;                 /* also read without it                      */
+    uint64_t cap_budget;                  /* ns of the period, atomic                  */
+    uint64_t cap_refill;                  /* the next                                  */
     struct timer cap_timer;               /* refills cap_budget                        */
     struct timer watchdog[MAX_WATCHDOGS]; /* SCHEDOP_watchdog; set and stopped under lock */
 };
