@@ -30,7 +30,7 @@ typedef long hypercall_fn(struct vcpu *v, const struct hc_args *args);
 /* Called by the exit dispatcher; sets RAX.  True: RIP is to move on. */
 bool do_hypercall(struct vcpu *v, const struct vm_exit *e);
 /* True when a long operation should make way: work pending for this CPU, or
- * an event for the current vCPU.  Check every few microseconds. */
+ * PREEMPT_US of it over (vm/run.c).  Check every few microseconds. */
 bool hypercall_preempt(void);
 
 /* In a continuation: argument n (0 = RDI) the next time. */

@@ -40,7 +40,7 @@ enum vcpu_hold {
 };
 
 struct sched_unit {   /* guarded by the run queue's lock */
-    struct list link; /* on a run queue, sorted by credit */
+    struct list link; /* on a run queue, sorted by vtime */
     bool queued;
     uint64_t vtime;       /* weighted ns                       */
     uint64_t slice_start; /* ns                                */
@@ -239,7 +239,7 @@ void vcpu_notify(struct vcpu *v);
 void vcpu_set_down(struct vcpu *v, bool down);
 
 /* --- vm/clock.c --- */
-/* Writes v's pvclock record; at each switch to v and when the scale changes. */
+/* Writes v's pvclock record: when that moves, or the offset or the rate of v's TSC changes. */
 void clock_update_vcpu(struct vcpu *v);
 /* Wall clock: seconds and ns since 1970 at system time 0, for all domains. */
 void clock_set_wall(uint64_t sec, uint32_t nsec, uint64_t at_system_time);

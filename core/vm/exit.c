@@ -12,8 +12,6 @@
 #include "vm/p2m.h"
 #include "vm/vcpu.h"
 
-/* Those that return a bool: true, the instruction is done; false, #GP. */
-
 static bool contributory(unsigned int vector)
 {
     return vector == VEC_DE || (vector >= 10 && vector <= 13);
@@ -33,6 +31,8 @@ bool merge_exception(struct vcpu *v, uint8_t first, uint8_t *vector, int *error)
     }
     return true;
 }
+
+/* Those that return a bool: true, the instruction is done; false, #GP. */
 
 static bool do_cpuid(struct vcpu *v)
 {
