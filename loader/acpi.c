@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Owns the ACPI tables that dom0 is to find (abi.md 1.6): the machine's, but
- * for those that describe what the core drives itself, and a MADT of dom0's own.
- * The core checks the machine's tables for itself; what is wrong here misleads
- * dom0 alone.  ACPI 6.4, 5.2.
+ * Owns the ACPI tables that dom0 is to find: the machine's, but for those that
+ * describe what the core drives itself, and a MADT of dom0's own.  The core
+ * checks the machine's tables for itself; what is wrong here misleads dom0
+ * alone.  ACPI 6.4, 5.2.
  */
 #include <string.h>
 #include "loader.h"

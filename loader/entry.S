@@ -3,7 +3,7 @@
  * Owns the loader's two ends: from the PVH entry state (32-bit, no paging,
  * EBX = start info, no stack) to loader_main() in long mode at whatever
  * address the loader was put, and from there to the kernel in the same state
- * (Xen docs/misc/pvh.pandoc; abi.md 1.3).
+ * (Xen's docs/misc/pvh.pandoc).
  */
 #include "layout.h"
 

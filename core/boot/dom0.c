@@ -174,7 +174,7 @@ static uint64_t write_start_info(struct domain *d)
     return at;
 }
 
-/* The state of abi.md 1.3, for the loader at `entry`. */
+/* The state of a PVH entry (Xen's docs/misc/pvh.pandoc), for the loader at `entry`. */
 static void start_vcpu(struct vcpu *v, uint64_t entry, uint64_t info)
 {
     struct arch_state s = {.cr0 = CR0_PE | CR0_ET, .dr6 = 0xffff0ff0, .dr7 = 0x400};

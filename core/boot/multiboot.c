@@ -52,7 +52,7 @@ struct mb2_mmap {
 };
 
 /* Text of at most `len` bytes, by a loader that is known: old ones put the
- * file's name before the arguments (abi.md 1.1). */
+ * file's name before the arguments. */
 static void copy_arguments(char *to, size_t size, const char *line, size_t len)
 {
     const char *end = line + len;

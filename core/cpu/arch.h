@@ -81,7 +81,7 @@ void timers_init(struct cpu *c);
 void timer_interrupt(void);
 void timers_run(struct cpu *c); /* WORK_TIMER, from the run loop */
 
-/* cpu/idle.c, vm/run.c */
+/* vm/run.c */
 _Noreturn void run_loop(void);
 
 bool windows_init(struct cpu *c); /* memory/window.c            */

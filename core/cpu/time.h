@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Time: the system clock, in nanoseconds since boot, the same on every CPU,
- * and timers.  Wall-clock time belongs to the domains (vm/clock.h).
+ * and timers.  Wall-clock time belongs to the domains (vm/clock.c).
  */
 #ifndef CPU_TIME_H
 #define CPU_TIME_H

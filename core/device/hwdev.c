@@ -33,7 +33,7 @@ const void *port_bitmap(const struct domain *d)
 
 /*
  * dom0 drives the machine: it has all ports but these, which belong to the
- * core or have no counterpart in a PVH guest (abi.md 1.7).
+ * core or have no counterpart in a PVH guest.
  */
 bool port_allowed(const struct domain *d, uint16_t port, unsigned int size)
 {

@@ -34,7 +34,7 @@ int msr_write(struct vcpu *v, uint32_t msr, uint64_t value);
 /* vm/cpu_policy.c: fills what the guest sees. */
 void cpuid_guest(struct vcpu *v, uint32_t leaf, uint32_t subleaf, struct cpuid_regs *out);
 
-/* device/io.c: one port access; value in and out through v->regs.rax. */
+/* device/hwdev.c: one port access; value in and out through v->regs.rax. */
 void handle_io(struct vcpu *v, const struct vm_exit *e);
 /* device/mmio.c: an access to a gpa where no RAM is mapped.  Decodes and
  * carries out the instruction. */

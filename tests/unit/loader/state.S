@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Owns a PVH kernel for the loader's boot test that looks at the state in
- * which it was entered (abi.md 1.3) and prints one word on the serial port:
+ * which it was entered (Xen's docs/misc/pvh.pandoc) and prints one word on the serial port:
  * "state-good", or the name of what is wrong.
  */
         .section .note.pvh, "a", @note
