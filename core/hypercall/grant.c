@@ -96,7 +96,6 @@ static bool grow(struct domain *d)
     t->frame[t->frames].entries = entries;
     t->frame[t->frames].use = use;
     __atomic_store_n(&t->frames, t->frames + 1, __ATOMIC_RELEASE);
-    __atomic_fetch_add(&d->shared_frames, 1, __ATOMIC_RELAXED);
     return true;
 }
 

@@ -138,10 +138,7 @@ bool do_hypercall(struct vcpu *v, const struct vm_exit *e)
     else
         rc = call_on(v, n);
 
-    if (unlikely(rc == HC_CONTINUE)) { /* the guest makes it again */
-        v->continuations++;
-        return false;
-    }
+    if (unlikely(rc == HC_CONTINUE)) return false; /* the guest makes it again */
     if (unlikely(rc < 0))
         log_guest(LOG_DEBUG, "d%uv%u: hypercall %u(%lx) refused: %ld", v->domain->id, v->id, n,
                   v->regs.rdi, rc);

@@ -625,10 +625,10 @@ int sched_set_affinity(struct vcpu *v, const unsigned long *hard, const unsigned
 {
     struct runq *rq;
 
-    if (hard && find_bit(hard, cpu_count, 0) >= cpu_count) return -XEN_EINVAL;
+    if (find_bit(hard, cpu_count, 0) >= cpu_count) return -XEN_EINVAL;
     rq = lock_runq(v);
-    if (hard) memcpy(v->sched.hard, hard, sizeof(v->sched.hard));
-    if (soft) memcpy(v->sched.soft, soft, sizeof(v->sched.soft));
+    memcpy(v->sched.hard, hard, sizeof(v->sched.hard));
+    memcpy(v->sched.soft, soft, sizeof(v->sched.soft));
     if (!v->running_on) {
         if (v->sched.queued) dequeue(rq, v);
         move(v, v->sched.last_cpu);

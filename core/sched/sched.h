@@ -40,7 +40,7 @@ void sched_yield(struct vcpu *v);
 
 /* -EINVAL for a weight of 0, a cap above 100 per vCPU. */
 int sched_set_params(struct domain *d, uint16_t weight, uint16_t cap);
-/* -EINVAL when the mask has no online CPU. */
+/* -EINVAL when hard has no online CPU. */
 int sched_set_affinity(struct vcpu *v, const unsigned long *hard, const unsigned long *soft);
 /* ns in state RUNNING so far, exact to the call. */
 uint64_t vcpu_run_time(struct vcpu *v);

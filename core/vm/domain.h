@@ -107,7 +107,6 @@ struct vcpu {
     uint8_t wait_sipi; /* after INIT, before SIPI; atomic */
     uint16_t sipi;     /* 0x100 | page: to be started there */
     struct translation_cache tcache;
-    uint64_t continuations;
 };
 
 struct domain {
@@ -133,7 +132,6 @@ struct domain {
     /* memory; counters are atomic */
     struct p2m *p2m;
     uint64_t tot_pages, max_pages;
-    uint64_t shared_frames;          /* shared_info, grant frames: the core's     */
     uint64_t pool_pages;             /* limit of p2m tables; used: p2m->tables    */
     struct shared_info *shared_info; /* a core page                       */
     void *apic_page;                 /* a core page or NULL: vmx/vmx.c    */

@@ -41,7 +41,6 @@ enum vmx_reason {
     REASON_APIC_WRITE = 56,
 };
 
-#define ENTRY_FAILED BIT(31)
 #define QUAL_UNBLOCK BIT(12)
 #define DB_BS        BIT(14)
 #define DB_BD        BIT(13)

@@ -275,31 +275,21 @@ void vunmap(maybe_unused void *p)
     flush_core_tlb_all();
 }
 
-static bool guest_access(struct domain *d, uint64_t gpa, void *p, size_t len, bool write)
+bool guest_poke(struct domain *d, uint64_t gpa, const void *src, size_t len)
 {
-    uint64_t mfn = p2m_get_frame(d, gpa >> PAGE_SHIFT, write, false);
+    uint64_t mfn = p2m_get_frame(d, gpa >> PAGE_SHIFT, true, false);
     uint8_t *at;
 
     if (mfn == MFN_INVALID) return false;
-    if (write && d->p2m->log.on) (void)logdirty_fault(d, gpa >> PAGE_SHIFT);
+    if (d->p2m->log.on) (void)logdirty_fault(d, gpa >> PAGE_SHIFT);
     gpa &= PAGE_SIZE - 1;
     len = MIN(len, PAGE_SIZE - gpa);
     at = (uint8_t *)window_open(mfn) + gpa;
-    memcpy(write ? at : p, write ? p : at, len);
-    if (write) FROM_GUEST(at, len);
+    memcpy(at, src, len);
+    FROM_GUEST(at, len);
     window_close(at);
     frame_put(mfn);
     return true;
-}
-
-bool guest_poke(struct domain *d, uint64_t gpa, const void *src, size_t len)
-{
-    return guest_access(d, gpa, (void *)src, len, true);
-}
-
-bool guest_peek(struct domain *d, uint64_t gpa, void *dst, size_t len)
-{
-    return guest_access(d, gpa, dst, len, false);
 }
 
 /* --- the clock and the scheduler --- */

@@ -59,7 +59,6 @@ long hypercall(struct vcpu *v, unsigned int nr, const uint64_t *args, bool aband
 uint8_t *ram(uint64_t mfn);
 uint32_t frame_refs(uint64_t mfn); /* as memory/frame.c keeps them */
 bool guest_poke(struct domain *d, uint64_t gpa, const void *src, size_t len);
-bool guest_peek(struct domain *d, uint64_t gpa, void *dst, size_t len);
 
 /* --- invariants --- */
 

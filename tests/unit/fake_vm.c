@@ -133,7 +133,10 @@ long fake_call(struct vcpu *v, unsigned int nr, uint64_t a0, uint64_t a1, uint64
     for (unsigned int i = 0; i < 100000; i++) {
         v->regs.rax = nr;
         preempt_due = false;
-        if (do_hypercall(v, &e)) skip_insn(v, e.len);
+        if (do_hypercall(v, &e))
+            skip_insn(v, e.len);
+        else
+            fake.continuations++;
         TO_GUEST(&v->regs, sizeof(v->regs));
         if (v->regs.rip != rip) return v->regs.rax;
     }

@@ -31,6 +31,7 @@ struct fake {
     size_t console_len;
     const char *input;
     unsigned int preempt_every; /* 0: never                        */
+    unsigned int continuations; /* hypercalls made again           */
     void (*before_get)(void);   /* what others do before frame_get */
     bool no_memory;             /* the heap fails                  */
     uint8_t cpl;                /* at a hypercall */

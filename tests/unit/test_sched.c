@@ -211,10 +211,11 @@ static void asleep(struct vcpu *v)
 
 static void pin(struct vcpu *v, unsigned int cpu)
 {
-    unsigned long mask[BITMAP_WORDS(MAX_CPUS)] = {0};
+    unsigned long mask[BITMAP_WORDS(MAX_CPUS)] = {0}, any[BITMAP_WORDS(MAX_CPUS)];
 
+    memset(any, 0xff, sizeof(any));
     __set_bit(cpu, mask);
-    CHECK(sched_set_affinity(v, mask, NULL) == 0);
+    CHECK(sched_set_affinity(v, mask, any) == 0);
 }
 
 /* A vCPU that is pinned, and runs. */

@@ -427,7 +427,7 @@ static void test_console(void)
     fake.preempt_every = 2;
     CHECK_EQ(fake_call(v0, __HYPERVISOR_console_io, CONSOLEIO_write, sizeof(text), (uintptr_t)text),
              0);
-    CHECK(v0->continuations > 5);
+    CHECK(fake.continuations > 5);
     CHECK_EQ(fake.console_len, sizeof(text));
     CHECK_EQ(memcmp(fake.console, text, sizeof(text)), 0);
     CHECK_EQ(fake_call(v0, __HYPERVISOR_console_io, CONSOLEIO_write, 1, 0), -XEN_EFAULT);
