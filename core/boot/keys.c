@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Debug keys (`xl debug-keys`): what the core knows, printed to its log. */
 #include "cpu/cpu.h"
-#include "device/hwdev.h"
+#include "cpu/irq.h"
 #include "hypercall/control.h"
 #include "lib/print.h"
 #include "memory/frame.h"

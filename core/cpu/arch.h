@@ -84,7 +84,6 @@ void timers_run(struct cpu *c); /* WORK_TIMER, from the run loop */
 /* vm/run.c */
 _Noreturn void run_loop(void);
 
-bool windows_init(struct cpu *c); /* memory/window.c            */
 extern struct cpu cpu0;
 
 #endif

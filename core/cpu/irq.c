@@ -4,7 +4,6 @@
 #include "cpu/arch.h"
 #include "cpu/cpu.h"
 #include "cpu/lock.h"
-#include "device/hwdev.h"
 #include "lib/print.h"
 #include <xen/errno.h>
 

@@ -26,6 +26,7 @@ int irq_alloc_vector(irq_handler *fn, void *data) must_use;
 void irq_free_vector(unsigned int vector);
 /* Called by the trap entry for each external interrupt. */
 void irq_dispatch(unsigned int vector);
+void irqs_dump(void); /* printed by a debug key */
 
 /* --- local APIC (cpu/apic.c) --- */
 void apic_init_cpu(void); /* on each CPU                     */

@@ -24,6 +24,7 @@ extern struct tsc_scale tsc_scale; /* the host's */
 extern uint32_t tsc_khz;
 
 uint64_t now(void);               /* ns since boot, never goes back  */
+uint64_t time_boot_tsc(void);     /* the TSC when that was 0 */
 uint64_t tsc_to_ns(uint64_t tsc); /* a host TSC value, or a length   */
 uint64_t ticks_to_ns(const struct tsc_scale *s, uint64_t ticks);
 void tsc_scale_set(struct tsc_scale *s, uint32_t khz); /* not 0 */

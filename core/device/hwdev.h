@@ -27,7 +27,6 @@ bool vioapic_access(uint64_t gpa, bool write, uint64_t *value);
 void vioapic_eoi(uint8_t vector);
 /* The APIC id of the CPU for interrupts to that destination of d's. */
 uint32_t hwdev_apic_id(const struct domain *d, unsigned int dest, bool logical);
-void irqs_dump(void);
 
 /* device/vpci.c */
 void vpci_init(void); /* finds the devices, when dom0 is there but does not run */

@@ -8,12 +8,6 @@
 struct domain;
 struct vcpu;
 
-/* vm/cpu_policy.c: CPUID and MSR policies.  `boot` computes the host's, the
- * maximum and the default for HVM once; each domain starts with a copy of the
- * default (dom0: its own default). */
-void cpu_policy_boot(void);
-int cpu_policy_init(struct domain *d) must_use;
-
 /* vm/context.c: the HVM context stream (public hvm/save.h).  `save` with a
  * NULL buffer returns the size.  Domain paused by the caller. */
 long context_save(struct domain *d, uint8_t *buf, size_t size);

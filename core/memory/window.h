@@ -13,6 +13,9 @@
 
 #define WINDOWS_PER_CPU 8
 
+struct cpu;
+bool windows_init(struct cpu *c) must_use; /* of each CPU; false: no memory */
+
 /* Maps a frame; the caller holds a reference to it or owns it otherwise. */
 void *window_open(uint64_t mfn);
 /* The same for device registers, uncached. */

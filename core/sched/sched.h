@@ -18,8 +18,10 @@ struct vcpu;
 extern uint32_t sched_ratelimit_us;
 
 void sched_init(void);
-void sched_add_cpu(struct cpu *c);   /* before it enters its run loop */
-void sched_add_vcpu(struct vcpu *v); /* v is not runnable yet         */
+void sched_add_cpu(struct cpu *c); /* before it enters its run loop */
+void sched_init_domain(struct domain *d);
+void sched_remove_domain(struct domain *d); /* nobody refers to d any more */
+void sched_add_vcpu(struct vcpu *v);        /* v is not runnable yet         */
 void sched_remove_vcpu(struct vcpu *v);
 
 /* v may have become runnable: puts it on a queue and finds it a CPU. */

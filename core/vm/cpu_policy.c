@@ -7,7 +7,6 @@
  */
 #include "vm/cpu_policy.h"
 #include "cpu/arch.h"
-#include "hypercall/control.h"
 #include "hypercall/hypercall.h"
 #include "lib/print.h"
 #include "lib/string.h"

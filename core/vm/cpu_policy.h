@@ -33,6 +33,11 @@ struct cpu_policy {
 #define PLATFORM_FAULTING   BIT(31) /* MSR_PLATFORM_INFO: there is the next */
 #define MISC_CPUID_FAULTING BIT(0)  /* MSR_MISC_FEATURES: CPUID faults outside of ring 0 */
 
+/* `boot` computes the host's, the maximum and the default for HVM once; each domain
+ * starts with a copy of the default (dom0: its own default). */
+void cpu_policy_boot(void);
+int cpu_policy_init(struct domain *d) must_use;
+
 enum system_policy { POLICY_HOST, POLICY_MAX, POLICY_DEFAULT };
 const struct cpu_policy *cpu_policy_system(enum system_policy which);
 

@@ -2,7 +2,6 @@
 /* Domains: finding, creating, stopping and destroying them. */
 #include "vm/domain.h"
 #include "device/hwdev.h"
-#include "hypercall/control.h"
 #include "hypercall/evtchn.h"
 #include "hypercall/grant.h"
 #include "hypercall/hypercall.h"
@@ -11,6 +10,7 @@
 #include "memory/frame.h"
 #include "memory/heap.h"
 #include "sched/sched.h"
+#include "vm/cpu_policy.h"
 #include "vm/p2m.h"
 #include "vm/vcpu.h"
 #include "vm/vendor.h"

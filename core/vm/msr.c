@@ -77,7 +77,7 @@ static int mtrr_index(uint32_t msr)
         i = MTRR_FIXED + 3 + msr - MSR_MTRR_FIX4K;
     else if (msr != MSR_MTRR_DEF_TYPE)
         return -1;
-    return index_nospec(i, MTRR_DEF_TYPE + 1);
+    return index_nospec(i, MTRRS);
 }
 
 bool mtrr_valid(const struct vcpu *v, unsigned int i, uint64_t value)

@@ -19,10 +19,7 @@ void vcpu_switch_out(struct vcpu *v);
 bool vcpu_event_pending(struct vcpu *v); /* reason to end HLT               */
 void domains_reclaim(void);              /* WORK_RECLAIM                    */
 _Noreturn void dom0_shutdown(uint8_t reason);
-void sched_init_domain(struct domain *d);
-void sched_remove_domain(struct domain *d);
 void show_guest_registers(struct vcpu *v);
-uint64_t time_boot_tsc(void);
 
 /* --- from an exit to its handler --- */
 void handle_exit(struct vcpu *v, struct vm_exit *e);

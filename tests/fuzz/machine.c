@@ -18,6 +18,7 @@
 #include "memory/window.h"
 #include "msan.h"
 #include "sched/sched.h"
+#include "vm/cpu_policy.h"
 #include "vm/guest.h"
 #include "vm/vcpu.h"
 #include <asm/prctl.h>

@@ -10,6 +10,7 @@
 #include "memory/heap.h"
 #include "msan.h"
 #include "sched/sched.h"
+#include "vm/cpu_policy.h"
 #include "vm/vcpu.h"
 #include <stdlib.h>
 #include <string.h>
