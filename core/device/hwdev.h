@@ -40,6 +40,9 @@ uint32_t cfg_read(uint16_t bdf, unsigned int reg, unsigned int size);
 void cfg_write(uint16_t bdf, unsigned int reg, unsigned int size, uint32_t v);
 /* The offset of a capability, 0: none. */
 unsigned int pci_find_capability(uint16_t bdf, uint8_t id);
+/* Turns on MSI, whose capability is at `msi`, with this message. */
+#define CAP_MSI 0x05
+void pci_set_msi(uint16_t bdf, unsigned int msi, uint64_t address, uint32_t data);
 /* True when the function has signalled an abort since the last call (PCI 3.0,
  * 6.2.3). */
 bool vpci_take_abort(uint16_t bdf);

@@ -26,7 +26,6 @@
 #define CFG_STATUS   0x06
 #define STATUS_ABORT BIT(11)
 #define CFG_CAPS     0x34
-#define CAP_MSI      0x05
 #define CAP_MSIX     0x11
 #define MSI_ENABLE   BIT(0)
 #define MSI_64BIT    BIT(7)
@@ -379,23 +378,28 @@ static void unbind(struct message *m)
 
 /* --- MSI: the capability's words are dom0's own copy --- */
 
+void pci_set_msi(uint16_t bdf, unsigned int msi, uint64_t address, uint32_t data)
+{
+    uint16_t control = cfg_read(bdf, msi + 2, 2) & ~MSI_OURS;
+    bool wide = control & MSI_64BIT;
+
+    cfg_write(bdf, msi + 4, 4, address);
+    if (wide) cfg_write(bdf, msi + 8, 4, address >> 32);
+    cfg_write(bdf, msi + (wide ? 12 : 8), 2, data);
+    cfg_write(bdf, msi + 2, 2, control | MSI_ENABLE);
+}
+
 void msi_enable(struct device *p, bool on)
 {
-    uint16_t control = cfg_read(p->bdf, p->msi + 2, 2) & ~MSI_OURS;
-    bool wide = p->msi_control & MSI_64BIT;
     uint64_t address;
     uint32_t data;
 
     if (!on) {
-        cfg_write(p->bdf, p->msi + 2, 2, control);
+        cfg_write(p->bdf, p->msi + 2, 2, cfg_read(p->bdf, p->msi + 2, 2) & ~MSI_OURS);
         unbind(&p->one);
-        return;
+    } else if (bind(&p->one, &address, &data)) {
+        pci_set_msi(p->bdf, p->msi, address, data);
     }
-    if (!bind(&p->one, &address, &data)) return;
-    cfg_write(p->bdf, p->msi + 4, 4, address);
-    if (wide) cfg_write(p->bdf, p->msi + 8, 4, address >> 32);
-    cfg_write(p->bdf, p->msi + (wide ? 12 : 8), 2, data);
-    cfg_write(p->bdf, p->msi + 2, 2, control | MSI_ENABLE);
 }
 
 /* Word 1, 2 or 3 of the capability. */

@@ -44,7 +44,6 @@
 #define STATUS_EVENT_INT  BIT(1)
 #define CAP_NP_CACHE      BIT(26) /* of the capability's first word */
 #define CAP_SECURE_DEVICE 0x0f
-#define CAP_MSI           0x05
 
 /* Commands (2.4) and events (2.5), in the first quadword. */
 #define OP(n)            ((uint64_t)(n) << 60)
@@ -269,23 +268,17 @@ static void poll_events(void *data)
 
 static void enable_msi(struct unit *u)
 {
-    unsigned int msi = pci_find_capability(u->bdf, CAP_MSI), data_at;
+    unsigned int msi = pci_find_capability(u->bdf, CAP_MSI);
     int vector = irq_alloc_vector(take_events, u);
     uint64_t address;
     uint32_t data;
-    uint16_t control;
 
     if (!msi || vector < 0) {
         log_warn("IOMMU at %lx has no interrupt: it is asked once a second", u->base);
         return;
     }
     apic_msi_message(apic_id(), vector, &address, &data);
-    control = cfg_read(u->bdf, msi + 2, 2);
-    data_at = msi + (control & BIT(7) ? 12 : 8);
-    cfg_write(u->bdf, msi + 4, 4, address);
-    if (control & BIT(7)) cfg_write(u->bdf, msi + 8, 4, address >> 32);
-    cfg_write(u->bdf, data_at, 2, data);
-    cfg_write(u->bdf, msi + 2, 2, (control & ~0x70) | BIT(0));
+    pci_set_msi(u->bdf, msi, address, data);
 }
 
 /* --- the table IVRS (5.2.2) --- */
