@@ -35,10 +35,10 @@ void idt_init(void)
         idt[i] = (struct gate){
             .offset_low = stub,
             .selector = SEL_CODE64,
-            .ist = i == 2    ? IST_NMI
-                   : i == 8  ? IST_DF
-                   : i == 18 ? IST_MC
-                             : 0,
+            .ist = i == VEC_NMI  ? IST_NMI
+                   : i == VEC_DF ? IST_DF
+                   : i == VEC_MC ? IST_MC
+                                 : 0,
             .type = 0x8e,
             .offset_mid = stub >> 16,
             .offset_high = stub >> 32,

@@ -120,8 +120,8 @@ static bool decode(struct vcpu *v, struct insn *i, uint8_t bytes[15])
     uint8_t code, reg, imm_size;
 
     vendor->get_segment(v, SEG_CS, &cs);
-    long_mode = vendor->get_efer(v) & EFER_LMA && cs.attr & BIT(9);
-    big = long_mode || cs.attr & BIT(10);
+    long_mode = vendor->get_efer(v) & EFER_LMA && cs.attr & SEG_LONG;
+    big = long_mode || cs.attr & SEG_BIG;
     *i = (struct insn){.p = bytes, .end = bytes + guest_fetch_insn(v, bytes)};
     for (code = fetch(i, 1); insn_prefix(code, long_mode); code = fetch(i, 1)) {
         op16 |= code == 0x66;

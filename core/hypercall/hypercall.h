@@ -23,6 +23,7 @@ struct hc_args {
 
 typedef long hypercall_fn(struct vcpu *v, const struct hc_args *args);
 
+#define XEN_VERSION 0x00040011 /* 4.17 */
 /* Not part of the ABI: no guest ever sees it. */
 #define XEN_ERESTART 85
 #define HC_CONTINUE  (-XEN_ERESTART)

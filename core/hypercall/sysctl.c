@@ -217,7 +217,14 @@ static int get_policy(struct xen_sysctl *op)
 
 static int get_featureset(struct xen_sysctl *op)
 {
-    static const uint8_t policy_index[] = {0, 1, 4, 5, 2, 3};
+    static const uint8_t policy_index[] = {
+        [XEN_SYSCTL_cpu_featureset_raw] = XEN_SYSCTL_cpu_policy_raw,
+        [XEN_SYSCTL_cpu_featureset_host] = XEN_SYSCTL_cpu_policy_host,
+        [XEN_SYSCTL_cpu_featureset_pv] = XEN_SYSCTL_cpu_policy_pv_default,
+        [XEN_SYSCTL_cpu_featureset_hvm] = XEN_SYSCTL_cpu_policy_hvm_default,
+        [XEN_SYSCTL_cpu_featureset_pv_max] = XEN_SYSCTL_cpu_policy_pv_max,
+        [XEN_SYSCTL_cpu_featureset_hvm_max] = XEN_SYSCTL_cpu_policy_hvm_max,
+    };
     struct xen_sysctl_cpu_featureset *f = &op->u.cpu_featureset;
     const struct cpu_policy *p;
     uint32_t words[FEATURE_WORDS], n;

@@ -7,8 +7,6 @@
 #include <xen/features.h>
 #include <xen/version.h>
 
-#define VERSION 0x00040011 /* 4.17 */
-
 /* Answers that are a text in a buffer of a fixed size. */
 static const struct {
     uint16_t size;
@@ -71,5 +69,5 @@ long hc_xen_version(struct vcpu *v, const struct hc_args *args)
 {
     uint32_t cmd = args->a[0];
 
-    return likely(cmd == XENVER_version) ? VERSION : give(v, cmd, args->a[1]);
+    return likely(cmd == XENVER_version) ? XEN_VERSION : give(v, cmd, args->a[1]);
 }

@@ -92,7 +92,7 @@ static bool control_valid(const struct cpu_policy *p, const struct arch_state *s
            (s->cr0 & CR0_CD || !(s->cr0 & CR0_NW)) && !(s->cr4 & ~cpu_policy_cr4(p)) &&
            !(s->efer & ~cpu_policy_efer(p)) && !(s->cr3 >> (p->extd[8].a & 0xff)) &&
            lma == (paging && s->efer & EFER_LME) &&
-           (!lma || (s->cr4 & CR4_PAE && (cs->attr & 0x600) != 0x600)) &&
+           (!lma || (s->cr4 & CR4_PAE && ~cs->attr & (SEG_LONG | SEG_BIG))) &&
            (lma || !(s->cr4 & CR4_PCIDE));
 }
 

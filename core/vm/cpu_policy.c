@@ -325,9 +325,7 @@ static void xen_leaf(struct vcpu *v, uint32_t leaf, uint32_t sub, struct cpuid_r
         *r = (struct cpuid_regs){XEN_CPUID_FIRST_LEAF + XEN_LEAVES_MAX, XEN_CPUID_SIGNATURE_EBX,
                                  XEN_CPUID_SIGNATURE_ECX, XEN_CPUID_SIGNATURE_EDX};
         break;
-    case 1:
-        r->a = 0x00040011; /* 4.17 */
-        break;
+    case 1: r->a = XEN_VERSION; break;
     case 2:
         *r = (struct cpuid_regs){1, 0x40000000, 0, 0}; /* hypercall pages: MSR */
         break;

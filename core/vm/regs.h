@@ -27,7 +27,8 @@ struct segment {
     uint64_t base;
 };
 
-#define SEG_LONG BIT(9) /* CS: 64-bit code */
+#define SEG_LONG BIT(9)  /* CS: 64-bit code */
+#define SEG_BIG  BIT(10) /* CS: 32-bit code */
 
 enum segment_name { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_LDTR, SEG_TR, SEG_COUNT };
 

@@ -7,11 +7,6 @@
 
 #define EVENT_FIELDS (EVENT_VALID | EVENT_ERROR | 0x7ff)
 
-static struct vmx_vcpu *vmx_of(struct vcpu *v)
-{
-    return v->vendor;
-}
-
 void vmx_set_primary(struct vmx_vcpu *x, uint32_t primary)
 {
     if (x->primary == primary) return;

@@ -53,7 +53,7 @@ void vmx_skip_insn(struct vcpu *v, unsigned int len)
     if (!len) return;
     v->regs.rip += len;
     /* Over 4 GiB goes only 64-bit code. */
-    if (unlikely((old ^ v->regs.rip) >> 32) && !(vmread(GUEST_ATTR + 2 * SEG_CS) & BIT(13)))
+    if (unlikely((old ^ v->regs.rip) >> 32) && !(vmread(GUEST_ATTR + 2 * SEG_CS) & ATTR_LONG))
         v->regs.rip = (uint32_t)v->regs.rip;
     if (block & (BLOCKING_STI | BLOCKING_MOV_SS))
         vmwrite(GUEST_BLOCKING, block & ~(BLOCKING_STI | BLOCKING_MOV_SS));
@@ -86,7 +86,7 @@ static void decode_call(struct vm_exit *e)
 {
     e->reason = EXIT_HYPERCALL;
     e->call.cpl = vmread(GUEST_SELECTOR + 2 * SEG_CS) & 3; /* SDM vol. 3, 5.5 */
-    e->call.long_mode = vmread(GUEST_ATTR + 2 * SEG_CS) & BIT(13);
+    e->call.long_mode = vmread(GUEST_ATTR + 2 * SEG_CS) & ATTR_LONG;
 }
 
 /* VMMCALL, the other vendor's hypercall, arrives here as #UD. */
@@ -139,7 +139,7 @@ static void decode_cr(struct vcpu *v, struct vm_exit *e)
     uint64_t qual = vmread(QUALIFICATION), *reg = &v->regs.gpr[qual >> 8 & 15], value = *reg;
     bool write = (qual & 0x30) == 0, good = false;
 
-    if (!(vmread(GUEST_EFER) & EFER_LMA && vmread(GUEST_ATTR + 2 * SEG_CS) & BIT(13)))
+    if (!(vmread(GUEST_EFER) & EFER_LMA && vmread(GUEST_ATTR + 2 * SEG_CS) & ATTR_LONG))
         value = (uint32_t)value;
     e->reason = EXIT_SKIP;
     switch (qual & 15) {

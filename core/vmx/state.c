@@ -10,11 +10,6 @@
 static const uint32_t switched[] = {MSR_STAR, MSR_LSTAR, MSR_CSTAR, MSR_SFMASK, MSR_KERNEL_GS_BASE};
 _Static_assert(ARRAY_SIZE(switched) == ARRAY_SIZE(((struct vmx_vcpu *)0)->msr), "MSRs");
 
-static struct vmx_vcpu *vmx_of(struct vcpu *v)
-{
-    return v->vendor;
-}
-
 void vmx_load_live(struct vmx_vcpu *x)
 {
     for (unsigned int i = 0; i < ARRAY_SIZE(switched); i++) write_msr(switched[i], x->msr[i]);

@@ -7,6 +7,7 @@
 #define VMX_VMX_H
 
 #include "lib/base.h"
+#include "vm/domain.h"
 #include "vm/regs.h"
 
 /* Segments are numbered as in enum segment_name. */
@@ -152,13 +153,12 @@ enum vmcs_field {
 #define EVENT_INT1      (5u << 8)
 #define EVENT_TYPE(e)   ((e)&0x700)
 
+#define ATTR_LONG     BIT(13) /* SEG_LONG of struct segment */
 #define ATTR_UNUSABLE BIT(16)
 #define CR4_VMXE      BIT(13)
 /* Not in the guest's hands: NE must be set; CD and NW would be the host's. */
 #define CR0_OWNED (CR0_NE | CR0_CD | CR0_NW)
 
-struct cpu;
-struct vcpu;
 struct vm_exit;
 
 /* What VMX keeps for a vCPU. */
@@ -241,6 +241,11 @@ static inline void invvpid_all(void)
     const uint64_t all = 2, what[2] = {0, 0};
 
     __asm__ volatile("invvpid %0, %1; ja 1f; ud2; 1:" : : "m"(what), "r"(all) : "cc", "memory");
+}
+
+static inline struct vmx_vcpu *vmx_of(const struct vcpu *v)
+{
+    return v->vendor;
 }
 
 /* vmx/vmx.c */
