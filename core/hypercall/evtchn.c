@@ -153,8 +153,7 @@ static void wake_pollers(struct domain *d, uint32_t port)
     unsigned long *polling = d->evtchns->polling;
     unsigned int i;
 
-    for (i = find_bit(polling, MAX_VCPUS, 0); i < MAX_VCPUS;
-         i = find_bit(polling, MAX_VCPUS, i + 1)) {
+    for_each_bit (i, polling, MAX_VCPUS, 0) {
         struct vcpu *v = READ_ONCE(d->vcpus[i]);
         uint32_t only = READ_ONCE(v->poll_port);
 
@@ -405,10 +404,10 @@ static int close_port(struct domain *d, uint32_t port)
 static int close_all(struct domain *d)
 {
     struct evtchn_table *t = d->evtchns;
+    unsigned int port;
     struct fifo *f;
 
-    for (uint32_t port = find_bit(t->used, t->limit, 1); port < t->limit;
-         port = find_bit(t->used, t->limit, port + 1)) {
+    for_each_bit (port, t->used, t->limit, 1) {
         (void)close_port(d, port);
         if (hypercall_preempt()) return HC_CONTINUE;
     }
@@ -520,9 +519,9 @@ static long op_status(struct domain *d, void *arg)
 static void queue_pending(struct domain *d, struct fifo *f)
 {
     struct evtchn_table *t = d->evtchns;
+    unsigned int port;
 
-    for (uint32_t port = find_bit(t->used, t->limit, 1); port < t->limit;
-         port = find_bit(t->used, t->limit, port + 1)) {
+    for_each_bit (port, t->used, t->limit, 1) {
         struct evtchn *c = taken(d, port);
 
         spin_lock(&c->lock);

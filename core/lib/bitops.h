@@ -59,11 +59,15 @@ static inline unsigned int find_bit(const unsigned long *map, unsigned int n, un
     return n;
 }
 
+/* Every set bit from `from` on, below n. */
+#define for_each_bit(i, map, n, from) \
+    for ((i) = find_bit((map), (n), (from)); (i) < (n); (i) = find_bit((map), (n), (i) + 1))
+
 static inline unsigned int count_bits(const unsigned long *map, unsigned int n)
 {
-    unsigned int sum = 0;
+    unsigned int i, sum = 0;
 
-    for (unsigned int i = find_bit(map, n, 0); i < n; i = find_bit(map, n, i + 1)) sum++;
+    for_each_bit (i, map, n, 0) sum++;
     return sum;
 }
 

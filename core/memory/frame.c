@@ -361,10 +361,10 @@ size_t frames_table_bytes(void)
 
 void frames_init(uint64_t table)
 {
-    unsigned int gib = find_bit(gibs, MAX_GIBS, 0);
+    unsigned int gib;
 
     frame_counts.core = (frames_table_bytes() + (image_end - image_start)) >> PAGE_SHIFT;
-    for (; gib < MAX_GIBS; gib = find_bit(gibs, MAX_GIBS, gib + 1)) {
+    for_each_bit (gib, gibs, MAX_GIBS, 0) {
         uint64_t va = FRAMES_BASE + ((uint64_t)gib << 21);
 
         if (!core_map(va, table, 2, PTE_DATA))
