@@ -73,13 +73,22 @@ void p2m_free(struct domain *d)
     core_free(d->p2m);
 }
 
-uint64_t *p2m_find(struct p2m *p, uint64_t gfn, unsigned int *level)
+/* Each entry is read once: without the lock, a table may become a leaf meanwhile, or
+ * a leaf a table. */
+static inline uint64_t *walk(struct p2m *p, uint64_t gfn, unsigned int *level, uint64_t *value)
 {
     uint64_t *e = &p->root[index_at(gfn, 4)];
 
-    for (*level = 4; is_table(READ_ONCE(*e), *level);)
-        e = &table_at(READ_ONCE(*e))[index_at(gfn, --*level)];
+    for (*level = 4; is_table(*value = READ_ONCE(*e), *level);)
+        e = &table_at(*value)[index_at(gfn, --*level)];
     return e;
+}
+
+uint64_t *p2m_find(struct p2m *p, uint64_t gfn, unsigned int *level)
+{
+    uint64_t value;
+
+    return walk(p, gfn, level, &value);
 }
 
 static struct p2m_entry decode(uint64_t e, uint64_t gfn, unsigned int level)
@@ -96,11 +105,11 @@ static struct p2m_entry decode(uint64_t e, uint64_t gfn, unsigned int level)
 struct p2m_entry p2m_lookup(struct domain *d, uint64_t gfn)
 {
     unsigned int level;
-    uint64_t *e;
+    uint64_t value;
 
     if (gfn >= GFN_LIMIT) return (struct p2m_entry){MFN_INVALID, P2M_NONE, 0};
-    e = p2m_find(d->p2m, gfn, &level);
-    return decode(READ_ONCE(*e), gfn, level);
+    walk(d->p2m, gfn, &level, &value);
+    return decode(value, gfn, level);
 }
 
 uint64_t p2m_get_frame(struct domain *d, uint64_t gfn, bool write, bool any)

@@ -77,7 +77,7 @@ static inline unsigned int index_at(uint64_t gfn, unsigned int level)
     return gfn >> LEVEL_SHIFT(level) & 511;
 }
 
-/* The entry that decides about gfn, and its level. */
+/* The entry that decides about gfn, and its level.  Locked. */
 uint64_t *p2m_find(struct p2m *p, uint64_t gfn, unsigned int *level);
 /* Puts a table below an entry of `level`; what a large leaf maps is mapped by
  * 512 smaller ones.  False without memory.  Locked. */

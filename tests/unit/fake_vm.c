@@ -24,7 +24,6 @@
 #include <unistd.h>
 
 #define HEAP_PAGES 4096u
-#define HEAP_MFN   0x10000u
 
 struct fake fake;
 char fake_ram[FAKE_FRAMES][PAGE_SIZE] __attribute__((aligned(4096)));
@@ -202,12 +201,12 @@ size_t fake_heap_used(void)
 
 uint64_t core_to_mfn(const void *p)
 {
-    return HEAP_MFN + ((const char *)p - heap[0]) / PAGE_SIZE;
+    return FAKE_HEAP_MFN + ((const char *)p - heap[0]) / PAGE_SIZE;
 }
 
 void *core_from_mfn(uint64_t mfn)
 {
-    return heap[mfn - HEAP_MFN];
+    return heap[mfn - FAKE_HEAP_MFN];
 }
 
 uint16_t frame_owner(uint64_t mfn)

@@ -11,7 +11,8 @@
 #include "vm/p2m.h"
 #include <stdio.h>
 
-#define FAKE_FRAMES 256u
+#define FAKE_FRAMES   256u
+#define FAKE_HEAP_MFN 0x10000u /* the first of the core's pages */
 
 struct fake {
     unsigned int notified[8][4]; /* vcpu_notify, by domain and vCPU */

@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The guest-physical map: leaves of all sizes, limits, references, release. */
+#define _GNU_SOURCE
 #include "fake_vm.h"
 #include "memory/frame.h"
 #include "vm/p2m_tables.h"
 #include "vm/vendor.h"
+#include <signal.h>
+#include <string.h>
+#include <ucontext.h>
 
 #define GROUP    "p2m"
 #define PAGES_2M 512ul
@@ -289,6 +293,73 @@ static void test_get_frame_race(void)
     CHECK_EQ(fake_frames_used(), 0); /* no reference is left behind */
 }
 
+/* Another CPU acts between two instructions of this one. */
+static struct {
+    unsigned int until; /* instructions before it acts */
+    uint64_t *entry, becomes;
+} other;
+
+static void trace(bool on)
+{
+    if (on)
+        __asm__ volatile("pushfq; orq $0x100, (%%rsp); popfq" : : : "cc", "memory"); /* TF */
+    else
+        __asm__ volatile("pushfq; andq $~0x100, (%%rsp); popfq" : : : "cc", "memory");
+}
+
+static void step(int sig, siginfo_t *info, void *context)
+{
+    (void)sig;
+    (void)info;
+    if (other.until && --other.until) return;
+    *other.entry = other.becomes;
+    ((ucontext_t *)context)->uc_mcontext.gregs[REG_EFL] &= ~(1 << 8);
+}
+
+/* A superpage is split, or made whole, at any point of a lookup. */
+static void look_while(uint64_t *entry, uint64_t before, uint64_t after)
+{
+    struct p2m_entry e;
+
+    for (unsigned int n = 1; other.entry = entry, n < 2000; n++) {
+        *entry = before;
+        other.becomes = after;
+        other.until = n;
+        trace(true);
+        e = p2m_lookup(d, PAGES_2M + 5);
+        trace(false);
+        if (e.mfn != FAKE_HEAP_MFN + 2048 + 5 || e.type != P2M_RAM) {
+            CHECK_EQ(e.mfn, FAKE_HEAP_MFN + 2048 + 5);
+            printf("# after %u instructions\n", n);
+            break;
+        }
+        if (other.until) break; /* it was through before */
+    }
+    *entry = before;
+}
+
+static void test_lookup_race(void)
+{
+    struct sigaction on_step = {.sa_sigaction = step, .sa_flags = SA_SIGINFO};
+    uint64_t *entry, leaf, table;
+    struct p2m_entry old;
+    unsigned int level;
+
+    sigaction(SIGTRAP, &on_step, NULL);
+    CHECK_EQ(p2m_add(d, PAGES_2M, FAKE_HEAP_MFN + 2048, ORDER_2M, P2M_RAM), 0);
+    entry = p2m_find(d->p2m, PAGES_2M, &level);
+    leaf = *entry;
+    spin_lock(&d->p2m->lock);
+    CHECK(p2m_split(d->p2m, entry, 2));
+    spin_unlock(&d->p2m->lock);
+    table = *entry;
+    look_while(entry, leaf, table);
+    look_while(entry, table, leaf);
+    *entry = table;
+    for (unsigned int i = 0; i < PAGES_2M; i++)
+        CHECK_EQ(p2m_remove(d, PAGES_2M + i, 0, MFN_INVALID, P2M_RAM, &old), 0);
+}
+
 static void test_release(void)
 {
     unsigned int restarts = 0;
@@ -328,6 +399,7 @@ int main(void)
     EACH(replace);
     EACH(get_frame);
     EACH(get_frame_race);
+    EACH(lookup_race);
     EACH(release);
     /* Their frames are none of the fake machine's. */
 #define ALONE(name)                   \
