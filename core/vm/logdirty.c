@@ -292,7 +292,7 @@ int logdirty_copy(struct domain *d, uint64_t va, uint64_t pages, bool clean)
 /* Tables that no path leads to any more; freed when nobody reads them. */
 struct retired {
     uint64_t *table[32];
-    unsigned int n;
+    unsigned int n, seen; /* of all tables: no more at a time */
 };
 
 static void free_retired(struct p2m *p, struct retired *r)
@@ -303,7 +303,7 @@ static void free_retired(struct p2m *p, struct retired *r)
     spin_lock(&p->lock);
     p->tables -= r->n;
     spin_unlock(&p->lock);
-    r->n = 0;
+    r->n = r->seen = 0;
 }
 
 /* All 512 entries of a table at `level` are leaves of one stretch: the leaf
@@ -326,6 +326,7 @@ static bool restore(struct p2m *p, uint64_t *e, unsigned int level, struct retir
 {
     uint64_t *t = table_at(*e), leaf;
 
+    if (r->seen++ == ARRAY_SIZE(r->table)) return false;
     for (unsigned int i = 0; i < 512; i++) {
         uint64_t old = t[i];
 
@@ -336,7 +337,6 @@ static bool restore(struct p2m *p, uint64_t *e, unsigned int level, struct retir
             WRITE_ONCE(t[i], old | ENTRY_WRITE);
         }
     }
-    if (r->n == ARRAY_SIZE(r->table)) return false;
     leaf = level < 4 ? whole_leaf(t, level) : 0;
     if (leaf) r->table[r->n++] = t;
     WRITE_ONCE(*e, leaf ? leaf : *e & ~ENTRY_LOG);
@@ -346,7 +346,7 @@ static bool restore(struct p2m *p, uint64_t *e, unsigned int level, struct retir
 int logdirty_off(struct domain *d)
 {
     struct p2m *p = d->p2m;
-    struct retired r = {.n = 0};
+    struct retired r = {.seen = 0};
     bool done = false;
 
     while (p->log.on && !done) {

@@ -179,10 +179,12 @@ bool p2m_allow_fetch(struct domain *d, uint64_t gfn)
 }
 
 /* The first entry that maps something in [*gfn, end), and its level; *gfn is
- * the first gfn of both.  NULL: nothing is mapped there. */
-static uint64_t *next_leaf(struct p2m *p, uint64_t *gfn, uint64_t end, unsigned int *level)
+ * the first gfn of both.  NULL: nothing is mapped before *gfn, which is the end
+ * or as many entries on as it may look at. */
+static uint64_t *next_leaf(struct p2m *p, uint64_t *gfn, uint64_t end, unsigned int entries,
+                           unsigned int *level)
 {
-    while (*gfn < end) {
+    while (*gfn < end && entries--) {
         uint64_t *e = p2m_find(p, *gfn, level);
 
         if (*e & ENTRY_TABLE) return e;
@@ -229,9 +231,10 @@ int p2m_add(struct domain *d, uint64_t gfn, uint64_t mfn, unsigned int order, en
 
     if (!gfn_ok(gfn, order) || mfn & (end - gfn - 1)) return -XEN_EINVAL;
     spin_lock(&p->lock);
-    if (!next_leaf(p, &at, end, &level)) {
+    if (!next_leaf(p, &at, end, ~0u, &level)) {
         rc = set_range(p, gfn, mfn, order, type);
-        for (at = gfn; rc && (e = next_leaf(p, &at, end, &level));) set_entry(e, empty_entry());
+        for (at = gfn; rc && (e = next_leaf(p, &at, end, ~0u, &level));)
+            set_entry(e, empty_entry());
         if (!rc && type != P2M_MMIO) WRITE_ONCE(p->max_gfn, MAX(p->max_gfn, end - 1));
         logdirty_mark_locked(d, gfn, order);
     }
@@ -340,9 +343,10 @@ int p2m_release(struct domain *d)
     unsigned int level;
     uint64_t *e;
 
-    for (;;) {
+    do {
         spin_lock(&p->lock);
-        e = next_leaf(p, &p->kill_next, p->max_gfn + 1, &level);
+        /* A guest may have left very many empty tables. */
+        e = next_leaf(p, &p->kill_next, p->max_gfn + 1, 512, &level);
         /* A 1 GiB leaf would take too long in one go. */
         if (e && level == 3 && p2m_split(p, e, 3)) e = p2m_find(p, p->kill_next, &level);
         if (e) {
@@ -350,9 +354,12 @@ int p2m_release(struct domain *d)
             set_entry(e, empty_entry());
         }
         spin_unlock(&p->lock);
-        if (!e) return 0;
-        __atomic_fetch_add(&p->generation, 1, __ATOMIC_SEQ_CST); /* no TLB has it */
-        p2m_drop_entry(&old);
-        if (hypercall_preempt()) return -XEN_ERESTART;
-    }
+        if (e) {
+            __atomic_fetch_add(&p->generation, 1, __ATOMIC_SEQ_CST); /* no TLB has it */
+            p2m_drop_entry(&old);
+        } else if (p->kill_next > p->max_gfn) {
+            return 0;
+        }
+    } while (!hypercall_preempt());
+    return -XEN_ERESTART;
 }

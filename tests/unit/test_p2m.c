@@ -370,10 +370,51 @@ static void test_release(void)
     fake.preempt_every = 3;
     while (p2m_release(d) == -XEN_ERESTART) restarts++;
     fake.preempt_every = 0;
-    CHECK(restarts >= 6 && restarts < 40);
+    CHECK(restarts >= 6 && restarts < 80);
     CHECK_EQ(fake_frames_used(), 0);
     for (unsigned int i = 0; i < 20; i++) CHECK_EQ(at(i * 1000003ul).type, P2M_NONE);
     CHECK_EQ(at(PAGES_1G).type, P2M_NONE);
+}
+
+#define TABLES 200u
+
+/* One page at each 2 MiB: as many tables. */
+static void spread(void)
+{
+    for (unsigned int i = 0; i < TABLES; i++) fake_give(d, i * PAGES_2M, i);
+    CHECK(d->p2m->tables >= TABLES);
+    fake.preempt_every = 1;
+}
+
+/* A guest's empty tables count for how long each step takes. */
+static void test_release_empty(void)
+{
+    unsigned int restarts = 0;
+    struct p2m_entry old;
+
+    spread();
+    for (unsigned int i = 0; i < TABLES; i++) {
+        CHECK_EQ(p2m_remove(d, i * PAGES_2M, 0, i, P2M_RAM, &old), 0);
+        p2m_drop_entry(&old);
+    }
+    while (p2m_release(d)) restarts++;
+    CHECK(restarts >= TABLES - 1 && restarts <= TABLES + 1);
+    fake.preempt_every = 0;
+}
+
+static void test_logdirty_off(void)
+{
+    unsigned int restarts = 0, level;
+
+    spread();
+    CHECK_EQ(logdirty_on(d), 0);
+    for (unsigned int i = 0; i < TABLES; i++) CHECK(logdirty_fault(d, i * PAGES_2M));
+    while (logdirty_off(d)) restarts++;
+    CHECK(restarts >= TABLES / 32 && restarts < TABLES / 8);
+    CHECK(!d->p2m->log.on);
+    for (unsigned int i = 0; i < TABLES; i++)
+        CHECK(*p2m_find(d->p2m, i * PAGES_2M, &level) & ENTRY_WRITE);
+    fake.preempt_every = 0;
 }
 
 #define EACH(name)                        \
@@ -401,6 +442,8 @@ int main(void)
     EACH(get_frame_race);
     EACH(lookup_race);
     EACH(release);
+    EACH(release_empty);
+    EACH(logdirty_off);
     /* Their frames are none of the fake machine's. */
 #define ALONE(name)                   \
     do {                              \
