@@ -339,27 +339,27 @@ void p2m_drop_entry(const struct p2m_entry *e)
 int p2m_release(struct domain *d)
 {
     struct p2m *p = d->p2m;
-    struct p2m_entry old;
+    struct p2m_entry *rest = &p->kill_rest;
     unsigned int level;
     uint64_t *e;
 
     do {
-        spin_lock(&p->lock);
-        /* A guest may have left very many empty tables. */
-        e = next_leaf(p, &p->kill_next, p->max_gfn + 1, 512, &level);
-        /* A 1 GiB leaf would take too long in one go. */
-        if (e && level == 3 && p2m_split(p, e, 3)) e = p2m_find(p, p->kill_next, &level);
-        if (e) {
-            old = decode(*e, p->kill_next, level);
-            set_entry(e, empty_entry());
-        }
-        spin_unlock(&p->lock);
-        if (e) {
+        if (rest->type == P2M_NONE) {
+            spin_lock(&p->lock);
+            /* A guest may have left very many empty tables. */
+            e = next_leaf(p, &p->kill_next, p->max_gfn + 1, 512, &level);
+            if (e) {
+                *rest = decode(*e, p->kill_next, level);
+                set_entry(e, empty_entry());
+            }
+            spin_unlock(&p->lock);
+            if (!e && p->kill_next > p->max_gfn) return 0;
             __atomic_fetch_add(&p->generation, 1, __ATOMIC_SEQ_CST); /* no TLB has it */
-            p2m_drop_entry(&old);
-        } else if (p->kill_next > p->max_gfn) {
-            return 0;
         }
+        /* 1 GiB would take too long in one go. */
+        p2m_drop_entry(&(struct p2m_entry){rest->mfn, rest->type, MIN(rest->order, ORDER_2M)});
+        rest->mfn += 1ull << ORDER_2M;
+        if (rest->order < ORDER_1G || rest->mfn % (1ull << ORDER_1G) == 0) rest->type = P2M_NONE;
     } while (!hypercall_preempt());
     return -XEN_ERESTART;
 }

@@ -45,6 +45,8 @@ struct p2m {
     bool dma;            /* it has devices: IOMMUs walk the tables    */
     uint64_t kill_next;  /* progress of p2m_release                   */
     struct logdirty log;
+    /* What p2m_release took out and has not dropped yet. */
+    struct p2m_entry kill_rest;
 };
 
 int p2m_init(struct domain *d) must_use;

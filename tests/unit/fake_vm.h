@@ -12,7 +12,8 @@
 #include <stdio.h>
 
 #define FAKE_FRAMES   256u
-#define FAKE_HEAP_MFN 0x10000u /* the first of the core's pages */
+#define FAKE_HEAP_MFN 0x10000u  /* the first of the core's pages */
+#define FAKE_MANY_MFN 0x100000u /* from here on there is no RAM, but frame_put counts */
 
 struct fake {
     unsigned int notified[8][4]; /* vcpu_notify, by domain and vCPU */
@@ -34,6 +35,7 @@ struct fake {
     unsigned int preempt_every; /* 0: never                        */
     unsigned int continuations; /* hypercalls made again           */
     void (*before_get)(void);   /* what others do before frame_get */
+    unsigned int many_puts;     /* from FAKE_MANY_MFN on           */
     bool no_memory;             /* the heap fails                  */
     uint8_t cpl;                /* at a hypercall */
     bool code32;

@@ -402,6 +402,21 @@ static void test_release_empty(void)
     fake.preempt_every = 0;
 }
 
+/* A superpage of 1 GiB, and no table left to split it with. */
+static void test_release_1g(void)
+{
+    unsigned int restarts = 0;
+
+    CHECK_EQ(p2m_add(d, PAGES_1G, FAKE_MANY_MFN, ORDER_1G, P2M_RAM), 0);
+    CHECK_EQ(p2m_add(d, 0, FAKE_MANY_MFN + PAGES_1G, ORDER_2M, P2M_RAM), 0);
+    d->pool_pages = d->p2m->tables;
+    fake.preempt_every = 1;
+    while (p2m_release(d)) restarts++;
+    fake.preempt_every = 0;
+    CHECK(restarts > PAGES_1G / PAGES_2M && restarts < PAGES_2M + 8);
+    CHECK_EQ(fake.many_puts, PAGES_1G + PAGES_2M);
+}
+
 static void test_logdirty_off(void)
 {
     unsigned int restarts = 0, level;
@@ -443,6 +458,7 @@ int main(void)
     EACH(lookup_race);
     EACH(release);
     EACH(release_empty);
+    EACH(release_1g);
     EACH(logdirty_off);
     /* Their frames are none of the fake machine's. */
 #define ALONE(name)                   \
