@@ -87,12 +87,13 @@ static unsigned int decrease(struct domain *d, const uint64_t *gfn, unsigned int
 /*
  * The common frame: returns how many extents are done, as the ABI wants, even
  * when that is none.  1 GiB extents would take far longer than an operation
- * may: callers go on with 2 MiB.
+ * may: callers go on with 2 MiB.  Only dom0 may choose where its frames are:
+ * the search for low ones is long, and no other knows what it gets.
  */
-static long memory_extents(maybe_unused struct domain *caller, void *arg)
+static long memory_extents(struct domain *caller, void *arg)
 {
     const struct xen_memory_reservation *r = arg;
-    unsigned int bits = XENMEMF_get_address_bits(r->mem_flags), n, got;
+    unsigned int bits = caller->privileged ? XENMEMF_get_address_bits(r->mem_flags) : 0, n, got;
     uint64_t gfn[MEMOP_BATCH], done = items_done();
     struct domain *d;
     int rc;

@@ -258,7 +258,7 @@ unsigned int fake_frames_used(void)
 
 uint64_t frames_alloc(struct domain *d, unsigned int order, bool low)
 {
-    (void)low;
+    fake.low_allocs += low;
     for (uint64_t mfn = 0; order == 0 && mfn < FAKE_FRAMES; mfn++) {
         if (refs[mfn]) continue;
         refs[mfn] = 1;

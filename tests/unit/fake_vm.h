@@ -35,6 +35,7 @@ struct fake {
     unsigned int preempt_every; /* 0: never                        */
     unsigned int continuations; /* hypercalls made again           */
     void (*before_get)(void);   /* what others do before frame_get */
+    unsigned int low_allocs;    /* frames_alloc below 4 GiB        */
     unsigned int many_puts;     /* from FAKE_MANY_MFN on           */
     bool no_memory;             /* the heap fails                  */
     uint8_t cpl;                /* at a hypercall */

@@ -127,6 +127,24 @@ static void test_populate(void)
     teardown();
 }
 
+/* To look for low frames takes long; only dom0 may ask for that. */
+static void test_populate_low(void)
+{
+    uint64_t gfn = 1000;
+    struct xen_memory_reservation r = {
+        .nr_extents = 1, .domid = 1, .mem_flags = XENMEMF_address_bits(32)};
+
+    setup();
+    fake.low_allocs = 0;
+    r.extent_start.p = &gfn;
+    CHECK_EQ(mem(v1, XENMEM_populate_physmap, &r), 1);
+    CHECK_EQ(fake.low_allocs, 0);
+    gfn++;
+    CHECK_EQ(mem(v0, XENMEM_populate_physmap, &r), 1);
+    CHECK_EQ(fake.low_allocs, 1);
+    teardown();
+}
+
 static void test_continue(void)
 {
     uint64_t gfn[200];
@@ -839,6 +857,7 @@ static void test_sysctl_policy(void)
 int main(void)
 {
     RUN(populate);
+    RUN(populate_low);
     RUN(continue);
     RUN(decrease);
     RUN(physmap);
