@@ -59,14 +59,14 @@ static unsigned int populate(struct domain *d, const uint64_t *gfn, unsigned int
  * RAM of the domain's stays. */
 static unsigned int decrease_small(struct domain *d, uint64_t gfn, unsigned int order)
 {
+    uint64_t mfn[1u << ORDER_2M];
     struct p2m_entry old;
     unsigned int n = 0;
 
-    for (uint64_t i = gfn; i < gfn + (1ull << order); i++) {
-        if (p2m_remove(d, i, ORDER_4K, MFN_INVALID, P2M_RAM, &old)) continue;
-        p2m_drop_entry(&old);
-        n++;
-    }
+    for (uint64_t i = gfn; i < gfn + (1ull << order); i++)
+        if (!p2m_remove_noflush(d, i, ORDER_4K, MFN_INVALID, P2M_RAM, &old)) mfn[n++] = old.mfn;
+    if (n) p2m_flush(d);
+    for (unsigned int k = 0; k < n; k++) frame_put(mfn[k]);
     return n == 1u << order;
 }
 

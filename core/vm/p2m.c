@@ -303,20 +303,26 @@ int p2m_replace(struct domain *d, uint64_t gfn, uint64_t mfn, enum p2m_type type
 void p2m_flush(struct domain *d)
 {
     struct cpu *c, *self = this_cpu();
+    uint64_t before[MAX_CPUS];
+    unsigned int end = 0;
 
     /* Who enters the guest from now on sees the new number and flushes. */
     __atomic_fetch_add(&d->p2m->generation, 1, __ATOMIC_SEQ_CST);
     for_each_cpu (c) {
-        uint64_t before = __atomic_load_n(&c->passes, __ATOMIC_SEQ_CST);
-
+        before[c_i] = __atomic_load_n(&c->passes, __ATOMIC_SEQ_CST);
         /* Odd: in the core.  Even: in a guest or idle (vm/run.c). */
-        if (c == self || before & 1 || READ_ONCE(c->current)->domain != d) continue;
+        if (before[c_i] & 1 || c == self || READ_ONCE(c->current)->domain != d) {
+            before[c_i] = 1;
+            continue;
+        }
         cpu_kick(c);
-        while (READ_ONCE(c->passes) == before) {
+        end = c_i + 1;
+    }
+    for (unsigned int i = 0; i < end; i++)
+        while (!(before[i] & 1) && READ_ONCE(cpus[i]->passes) == before[i]) {
             cpu_poll();
             cpu_relax();
         }
-    }
     if (d->p2m->dma) iommu_flush(d);
 }
 

@@ -8,6 +8,8 @@ TRIALS = [
      "    if (!rc) flush_empty(d);\n", ""),
     ("unmap: a batch of decrease_reservation", "core/hypercall/memory_op.c",
      "    if (i) p2m_flush(d);\n", ""),
+    ("unmap: small pages of decrease_reservation", "core/hypercall/memory_op.c",
+     "    if (n) p2m_flush(d);\n", ""),
     ("unmap: p2m_remove", P2M, "    if (!rc) p2m_flush(d);\n", ""),
     ("remap: p2m_replace", P2M,
      "    if (old->type != P2M_NONE)\n        p2m_flush(d);\n    else\n",

@@ -12,6 +12,7 @@
 #include "vm/vendor.h"
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <xen/grant_table.h>
 #include <xen/memory.h>
 
@@ -309,12 +310,17 @@ static void replace(uint64_t gfn, uint64_t mfn)
     p2m_drop_entry(&old);
 }
 
-static long memory_op(unsigned int cmd, uint64_t gfn)
+static long memory_op_large(unsigned int cmd, uint64_t gfn, unsigned int order)
 {
-    struct xen_memory_reservation r = {.nr_extents = 1, .domid = 1};
+    struct xen_memory_reservation r = {.nr_extents = 1, .extent_order = order, .domid = 1};
 
     r.extent_start.p = &gfn;
     return fake_call(d0->vcpus[0], __HYPERVISOR_memory_op, cmd, (uintptr_t)&r, 0);
+}
+
+static long memory_op(unsigned int cmd, uint64_t gfn)
+{
+    return memory_op_large(cmd, gfn, ORDER_4K);
 }
 
 /* --- the rules; dom0 acts on CPU 0, guests run on all that have entered --- */
@@ -353,6 +359,34 @@ static void test_unmap(void)
     leave(2); /* as in a hypercall of its own */
     CHECK_EQ(memory_op(XENMEM_decrease_reservation, 4), 1);
     enter(2, d1->vcpus[2]);
+    CHECK_EQ(reads(2, 4), HOLE);
+    teardown();
+}
+
+/* CPU 1 does not answer before CPU 2 is told, too. */
+static void kick_late(struct cpu *c)
+{
+    if (c->id == 2) kick(cpu(1));
+    if (c->id == 2) kick(c);
+}
+
+/* A large extent of small pages: one flush, of all CPUs at once. */
+static void test_unmap_large(void)
+{
+    uint64_t generation;
+
+    setup();
+    enter(1, d1->vcpus[1]);
+    enter(2, d1->vcpus[2]);
+    CHECK_EQ(reads(1, 3), 35);
+    CHECK_EQ(reads(2, 4), 36);
+    generation = d1->p2m->generation;
+    fake.kick = kick_late;
+    alarm(20);
+    CHECK_EQ(memory_op_large(XENMEM_decrease_reservation, 0, ORDER_2M), 0); /* not all */
+    alarm(0);
+    CHECK_EQ(d1->p2m->generation, generation + 1);
+    CHECK_EQ(reads(1, 3), HOLE);
     CHECK_EQ(reads(2, 4), HOLE);
     teardown();
 }
@@ -604,6 +638,7 @@ int main(void)
 {
     RUN(map);
     RUN(unmap);
+    RUN(unmap_large);
     RUN(remove);
     RUN(remap);
     RUN(permission);
