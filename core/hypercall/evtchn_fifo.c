@@ -9,6 +9,7 @@
  * word keeps its bit of the two-level form.
  */
 #include "hypercall/evtchn_fifo.h"
+#include "lib/string.h"
 #include "memory/frame.h"
 #include "memory/heap.h"
 #include "memory/window.h"
@@ -66,9 +67,18 @@ static void *map_page(struct domain *d, uint64_t gfn, uint64_t *mfn, int *rc)
 
 static void unmap_page(void *page, uint64_t mfn)
 {
-    if (!page) return;
     vunmap(page);
     frame_put(mfn);
+}
+
+/* One of many, before and after their flush. */
+static void stop_page(void *page, uint64_t mfn, bool flushed)
+{
+    if (page && !flushed) vunmap_begin(page);
+    if (page && flushed) {
+        vunmap_end(page);
+        frame_put(mfn);
+    }
 }
 
 int fifo_set_control(struct domain *d, struct fifo *f, unsigned int id, uint64_t gfn,
@@ -114,14 +124,16 @@ int fifo_add_words(struct domain *d, struct fifo *f, uint64_t gfn)
 void fifo_stop(struct fifo *f)
 {
     spin_lock(&f->lock);
-    for (unsigned int i = 0; i < f->vcpus; i++) {
-        unmap_page(f->queues[i].control, f->queues[i].mfn);
-        f->queues[i] = (struct queues){0};
+    for (int flushed = 0; flushed < 2; flushed++) {
+        if (flushed) flush_core_tlb_all();
+        for (unsigned int i = 0; i < f->vcpus; i++)
+            stop_page(f->queues[i].control, f->queues[i].mfn, flushed);
+        for (unsigned int i = 0; i < f->pages; i++)
+            stop_page(f->words[i], f->words_mfn[i], flushed);
     }
-    for (; f->pages; f->pages--) {
-        unmap_page(f->words[f->pages - 1], f->words_mfn[f->pages - 1]);
-        f->words[f->pages - 1] = NULL;
-    }
+    memset(f->queues, 0, f->vcpus * sizeof(f->queues[0]));
+    memset(f->words, 0, sizeof(f->words));
+    f->pages = 0;
     spin_unlock(&f->lock);
 }
 

@@ -112,14 +112,24 @@ void *vmap_device(uint64_t phys, size_t size)
     return p ? p + off : NULL;
 }
 
-void vunmap(void *p)
+void vunmap_begin(void *p)
 {
     uint64_t va = (uintptr_t)p & PAGE_MASK, *e = core_pte(va);
 
     ASSERT(va >= VMAP_BASE && va < VMAP_END && *e & PTE_P);
     WRITE_ONCE(*e, PTE_LEAVING);
+}
+
+void vunmap_end(void *p)
+{
+    WRITE_ONCE(*core_pte((uintptr_t)p & PAGE_MASK), 0);
+}
+
+void vunmap(void *p)
+{
+    vunmap_begin(p);
     flush_core_tlb_all();
-    WRITE_ONCE(*e, 0);
+    vunmap_end(p);
 }
 
 void vmap_dump(void)

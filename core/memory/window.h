@@ -33,6 +33,9 @@ void *vmap(uint64_t mfn) must_use;
 void *vmap_device(uint64_t phys, size_t size) must_use;
 /* Undoes vmap(), returns when no CPU's TLB holds it. */
 void vunmap(void *p);
+/* The same for many pages: the first for each, flush_core_tlb_all(), the second for each. */
+void vunmap_begin(void *p);
+void vunmap_end(void *p);
 /* Printed by a debug key: all that is mapped beside image and heap. */
 void vmap_dump(void);
 

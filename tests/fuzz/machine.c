@@ -271,6 +271,14 @@ void *vmap(uint64_t mfn)
     return fails() ? NULL : ram(mfn);
 }
 
+void vunmap_begin(maybe_unused void *p)
+{
+}
+
+void vunmap_end(maybe_unused void *p)
+{
+}
+
 void vunmap(maybe_unused void *p)
 {
     flush_core_tlb_all();

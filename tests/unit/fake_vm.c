@@ -294,9 +294,25 @@ void *vmap(uint64_t mfn)
     return fake.no_memory ? NULL : fake_ram[mfn];
 }
 
-void vunmap(void *p)
+static unsigned int leaving; /* unmapped, not flushed */
+
+void vunmap_begin(void *p)
 {
     (void)p;
+    leaving++;
+}
+
+void vunmap_end(void *p)
+{
+    (void)p;
+    ASSERT(!leaving);
+}
+
+void vunmap(void *p)
+{
+    vunmap_begin(p);
+    flush_core_tlb_all();
+    vunmap_end(p);
 }
 
 int copy_from_guest(void *dst, uint64_t va, size_t len)
@@ -504,4 +520,6 @@ __attribute__((weak)) long hc_domctl(struct vcpu *v, const struct hc_args *args)
 /* One CPU: nobody else looks at tables. */
 void flush_core_tlb_all(void)
 {
+    fake.core_flushes++;
+    leaving = 0;
 }

@@ -22,9 +22,10 @@ struct fake {
     unsigned int yielded;
     unsigned int lapic_irqs; /* vlapic_set_irq                  */
     uint8_t lapic_vector;
-    unsigned int flushes; /* p2m_flush with a generation     */
-    unsigned int skipped; /* bytes of instructions           */
-    int shutdown_code;    /* domain_shutdown; -1: none       */
+    unsigned int flushes;      /* p2m_flush with a generation     */
+    unsigned int core_flushes; /* flush_core_tlb_all           */
+    unsigned int skipped;      /* bytes of instructions           */
+    int shutdown_code;         /* domain_shutdown; -1: none       */
     domid_t shutdown_domain;
     uint64_t wall_sec;
     uint32_t wall_nsec;

@@ -270,7 +270,9 @@ static void test_fifo(void)
     CHECK_EQ(op(d1, EVTCHNOP_set_priority, &(struct evtchn_set_priority){a, 16}), -XEN_EINVAL);
     for (int i = 1; i < 4; i++) CHECK_EQ(op(d1, EVTCHNOP_expand_array, &more), 0);
     CHECK_EQ(op(d1, EVTCHNOP_expand_array, &more), -XEN_EINVAL); /* words enough */
+    fake.core_flushes = 0;
     CHECK_EQ(op(d1, EVTCHNOP_reset, &(struct evtchn_reset){DOMID_SELF}), 0);
+    CHECK_EQ(fake.core_flushes, 1); /* for all six pages */
     CHECK_EQ(op(d1, EVTCHNOP_expand_array, &more), -XEN_EOPNOTSUPP);
     while (p2m_release(d1))
         ;
