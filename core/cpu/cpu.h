@@ -41,6 +41,7 @@ struct cpu {
     struct vcpu *fpu_owner; /* whose FPU state is in the registers       */
     uint16_t predicted_by;  /* domain that trained the branch predictors */
     uint64_t passes;        /* odd: in the core; even: in a guest, idle  */
+    uint64_t flushed;       /* the last request that a core flush served */
     uint64_t op_start;      /* TSC when the hypercall first looked at it */
     void *stack_top;
     void *vendor;          /* host save area and the like               */
