@@ -22,7 +22,7 @@ static void key_domains(void)
         for_each_vcpu (d, v)
             log_info("  v%u: holds %x, %s%u, upcall %u", v->id, v->holds,
                      v->running_on ? "on CPU" : "last ", v->sched.last_cpu->id,
-                     v->info->evtchn_upcall_pending);
+                     READ_ONCE(v->info)->evtchn_upcall_pending);
     }
 }
 

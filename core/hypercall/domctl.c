@@ -159,11 +159,11 @@ static int soft_reset(struct domain *d, maybe_unused struct xen_domctl *op)
     domain_pause_sync(d);
     rc = evtchn_release(d);
     if (!rc) rc = grant_release(d);
+    if (!rc) vcpu_info_unmap(d);
     for_each_vcpu (d, v) {
         if (rc) break;
         timer_stop(&v->oneshot);
         timer_stop(&v->poll_timer);
-        vcpu_info_unmap(v);
         WRITE_ONCE(v->runstate_va, 0);
         WRITE_ONCE(v->time_va, 0);
         WRITE_ONCE(v->upcall_vector, 0);

@@ -46,16 +46,33 @@ static long register_info(struct vcpu *v, const struct vcpu_register_vcpu_info *
     return rc;
 }
 
-void vcpu_info_unmap(struct vcpu *v)
+/* Between the steps all CPUs answer (cpu/cpu.c), who then have no v->info in hand, and
+ * nothing of it in their TLBs. */
+static void info_unmap_step(struct vcpu *v, unsigned int step)
 {
-    struct vcpu_info *info = v->info;
-    uint64_t mfn = v->info_mfn;
+    struct vcpu_info *first = v->first_info; /* from step 1 on, the registered one */
 
-    if (mfn == MFN_INVALID) return;
-    WRITE_ONCE(v->info, v->first_info);
-    v->info_mfn = MFN_INVALID;
-    vunmap(info);
-    frame_put(mfn);
+    if (v->info_mfn == MFN_INVALID) return;
+    if (step == 0) {
+        v->first_info = v->info;
+        WRITE_ONCE(v->info, first);
+    } else if (step == 1) {
+        vunmap_begin(first);
+    } else {
+        vunmap_end(first);
+        frame_put(v->info_mfn);
+        v->info_mfn = MFN_INVALID;
+    }
+}
+
+void vcpu_info_unmap(struct domain *d)
+{
+    struct vcpu *v;
+
+    for (unsigned int step = 0; step < 3; step++) {
+        if (step) flush_core_tlb_all();
+        for_each_vcpu (d, v) info_unmap_step(v, step);
+    }
 }
 
 void vcpu_info_mark_dirty(struct domain *d)

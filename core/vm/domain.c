@@ -190,7 +190,6 @@ int domain_create(domid_t id, bool privileged, const struct xen_domctl_createdom
 /* Every part begins where it stopped, and does nothing when it is through. */
 int domain_kill(struct domain *d)
 {
-    struct vcpu *v;
     int rc;
 
     if (d->dying == ALIVE) {
@@ -200,7 +199,7 @@ int domain_kill(struct domain *d)
         spin_unlock(&d->lock);
     }
     if ((rc = vpci_release(d)) || (rc = evtchn_release(d)) || (rc = grant_release(d))) return rc;
-    for_each_vcpu (d, v) vcpu_info_unmap(v);
+    vcpu_info_unmap(d);
     p2m_flush(d);
     if ((rc = p2m_release(d))) return rc;
     WRITE_ONCE(d->dying, DEAD);

@@ -9,9 +9,9 @@
 /* The vCPU that stands for "nothing to run" on a CPU; never in a domain of
  * its own that anyone can name. */
 struct vcpu *vcpu_create_idle(void);
-void vcpu_free(struct vcpu *v);        /* it never ran or is off its CPU  */
-void vcpu_stop_timers(struct vcpu *v); /* one may still run elsewhere */
-void vcpu_info_unmap(struct vcpu *v);  /* hypercall/vcpu_op.c             */
+void vcpu_free(struct vcpu *v);         /* it never ran or is off its CPU  */
+void vcpu_stop_timers(struct vcpu *v);  /* one may still run elsewhere */
+void vcpu_info_unmap(struct domain *d); /* hypercall/vcpu_op.c; d is paused */
 /* Logs the registered pages as dirty (vm/logdirty.h). */
 void vcpu_info_mark_dirty(struct domain *d);
 void vcpu_switch_in(struct vcpu *v); /* on the CPU that will run it     */

@@ -294,18 +294,16 @@ void *vmap(uint64_t mfn)
     return fake.no_memory ? NULL : fake_ram[mfn];
 }
 
-static unsigned int leaving; /* unmapped, not flushed */
-
 void vunmap_begin(void *p)
 {
     (void)p;
-    leaving++;
+    fake.leaving++;
 }
 
 void vunmap_end(void *p)
 {
     (void)p;
-    ASSERT(!leaving);
+    ASSERT(!fake.leaving);
 }
 
 void vunmap(void *p)
@@ -521,5 +519,6 @@ __attribute__((weak)) long hc_domctl(struct vcpu *v, const struct hc_args *args)
 void flush_core_tlb_all(void)
 {
     fake.core_flushes++;
-    leaving = 0;
+    if (fake.core_flush) fake.core_flush();
+    fake.leaving = 0;
 }

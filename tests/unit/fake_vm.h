@@ -24,6 +24,8 @@ struct fake {
     uint8_t lapic_vector;
     unsigned int flushes;      /* p2m_flush with a generation     */
     unsigned int core_flushes; /* flush_core_tlb_all           */
+    void (*core_flush)(void);  /* what it finds                */
+    unsigned int leaving;      /* unmapped, not flushed        */
     unsigned int skipped;      /* bytes of instructions           */
     int shutdown_code;         /* domain_shutdown; -1: none       */
     domid_t shutdown_domain;
