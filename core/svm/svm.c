@@ -224,6 +224,15 @@ static bool end_virtual(struct vcpu *v, struct vmcb *b)
     return taken;
 }
 
+/* INT n, INT3 or INTO.  The last two look like exceptions, but injected they would
+ * return to VMCB.next_rip, which is 0 after most exits (APM vol. 2, 15.20, 15.7.1). */
+static bool is_soft(uint64_t event)
+{
+    uint64_t e = event & 0x7ff;
+
+    return EVENT_TYPE(e) == EVENT_SOFT || e == (EVENT_EXCEPTION | 3) || e == (EVENT_EXCEPTION | 4);
+}
+
 bool svm_run(struct vcpu *v, struct vm_exit *exit)
 {
     struct svm_vcpu *s = v->vendor;
@@ -245,14 +254,14 @@ bool svm_run(struct vcpu *v, struct vm_exit *exit)
     v->regs.rsp = b->rsp;
     v->regs.rip = b->rip;
     v->regs.rflags = b->rflags;
-    /* An event whose delivery the exit interrupted is delivered again; INT n
-     * is executed again, and an interrupt was not taken (QEMU calls a virtual
-     * one an exception, with a vector that none has). */
+    /* An event whose delivery the exit interrupted is delivered again; INT n and
+     * the like are executed again, and an interrupt was not taken (QEMU calls a
+     * virtual one an exception, with a vector that none has). */
     b->event_inject = 0;
     if (unlikely(b->exit_int_info & EVENT_VALID)) {
         taken = EVENT_TYPE(b->exit_int_info) != EVENT_INTR &&
                 (EVENT_TYPE(b->exit_int_info) != EVENT_EXCEPTION || (uint8_t)b->exit_int_info < 32);
-        if (taken && EVENT_TYPE(b->exit_int_info) != EVENT_SOFT) b->event_inject = b->exit_int_info;
+        if (taken && !is_soft(b->exit_int_info)) b->event_inject = b->exit_int_info;
     }
     svm_decode(v, exit);
     return taken;

@@ -33,7 +33,7 @@ struct cpu {
     uint64_t user;    /* user_call in progress: its RSP  */
     unsigned int index;
     volatile bool online;
-    uint64_t error, cr2; /* of the last trap recovered from */
+    uint64_t error, cr2, rip; /* of the last trap recovered from */
     struct tss tss;
     void (*volatile job)(void *); /* for cpu_run */
     void *job_arg;

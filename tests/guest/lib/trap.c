@@ -65,6 +65,7 @@ void trap(struct regs *r)
         fatal("exception %lu error %lx at %lx, CR2 %lx", r->vector, r->error, r->rip, cr2);
     c->error = r->error;
     c->cr2 = cr2;
+    c->rip = r->rip;
     r->rax = r->vector;
     resume(r, try_out, c->recover);
 }

@@ -115,6 +115,25 @@ static long get_page(long page, long b, long c)
     return populate(DOMID_SELF, 0, &gfn, 1);
 }
 
+/* INT3 in a page of the stack that nothing has written. */
+static void breakpoint(void *behind)
+{
+    asm volatile(
+        "lea 1f(%%rip), %%rax; mov %%rax, (%0); sub $8192, %%rsp; int3; 1: add $8192, %%rsp"
+        :
+        : "r"(behind)
+        : "rax", "memory");
+}
+
+static long int3(long a, long b, long c)
+{
+    uint64_t behind;
+
+    (void)a, (void)b, (void)c;
+    if (try_call(breakpoint, &behind) != 3) return -1;
+    return (long)(this_cpu()->rip - behind);
+}
+
 static long check_pages(long first, long step, long value)
 {
     for (uint64_t i = (uint64_t)first; i < PAGES; i += (uint64_t)step)
@@ -157,6 +176,7 @@ static void by_the_guest(struct guest *g)
     for (unsigned int i = 0; i < 1024; i++) want[512 + i] = 1;
     look(g, CLEAN, 0, "clean: two superpages' worth");
     check_eq(guest_call(g, check_pages, 1, 17 * 512, 1), -1, "the guest reads what it wrote");
+    check_eq(guest_call(g, int3, 0, 0, 0), 0, "INT3 whose frame is in a watched page");
 }
 
 static void by_the_core(struct guest *g)
