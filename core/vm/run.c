@@ -75,8 +75,7 @@ static int deliver(struct vcpu *v)
     if (unlikely(v->sipi)) vlapic_start(v);
     if (unlikely(READ_ONCE(v->nmi_pending)) && vendor->can_inject(v, true)) {
         WRITE_ONCE(v->nmi_pending, false);
-        vendor->inject_nmi(v);
-        return -1;
+        vendor->inject_nmi(v); /* what waits beside it asks for a window */
     }
     vector = vlapic_next(v);
     upcall = vector < 0 && READ_ONCE(v->domain->upcall_via_vector) && evtchn_upcall_pending(v);

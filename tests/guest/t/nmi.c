@@ -3,6 +3,8 @@
 /* run: as=both */
 #include "test.h"
 
+#define VECTOR 0x51
+
 static void send(void *arg)
 {
     (void)arg;
@@ -17,10 +19,36 @@ static void send_ipi(void *arg)
     for (unsigned int i = 0; i < 10; i++) version_op(XENVER_version, 0);
 }
 
+/* An interrupt waits beside the NMI: it comes when it may, without another exit. */
+static void send_both(void *arg)
+{
+    (void)arg;
+    apic_ipi(0, VECTOR);
+    vcpu_op(VCPUOP_send_nmi, 0, 0);
+}
+
+static void beside(void)
+{
+    int vector;
+    unsigned int early;
+
+    irq_disable();
+    vector = try_call(send_both, NULL);
+    early = irq_count[VECTOR];
+    irq_enable();
+    for (unsigned int i = 0; i < 100000 && !irq_count[VECTOR]; i++) asm volatile("");
+    irq_disable();
+    check_eq(irq_count[VECTOR], 1, "an interrupt beside an NMI comes");
+    check_eq(early, 0, "when it may");
+    check_eq(vector, 2, "after the NMI");
+    apic_write(APIC_EOI, 0);
+}
+
 void test_main(void)
 {
     apic_enable(true);
     check_eq(try_call(send, NULL), 2, "NMI by hypercall");
     check_eq(try_call(send, NULL), 2, "and again");
     check_eq(try_call(send_ipi, NULL), 2, "NMI by IPI");
+    beside();
 }
