@@ -11,7 +11,7 @@
 /*
  * What needs no more than its code, from FIRST on; where an instruction is
  * skipped after it was carried out, also its opcode.  What stands here is
- * intercepted (RDTSC where it is asked for), all others are EXIT_BAD.
+ * intercepted (RDTSC and IRET while it is asked for), all others are EXIT_BAD.
  */
 static const struct kind {
     uint8_t reason, len, opcode[6]; /* eight bytes in all */
@@ -23,6 +23,7 @@ static const struct kind {
     [VMEXIT_RDTSC - FIRST] = {EXIT_RDTSC, 2, {0x0f, 0x31}},
     [VMEXIT_RDPMC - FIRST] = {EXIT_FORBIDDEN, 0, {0}},
     [VMEXIT_CPUID - FIRST] = {EXIT_CPUID, 2, {0x0f, 0xa2}},
+    [VMEXIT_IRET - FIRST] = {EXIT_WINDOW, 0, {0}}, /* ends the blocking of NMIs */
     [VMEXIT_INVD - FIRST] = {EXIT_SKIP, 2, {0x0f, 0x08}},
     [VMEXIT_HLT - FIRST] = {EXIT_HLT, 1, {0xf4}},
     [VMEXIT_INVLPGA - FIRST] = {EXIT_FORBIDDEN, 0, {0}},
@@ -177,6 +178,7 @@ static void decode_rest(struct vcpu *v, struct vmcb *b, struct vm_exit *e)
     uint64_t code = b->exit_code;
 
     if (code == VMEXIT_INTR && hlt_in_shadow(v, e)) return;
+    if (code == VMEXIT_IRET) svm_block_nmis(b, false);
     if (code == VMEXIT_MSR)
         decode_msr(v, b, e);
     else if (code == VMEXIT_IO)

@@ -78,8 +78,9 @@ void svm_set_state(struct vcpu *v, const struct arch_state *s)
     b->idtr.limit = s->idt_limit;
     b->event_inject =
         s->pending_event & EVENT_VALID ? s->pending_event | (uint64_t)s->pending_error << 32 : 0;
-    b->interrupt_shadow = s->interrupt_shadow;
     b->g_pat = v->pat;
+    svm_block_nmis(b, false);
+    b->interrupt_shadow = s->interrupt_shadow;
     sv->flush = true;
 }
 

@@ -267,12 +267,15 @@ bool svm_run(struct vcpu *v, struct vm_exit *exit)
     return taken;
 }
 
+/* An NMI that must wait comes after the IRET, or with the window for interrupts. */
 static bool svm_can_inject(struct vcpu *v, bool nmi)
 {
     struct vmcb *b = vmcb_of(v);
+    bool blocked = nmi ? b->intercept[0] & NMIS_BLOCKED : !(v->regs.rflags & RFLAGS_IF);
 
-    return (nmi || v->regs.rflags & RFLAGS_IF) && !(b->interrupt_shadow & 1) &&
-           !(b->event_inject & EVENT_VALID);
+    if (!blocked && !(b->interrupt_shadow & 1) && !(b->event_inject & EVENT_VALID)) return true;
+    if (nmi && !blocked) svm_want_window(v, true);
+    return false;
 }
 
 /*
@@ -296,6 +299,7 @@ static void svm_inject_interrupt(struct vcpu *v, uint8_t vector)
 static void svm_inject_nmi(struct vcpu *v)
 {
     vmcb_of(v)->event_inject = VEC_NMI | EVENT_NMI | EVENT_VALID;
+    svm_block_nmis(vmcb_of(v), true);
 }
 
 static void svm_inject_exception(struct vcpu *v, uint8_t vector, int error)

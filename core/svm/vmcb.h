@@ -92,6 +92,7 @@ _Static_assert(offsetof(struct vmcb, g_pat) == 0x668, "VMCB g_pat");
 #define VMEXIT_RDTSC     0x06e
 #define VMEXIT_RDPMC     0x06f
 #define VMEXIT_CPUID     0x072
+#define VMEXIT_IRET      0x074
 #define VMEXIT_INVD      0x076
 #define VMEXIT_HLT       0x078
 #define VMEXIT_INVLPGA   0x07a
@@ -142,6 +143,18 @@ extern bool svm_has_nrip;
 static inline struct vmcb *vmcb_of(const struct vcpu *v)
 {
     return ((struct svm_vcpu *)v->vendor)->block;
+}
+
+/*
+ * After an NMI no other comes until an IRET, which exits meanwhile, before it is
+ * carried out: the interrupt shadow keeps an NMI back for that one instruction (if it
+ * faults, the NMI comes in the handler of the fault, as in Xen).
+ */
+#define NMIS_BLOCKED BIT(VMEXIT_IRET % 32) /* of intercept[0] */
+static inline void svm_block_nmis(struct vmcb *b, bool on)
+{
+    b->intercept[0] = (b->intercept[0] & ~NMIS_BLOCKED) | (on ? NMIS_BLOCKED : 0);
+    b->interrupt_shadow |= !on;
 }
 
 /* svm/exit.c */

@@ -53,7 +53,8 @@ int try_call(void (*fn)(void *), void *arg);
 long user_call(long (*fn)(void), void *stack_top);
 
 typedef void irq_fn(struct regs *r);
-/* Sets the handler of an interrupt vector; it runs with interrupts off. */
+/* Sets the handler of an interrupt vector, or of an exception, which is then not
+ * recovered from; it runs with interrupts off. */
 void set_irq(unsigned int vector, irq_fn *fn);
 extern volatile unsigned int irq_count[256]; /* taken, by vector */
 

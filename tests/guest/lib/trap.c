@@ -55,7 +55,7 @@ void trap(struct regs *r)
         c->user = 0;
         return;
     }
-    if (r->vector >= 32) {
+    if (r->vector >= 32 || handler[r->vector]) {
         __atomic_add_fetch(&irq_count[r->vector], 1, __ATOMIC_SEQ_CST);
         if (handler[r->vector]) handler[r->vector](r);
         return;

@@ -44,6 +44,37 @@ static void beside(void)
     apic_write(APIC_EOI, 0);
 }
 
+/* An NMI that comes in the handler of another waits for its end. */
+static unsigned int depth, deepest;
+
+static void handler(struct regs *r)
+{
+    (void)r;
+    depth++;
+    if (depth > deepest) deepest = depth;
+    if (irq_count[2] == 1) {
+        vcpu_op(VCPUOP_send_nmi, 0, 0);
+        for (unsigned int i = 0; i < 10; i++) version_op(XENVER_version, 0);
+    }
+    depth--;
+}
+
+static void two_in_a_row(void)
+{
+    set_irq(2, handler);
+    for (unsigned int on = 0; on < 2; on++) {
+        irq_count[2] = deepest = 0;
+        if (on) irq_enable();
+        vcpu_op(VCPUOP_send_nmi, 0, 0);
+        for (unsigned int i = 0; i < 100000 && irq_count[2] < 2; i++)
+            if (!on) version_op(XENVER_version, 0); /* at the latest there */
+        irq_disable();
+        check_eq(irq_count[2], 2, on ? "two NMIs" : "two NMIs, interrupts off");
+        check_eq(deepest, 1, "one after the other");
+    }
+    set_irq(2, NULL);
+}
+
 void test_main(void)
 {
     apic_enable(true);
@@ -51,4 +82,6 @@ void test_main(void)
     check_eq(try_call(send, NULL), 2, "and again");
     check_eq(try_call(send_ipi, NULL), 2, "NMI by IPI");
     beside();
+    two_in_a_row();
+    check_eq(try_call(send, NULL), 2, "and again");
 }
