@@ -10,11 +10,12 @@
 #include "lib/print.h"
 #include "vm/domain.h"
 
-#define TSX_OFF     3 /* transactions abort, CPUID does not show them */
-#define EFER_AIBRSE BIT(21)
-#define PRED_IBPB   BIT(0)
-#define PRED_SBPB   BIT(7)
-#define BP_REDUCE   BIT(4) /* less is predicted where guest and host meet */
+#define TSX_OFF      3 /* transactions abort, CPUID does not show them */
+#define EFER_AIBRSE  BIT(21)
+#define PRED_IBPB    BIT(0)
+#define PRED_SBPB    BIT(7)
+#define BP_REDUCE    BIT(4) /* less is predicted where guest and host meet */
+#define LFENCE_WAITS BIT(1) /* what follows does not begin before it is through */
 
 #define SPEC_IBRS      BIT(0)
 #define SPEC_STIBP     BIT(1)
@@ -40,6 +41,7 @@
 #define AMD_BTC_NO BIT(29)
 
 /* CPUID 0x80000021, EAX */
+#define AMD_LFENCE_WAITS   BIT(2)
 #define AMD_VERW_CLEAR     BIT(5)
 #define AMD_AUTO_IBRS      BIT(8)
 #define AMD_IBPB_BRTYPE    BIT(28)
@@ -159,6 +161,10 @@ static void mend_errata(void)
     for (unsigned int i = 0; i < ARRAY_SIZE(errata); i++)
         if (family == errata[i].family && model >= errata[i].first && model <= errata[i].last)
             set_bit_of(errata[i].msr, BIT(errata[i].bit));
+    /* Families f and 11 have no other LFENCE; later ones say so. */
+    if (family >= 0x10 && family <= 0x18 && family != 0x11 &&
+        !(leaf(0x80000021, 0).a & AMD_LFENCE_WAITS))
+        set_bit_of(MSR_DE_CFG, LFENCE_WAITS);
 }
 
 void mitigate_boot(void)
