@@ -60,8 +60,9 @@ void fpu_read_xcr0(struct vcpu *v); /* v is current: refreshes v->xcr0 */
 #define EXIT_FILL_RETURNS   4u
 #define EXIT_IBPB           8u
 #define EXIT_IBRS           16u
-/* Not 0: mitigate_entry just before an entry, and after the exit fill_returns
- * before any return, and mitigate_exit. */
+/* Not 0: mitigate_entry just before an entry, after the exit mitigate_exit and
+ * fill_returns; on AMD in this order, before any other return (IBPB leaves the return
+ * stack as it is), on Intel the stack first. */
 extern unsigned int mitigations;
 extern bool siblings_leak;     /* what a thread works on, to its sibling */
 extern bool superpage_erratum; /* executing from one can end in a machine check */

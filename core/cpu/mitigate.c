@@ -215,10 +215,12 @@ void mitigate_entry(void)
     if (mitigations & ENTRY_CLEAR_BUFFERS) clear_buffers();
 }
 
+/* LFENCE: its own return waits until it is known that nothing was passed by. */
 void mitigate_exit(void)
 {
     if (mitigations & EXIT_IBPB) write_msr(MSR_PRED_CMD, PRED_IBPB);
     if (mitigations & EXIT_IBRS) write_msr(MSR_SPEC_CTRL, spec_ctrl | SPEC_IBRS);
+    __asm__ volatile("lfence" : : : "memory");
 }
 
 /* A sibling gets this thread's share of buffers and return stack, and gives its own

@@ -142,7 +142,8 @@ static inline void check_asid(struct vcpu *v, struct svm_vcpu *s, struct cpu *c)
  * The switch.  VMRUN keeps RAX, RSP, RIP, RFLAGS, CRs and most segments;
  * VMLOAD and VMSAVE the rest of the segments and the system-call MSRs; the
  * other registers are ours.  CLGI holds back all interrupts until the guest
- * runs; RFLAGS.IF set at VMRUN makes a physical one end the guest (15.21).
+ * runs, and until svm_run's STGI after it; RFLAGS.IF set at VMRUN makes a physical
+ * one end the guest (15.21).
  */
 _Static_assert(offsetof(struct regs, r8) == 8 * 8ul, "struct regs");
 static inline void world_switch(struct regs *r, uint64_t vmcb, uint64_t host)
@@ -177,8 +178,7 @@ static inline void world_switch(struct regs *r, uint64_t vmcb, uint64_t host)
                      "pop %%rax\n\t" /* host state */
                      "vmload %%rax\n\t"
                      "pop %%rbp\n\t"
-                     "cli\n\t"
-                     "stgi"
+                     "cli"
                      : "+a"(vmcb), "+d"(host), "+D"(r)
                      : REG(rcx), REG(rdx), REG(rbx), REG(rbp), REG(rsi), REG(rdi)
                      : "rbx", "rcx", "rsi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15",
@@ -186,14 +186,14 @@ static inline void world_switch(struct regs *r, uint64_t vmcb, uint64_t host)
 #undef REG
 }
 
-/* The same where something is to be done about speculation: no branch that could
- * be mispredicted stands between the exit and the return stack's filling. */
+/* The same where something is to be done about speculation: no return comes before
+ * IBPB and the return stack's filling, not even an NMI's. */
 static __attribute__((noinline)) void guarded_switch(struct regs *r, uint64_t vmcb, uint64_t host)
 {
     mitigate_entry();
     world_switch(r, vmcb, host);
-    fill_returns();
     mitigate_exit();
+    fill_returns();
 }
 
 /* An interrupt of the host's that comes in the moment of a VMRUN with a virtual
@@ -249,6 +249,7 @@ bool svm_run(struct vcpu *v, struct vm_exit *exit)
         world_switch(&v->regs, s->vmcb_phys, ((struct svm_cpu *)c->vendor)->host);
     else
         guarded_switch(&v->regs, s->vmcb_phys, ((struct svm_cpu *)c->vendor)->host);
+    __asm__ volatile("stgi" : : : "memory");
     if (unlikely(virtual)) taken = end_virtual(v, b);
     v->regs.rax = b->rax;
     v->regs.rsp = b->rsp;
