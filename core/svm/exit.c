@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* SVM's exit codes, decoded into struct vm_exit. */
+#include "cpu/cpu.h"
 #include "lib/string.h"
 #include "svm/vmcb.h"
 #include "vm/domain.h"
@@ -173,6 +174,16 @@ static bool hlt_in_shadow(struct vcpu *v, struct vm_exit *e)
     return e->len != 0;
 }
 
+/* A VMRUN that failed may not have flushed as it was asked to: who takes an ASID next
+ * asks again; the others' are of an epoch before. */
+static void owe_flush(struct svm_vcpu *s)
+{
+    struct svm_cpu *h = s->asid_cpu->vendor;
+
+    h->next_asid = h->asids;
+    s->flush = true;
+}
+
 static void decode_rest(struct vcpu *v, struct vmcb *b, struct vm_exit *e)
 {
     uint64_t code = b->exit_code;
@@ -192,6 +203,7 @@ static void decode_rest(struct vcpu *v, struct vmcb *b, struct vm_exit *e)
     else
         e->reason = EXIT_BAD;
     if (e->reason == EXIT_BAD) e->code = code;
+    if (code == VMEXIT_INVALID) owe_flush(v->vendor);
 }
 
 void svm_decode(struct vcpu *v, struct vm_exit *e)

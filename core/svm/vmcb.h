@@ -110,6 +110,7 @@ _Static_assert(offsetof(struct vmcb, g_pat) == 0x668, "VMCB g_pat");
 #define VMEXIT_MWAIT     0x08b
 #define VMEXIT_XSETBV    0x08d
 #define VMEXIT_NPF       0x400
+#define VMEXIT_INVALID   (~0ull)
 
 #define KNOWN_INSNS 16
 

@@ -112,8 +112,11 @@ static void remembered(void)
 /* What nobody asked for ends the guest. */
 static void unknown(void)
 {
+    struct svm_cpu h = {.next_asid = 5, .asids = 16};
+    struct cpu c = {.vendor = &h};
     struct vm_exit e;
 
+    s.asid_cpu = &c;
     for (uint64_t code = VMEXIT_INTR; code < 0x500; code++) {
         b.exit_code = code;
         svm_decode(&v, &e);
@@ -122,9 +125,11 @@ static void unknown(void)
     b.exit_code = VMEXIT_TASK;
     svm_decode(&v, &e);
     CHECK(e.reason == EXIT_BAD && e.code == VMEXIT_TASK);
-    b.exit_code = ~0ull; /* VMEXIT_INVALID */
+    CHECK(h.next_asid == 5 && !s.flush);
+    b.exit_code = VMEXIT_INVALID;
     svm_decode(&v, &e);
     CHECK(e.reason == EXIT_BAD && e.code == ~0ull);
+    CHECK(h.next_asid == 16 && s.flush);
 }
 
 int main(void)

@@ -612,6 +612,19 @@ static void test_old_tag(void)
     teardown();
 }
 
+/* The entry that was to flush when all tags were used up did not take place. */
+static void test_failed_entry(void)
+{
+    setup();
+    looks_at(d1->vcpus[1], 2);
+    looks_at(d1->vcpus[2], 3);
+    model_skip(cpu(1), 0);
+    model_fail(d1->vcpus[0], cpu(1));
+    looks_at(d1->vcpus[1], 5);
+    looks_at(d1->vcpus[0], 6);
+    teardown();
+}
+
 /* A new domain has the root table of one that is gone. */
 static void test_root_reuse(void)
 {
@@ -651,6 +664,7 @@ int main(void)
     RUN(request);
     RUN(tag_reuse);
     RUN(old_tag);
+    RUN(failed_entry);
     RUN(root_reuse);
     return test_failed != 0;
 }

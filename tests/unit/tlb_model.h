@@ -29,5 +29,6 @@ void model_skip(struct cpu *c, unsigned int left); /* all tags but so many */
 void model_vcpu(struct vcpu *v);
 struct tags model_enter(struct vcpu *v, struct cpu *c);
 void model_ask_flush(struct vcpu *v);
+void model_fail(struct vcpu *v, struct cpu *c); /* an entry that the processor refuses */
 
 #endif

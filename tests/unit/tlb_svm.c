@@ -2,6 +2,7 @@
 /* SVM's part of the model: ASIDs tag everything (APM vol. 2, 15.16). */
 #include "tlb_model.h"
 #include "../../core/svm/svm.c"
+#include "../../core/svm/exit.c"
 #include <string.h>
 
 const char *const model_name = "svm";
@@ -36,6 +37,15 @@ struct tags model_enter(struct vcpu *v, struct cpu *c)
     check_asid(v, v->vendor, c);
     if (vmcb_of(v)->tlb_control == 1) model_drop_all(c);
     return (struct tags){vmcb_of(v)->asid, vmcb_of(v)->asid};
+}
+
+void model_fail(struct vcpu *v, struct cpu *c)
+{
+    struct vm_exit e;
+
+    check_asid(v, v->vendor, c);
+    vmcb_of(v)->exit_code = VMEXIT_INVALID;
+    svm_decode(v, &e);
 }
 
 void model_ask_flush(struct vcpu *v)

@@ -65,6 +65,11 @@ struct tags model_enter(struct vcpu *v, struct cpu *c)
     return (struct tags){eptp << 16 | entered[VPID], eptp};
 }
 
+void model_fail(struct vcpu *v, struct cpu *c)
+{
+    (void)model_enter(v, c); /* its flushes are instructions, done before */
+}
+
 void model_ask_flush(struct vcpu *v)
 {
     ((struct vmx_vcpu *)v->vendor)->flush = true;
