@@ -369,9 +369,13 @@ static bool bind(struct message *m, uint64_t *address, uint32_t *data)
     return true;
 }
 
+/* The next owner of the vector is not to be interrupted by this device. */
 static void unbind(struct message *m)
 {
-    if (m->vector) irq_free_vector(m->vector);
+    if (m->vector) {
+        iommu_forbid(m->vector);
+        irq_free_vector(m->vector);
+    }
     m->vector = 0;
     m->programmed = false;
 }

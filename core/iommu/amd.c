@@ -222,6 +222,13 @@ static void amd_message(uint16_t bdf, uint8_t vector, uint32_t apic_id, uint64_t
     *data = vector; /* the entry's number */
 }
 
+static void amd_forbid(uint8_t vector)
+{
+    spin_lock(&lock);
+    set_interrupt(raisers[vector], vector, 0);
+    spin_unlock(&lock);
+}
+
 /* --- events; all on the CPU that booted, interrupts off --- */
 
 static void take_events(void *data)
@@ -432,4 +439,5 @@ const struct iommu_driver amd_iommu = {
     .attach = amd_attach,
     .flush = amd_flush,
     .message = amd_message,
+    .forbid = amd_forbid,
 };

@@ -78,6 +78,11 @@ void iommu_message(uint16_t bdf, uint8_t vector, uint32_t apic_id, uint64_t *add
         apic_msi_message(apic_id, vector, address, data);
 }
 
+void iommu_forbid(uint8_t vector)
+{
+    if (iommu.remaps && iommu.driver->forbid) iommu.driver->forbid(vector);
+}
+
 uint16_t iommu_domain_id(const struct domain *d)
 {
     return d->id + 1;

@@ -36,7 +36,10 @@ struct iommu_driver {
      * which no other device can raise from now on. */
     void (*message)(uint16_t bdf, uint8_t vector, uint32_t apic_id, uint64_t *address,
                     uint32_t *data);
-    /* The same for an IO-APIC; NULL: its pins, which the core alone programs, are
+    /* No device can raise it any more.  NULL: an entry has one vector and one source,
+     * the next owner's replace it. */
+    void (*forbid)(uint8_t vector);
+    /* As message, for an IO-APIC; NULL: its pins, which the core alone programs, are
      * not remapped. */
     void (*remap_pin)(uint16_t source, uint8_t vector, uint32_t apic_id, bool level);
 };
@@ -50,9 +53,10 @@ void iommu_attach(uint16_t bdf, struct domain *d);
 void iommu_flush(struct domain *d);
 
 /* What a device sends to raise a vector; where interrupts are remapped, no
- * other device can send it. */
+ * other device can send it; after iommu_forbid it is nobody's. */
 void iommu_message(uint16_t bdf, uint8_t vector, uint32_t apic_id, uint64_t *address,
                    uint32_t *data);
+void iommu_forbid(uint8_t vector);
 
 /* True when the bytes hold registers of an IOMMU. */
 bool iommu_covers(uint64_t at, uint64_t size);

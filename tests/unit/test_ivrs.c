@@ -225,6 +225,9 @@ static void interrupts(void)
     amd_message(0x200, 0x41, 1, &address, &data);
     CHECK(interrupt_of(0x200, 0x41) == 0x410101);
     CHECK(!interrupt_of(0x108, 0x41) && !interrupt_of(0x100, 0x41));
+    amd_forbid(0x41);
+    CHECK(!interrupt_of(0x200, 0x41) && interrupt_of(0x200, 0x42));
+    amd_forbid(0x43); /* nobody's */
     for (unsigned int i = 0; i < ARRAY_SIZE(ids); i++)
         free(core_from_mfn((table[ids[i]].q[2] & DTE_INT_TABLE) >> PAGE_SHIFT));
     free(table);

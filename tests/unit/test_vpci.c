@@ -136,6 +136,8 @@ void p2m_flush(struct domain *d)
     flushes = 0;
 }
 
+static bool raised[256]; /* the IOMMU lets a device do it */
+
 int irq_alloc_vector(irq_handler *fn, void *data)
 {
     if (vectors_used >= vectors_limit) return -1;
@@ -150,7 +152,7 @@ int irq_alloc_vector(irq_handler *fn, void *data)
 
 void irq_free_vector(unsigned int vector)
 {
-    CHECK(vectors[vector].fn != NULL);
+    CHECK(vectors[vector].fn != NULL && !raised[vector]);
     vectors[vector].fn = NULL;
     vectors_used--;
 }
@@ -166,6 +168,12 @@ void iommu_message(uint16_t bdf, uint8_t vector, uint32_t apic_id, uint64_t *add
     (void)bdf;
     *addr = 0xfee00000 | apic_id << 12;
     *data = vector;
+    raised[vector] = true;
+}
+
+void iommu_forbid(uint8_t vector)
+{
+    raised[vector] = false;
 }
 
 void vlapic_deliver(struct domain *d, uint32_t dest, uint32_t message)
