@@ -37,6 +37,7 @@
 #define QUEUE_BASE   0x90
 #define INTERRUPTS   0xb8 /* the table's address, EIME, log2 of the entries - 1 */
 
+#define CAP_DOMAINS(c) (16u << 2 * ((c)&7)) /* ids that it tells apart */
 #define CAP_LEVELS3(c) ((c) >> 9 & 1)
 #define CAP_LEVELS4(c) ((c) >> 10 & 1)
 #define CAP_LARGE(c)   ((c) >> 34 & 3) /* 2 MiB, 1 GiB */
@@ -85,7 +86,8 @@ static struct spinlock lock = SPINLOCK(RANK_IOMMU);
 static struct unit units[MAX_UNITS];
 static unsigned int unit_count;
 static struct entry *root, *interrupts;
-static bool three_levels; /* 39 bits of address, not 48 */
+static bool three_levels;                    /* 39 bits of address, not 48 */
+static uint32_t domain_ids = CAP_DOMAINS(6); /* from 0 */
 
 static uint32_t read32(struct unit *u, unsigned int reg)
 {
@@ -159,6 +161,10 @@ static void vtd_attach(uint16_t bdf, struct domain *d)
     struct entry *e;
     uint64_t low = 2; /* not present, its faults are not recorded */
 
+    if (d && iommu_domain_id(d) >= domain_ids) {
+        log_warn("IOMMU: it cannot tell d%u from others: device %x stays blocked", d->id, bdf);
+        d = NULL;
+    }
     if (d && three_levels && !p2m_low_table(d)) d = NULL;
     if (d) low = (three_levels ? p2m_low_table(d) : core_to_phys(d->p2m->root)) | 1;
     spin_lock(&lock);
@@ -182,6 +188,7 @@ static void vtd_attach(uint16_t bdf, struct domain *d)
 
 static void vtd_flush(struct domain *d)
 {
+    if (iommu_domain_id(d) >= domain_ids) return; /* it has no device */
     spin_lock(&lock);
     for (unsigned int i = 0; i < unit_count; i++) {
         submit(&units[i], INVALIDATE_DOMAIN | (uint64_t)iommu_domain_id(d) << 16, 0);
@@ -329,6 +336,7 @@ static void probe(struct unit *u)
               u->base, u->cap, ecap);
     if (CAP_FAULTS(u->cap) + CAP_RECORDS(u->cap) * 16 > REGS_SIZE)
         panic("IOMMU at %lx: its fault records are out of reach", u->base);
+    domain_ids = MIN(domain_ids, CAP_DOMAINS(u->cap));
     if (!CAP_LEVELS4(u->cap)) three_levels = true;
     if (!(ecap & ECAP_COHERENT)) iommu.incoherent = true;
     if (u->cap & CAP_CACHING) iommu.caches_empty = true;

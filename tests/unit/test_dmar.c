@@ -113,6 +113,31 @@ static void vtd_entries(void)
     for (unsigned int v = 0; v < VECTORS; v++) CHECK((table[v].low & 1) == (v == 0x45));
 }
 
+/* A unit that tells 16 domains apart: others reach nothing, instead of what is a
+ * neighbour's. */
+static void vtd_width(void)
+{
+    static uint64_t tables[512] __attribute__((aligned(4096)));
+    static struct entry roots[256] __attribute__((aligned(4096)));
+    struct p2m p = {.root = tables};
+    struct domain d = {.id = 14, .p2m = &p};
+    struct entry *e;
+
+    fake_init(1);
+    root = roots;
+    unit_count = 0;
+    domain_ids = CAP_DOMAINS(0xc0000000000070ull);
+    CHECK(domain_ids == 16 && CAP_DOMAINS(2) == 256 && CAP_DOMAINS(6) == 65536);
+    vtd_attach(0x0318, &d);
+    e = context_of(0x0318);
+    CHECK(e->low & 1 && e->high >> 8 == 15);
+    d.id = 15;
+    vtd_attach(0x0318, &d);
+    CHECK(!(e->low & 1) && !(e->high >> 8));
+    vtd_flush(&d);
+    free(core_from_mfn(roots[3].low >> PAGE_SHIFT));
+}
+
 int main(void)
 {
     RUN(dmar_right);
@@ -120,5 +145,6 @@ int main(void)
     RUN(dmar_many);
     RUN(dmar_hostile);
     RUN(vtd_entries);
+    RUN(vtd_width);
     return CHECK_RESULT();
 }
