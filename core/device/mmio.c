@@ -116,7 +116,7 @@ static bool decode_opcode(struct insn *i, uint8_t code)
 static bool decode(struct vcpu *v, struct insn *i, uint8_t bytes[15])
 {
     struct segment cs;
-    bool long_mode, big, op16 = false, addr = false;
+    bool long_mode, big, op16 = false, addr = false, based = false;
     uint8_t code, reg, imm_size;
 
     vendor->get_segment(v, SEG_CS, &cs);
@@ -126,6 +126,7 @@ static bool decode(struct vcpu *v, struct insn *i, uint8_t bytes[15])
     for (code = fetch(i, 1); insn_prefix(code, long_mode); code = fetch(i, 1)) {
         op16 |= code == 0x66;
         addr |= code == 0x67;
+        based |= code == 0x64 || code == 0x65; /* FS, GS */
         i->rep |= (code & 0xfe) == 0xf2;
         i->rex = (code & 0xf0) == 0x40 ? code : 0; /* counts only right before the opcode */
     }
@@ -140,6 +141,8 @@ static bool decode(struct vcpu *v, struct insn *i, uint8_t bytes[15])
         if (i->immediate) i->imm = sign_extend(fetch(i, imm_size), imm_size);
     }
     i->discard |= i->alu == 7;
+    /* Its other operand is reached as the kernel's own, without a segment's base. */
+    i->bad |= i->op == OP_MOVS && (based || vendor->get_cpl(v) == 3);
     return !i->bad && (i->op != OP_ALU || (i->alu != 2 && i->alu != 3));
 }
 

@@ -244,10 +244,17 @@ static void skip_insn(struct vcpu *v, unsigned int len)
     fake.skipped += len;
 }
 
+static unsigned int get_cpl(struct vcpu *v)
+{
+    (void)v;
+    return fake.state.seg[SEG_SS].attr >> 5 & 3;
+}
+
 static const struct vendor_ops ops = {
     .get_state = get_state,
     .set_state = set_state,
     .get_segment = get_segment,
+    .get_cpl = get_cpl,
     .get_efer = get_efer,
     .inject_exception = inject_exception,
     .skip_insn = skip_insn,

@@ -382,6 +382,9 @@ static void mmio_refused(void)
         {{0xff, 0x03}, 2},
         {{0x66, 0x66, 0x66, 0x66}, 4},
         {{0x04, 0x03}, 2},
+        {{0x64, 0xa5}, 2}, /* MOVS from FS or GS */
+        {{0x65, 0xf3, 0xa4}, 3},
+        {{0xa5}, 1}, /* as a user */
         {{0}, 0},
     };
     struct vcpu *v = begin();
@@ -389,6 +392,7 @@ static void mmio_refused(void)
     for (unsigned int i = 0; i < ARRAY_SIZE(bad); i++) {
         assemble(bad[i].bytes, bad[i].n);
         fake.exception = -1;
+        fake.state.seg[SEG_SS].attr = bad[i].bytes[0] == 0xa5 ? 0xf3 : 0x93;
         handle_mmio(v, BASE + 16, false);
         CHECK(fake.exception == VEC_UD);
     }
