@@ -38,6 +38,7 @@ static const struct kind {
     [VMEXIT_WBINVD - FIRST] = {EXIT_SKIP, 2, {0x0f, 0x09}},
     [VMEXIT_MONITOR - FIRST... VMEXIT_MWAIT - FIRST] = {EXIT_FORBIDDEN, 0, {0}},
     [VMEXIT_XSETBV - FIRST] = {EXIT_XSETBV, 3, {0x0f, 0x01, 0xd1}},
+    [VMEXIT_RDPRU - FIRST] = {EXIT_FORBIDDEN, 0, {0}},
 };
 static const struct kind rdmsr = {EXIT_MSR, 2, {0x0f, 0x32}}, wrmsr = {EXIT_MSR, 2, {0x0f, 0x30}};
 

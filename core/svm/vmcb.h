@@ -109,6 +109,7 @@ _Static_assert(offsetof(struct vmcb, g_pat) == 0x668, "VMCB g_pat");
 #define VMEXIT_MONITOR   0x08a
 #define VMEXIT_MWAIT     0x08b
 #define VMEXIT_XSETBV    0x08d
+#define VMEXIT_RDPRU     0x08e
 #define VMEXIT_NPF       0x400
 #define VMEXIT_INVALID   (~0ull)
 

@@ -126,6 +126,10 @@ static void unknown(void)
     svm_decode(&v, &e);
     CHECK(e.reason == EXIT_BAD && e.code == VMEXIT_TASK);
     CHECK(h.next_asid == 5 && !s.flush);
+    b.exit_code = VMEXIT_RDPRU;
+    svm_decode(&v, &e);
+    svm_set_intercepts(&b);
+    CHECK(e.reason == EXIT_FORBIDDEN && b.intercept[1] & BIT(VMEXIT_RDPRU % 32));
     b.exit_code = VMEXIT_INVALID;
     svm_decode(&v, &e);
     CHECK(e.reason == EXIT_BAD && e.code == ~0ull);

@@ -21,6 +21,7 @@ INSN(i_skinit, ".byte 0x0f, 0x01, 0xde")
 INSN(i_invlpga, "invlpga")
 INSN(i_monitor, "monitor")
 INSN(i_mwait, "mwait")
+INSN(i_rdpru, ".byte 0x0f, 0x01, 0xfd")
 INSN(i_vmxon, ".byte 0xf3, 0x0f, 0xc7, 0x30")
 INSN(i_ud2, "ud2")
 INSN(i_wbinvd, "wbinvd")
@@ -47,8 +48,9 @@ void test_main(void)
         {i_vmrun, UD, "VMRUN"},     {i_vmload, UD, "VMLOAD"},   {i_vmsave, UD, "VMSAVE"},
         {i_stgi, UD, "STGI"},       {i_clgi, UD, "CLGI"},       {i_skinit, UD, "SKINIT"},
         {i_invlpga, UD, "INVLPGA"}, {i_monitor, UD, "MONITOR"}, {i_mwait, UD, "MWAIT"},
-        {i_vmxon, UD, "VMXON"},     {i_ud2, UD, "UD2"},         {i_wbinvd, -1, "WBINVD"},
-        {i_pause, -1, "PAUSE"},     {i_int3, 3, "INT3"},        {divide, 0, "divide by 0"},
+        {i_rdpru, UD, "RDPRU"},     {i_vmxon, UD, "VMXON"},     {i_ud2, UD, "UD2"},
+        {i_wbinvd, -1, "WBINVD"},   {i_pause, -1, "PAUSE"},     {i_int3, 3, "INT3"},
+        {divide, 0, "divide by 0"},
     };
     uint64_t cr0, before;
 
