@@ -5,19 +5,11 @@
 #include "cpu/time.h"
 #include "lib/print.h"
 
-static void stop_others(void)
-{
-    struct cpu *c;
-
-    for_each_cpu (c)
-        if (c != this_cpu()) cpu_ask(c, WORK_STOP);
-}
-
 void machine_halt(void)
 {
     stop_others();
     log_info("The machine is stopped.");
-    for (;;) __asm__ volatile("cli; hlt");
+    cpu_stop();
 }
 
 void machine_reset(void)

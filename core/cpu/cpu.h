@@ -24,7 +24,6 @@ enum cpu_work {
     WORK_TIMER,      /* run timers that are due                  */
     WORK_FLUSH_CORE, /* flush the core's own translations        */
     WORK_RECLAIM,    /* free dead domains (CPU 0)                */
-    WORK_STOP,       /* stop for good: the machine goes down     */
     WORK_DUMP,       /* print what runs here                     */
     WORK_NMI,        /* tell of an NMI, which may not take locks */
 };
@@ -73,6 +72,10 @@ void cpu_ask(struct cpu *c, enum cpu_work work);
 void cpu_kick(struct cpu *c);
 /* Serves requests that cannot wait for the run loop (called by spinners). */
 void cpu_poll(void);
+/* Stops the other CPUs for good wherever they are, by an NMI; the console takes no
+ * lock then.  Of several callers one returns, with true the first time. */
+bool stop_others(void);
+_Noreturn void cpu_stop(void);
 /* Returns when no CPU holds a translation of the core's that was removed
  * before the call.  Callable with locks held. */
 void flush_core_tlb_all(void);

@@ -33,7 +33,8 @@ void apic_init_cpu(void); /* on each CPU                     */
 uint32_t apic_id(void);
 bool apic_is_x2(void);
 void apic_eoi(void);
-/* To another CPU: an interrupt, or ICR_INIT, or ICR_STARTUP | page. */
+/* To another CPU: an interrupt, or ICR_NMI, or ICR_INIT, or ICR_STARTUP | page. */
+#define ICR_NMI     0x400
 #define ICR_INIT    0x500
 #define ICR_STARTUP 0x600
 void apic_send(uint32_t apic_id, uint32_t command);

@@ -67,6 +67,35 @@ void descriptors_init(struct cpu *c)
     write_msr(MSR_GS_BASE, (uintptr_t)c);
 }
 
+/* Who stops the machine; another CPU stops when an NMI comes. */
+static struct cpu *stopper;
+
+void cpu_stop(void)
+{
+    for (;;) __asm__ volatile("cli; hlt");
+}
+
+bool stop_others(void)
+{
+    struct cpu *me = this_cpu(), *first = NULL, *c;
+
+    if (!__atomic_compare_exchange_n(&stopper, &first, me, false, __ATOMIC_SEQ_CST,
+                                     __ATOMIC_SEQ_CST)) {
+        if (first != me) cpu_stop();
+        return false;
+    }
+    for_each_cpu (c)
+        if (c != me) apic_send(c->apic_id, ICR_NMI);
+    console_force();
+    return true;
+}
+
+static void nmi(struct cpu *c)
+{
+    if (READ_ONCE(stopper) && stopper != c) cpu_stop();
+    set_bit(WORK_NMI, &c->pending);
+}
+
 static bool fix_up(struct trap_frame *f)
 {
     for (const struct extable_entry *e = extable_start; e < extable_end; e++) {
@@ -96,7 +125,7 @@ static _Noreturn void fatal(struct trap_frame *f)
 {
     uint64_t cr2;
 
-    console_force();
+    if (!stop_others()) cpu_stop(); /* a trap while it stops */
     __asm__("mov %%cr2, %0" : "=r"(cr2));
     log_error("CPU%u: trap %lu, error %lx, at %lx, address %lx", this_cpu()->id, f->vector,
               f->error, f->rip, cr2);
@@ -113,7 +142,7 @@ void trap_entry(struct trap_frame *f)
     if (f->vector >= 32)
         irq_dispatch(f->vector);
     else if (f->vector == VEC_NMI)
-        set_bit(WORK_NMI, &this_cpu()->pending);
+        nmi(this_cpu());
     else if (!fix_up(f))
         fatal(f);
 }
@@ -148,13 +177,13 @@ void panic(const char *fmt, ...)
     char text[256];
     va_list args;
 
-    console_force();
+    stop_others();
     va_start(args, fmt);
     vformat(text, sizeof(text), fmt, args);
     va_end(args);
     log_error("PANIC: %s", text);
     log_error("The machine is stopped; reset it by hand.");
-    for (;;) __asm__ volatile("cli; hlt");
+    cpu_stop();
 }
 
 void assert_failed(const char *expr, const char *file, int line)
@@ -164,7 +193,7 @@ void assert_failed(const char *expr, const char *file, int line)
 
     __asm__("mov %%rsp, %0" : "=r"(sp));
     f.rsp = sp;
-    console_force();
+    if (!stop_others()) cpu_stop();
     show_stack(&f);
     panic("%s:%d: %s", file, line, expr);
 }

@@ -44,8 +44,6 @@ static inline void interrupt_window(void)
 static void serve(struct cpu *c)
 {
     cpu_poll();
-    if (test_and_clear_bit(WORK_STOP, &c->pending))
-        for (;;) __asm__ volatile("cli; hlt");
     if (test_and_clear_bit(WORK_TIMER, &c->pending)) timers_run(c);
     if (test_and_clear_bit(WORK_RECLAIM, &c->pending)) domains_reclaim();
     if (test_and_clear_bit(WORK_NMI, &c->pending)) log_guest(LOG_WARN, "CPU%u: NMI", c->id);
