@@ -9,6 +9,8 @@
 #include "memory/map.h"
 #include "vm/domain.h"
 
+#define MCG_MCIP BIT(2)
+
 /* APM vol. 2, 4.8.3. */
 struct gate {
     uint16_t offset_low, selector;
@@ -65,6 +67,16 @@ void descriptors_init(struct cpu *c)
     for (unsigned int i = 0; i < 3; i++) a->tss.ist[i] = (uintptr_t)a->ist_stack[i] + IST_SIZE;
     __asm__ volatile("lgdt %0; lidt %1; ltr %w2" : : "m"(gdtr), "m"(idtr), "r"(SEL_TSS));
     write_msr(MSR_GS_BASE, (uintptr_t)c);
+    if (!(cpuid(1, 0).d & BIT(7))) return;
+    write_msr_safe(MSR_MCG_STATUS, 0); /* with MCIP left there the first would be the second */
+    __asm__ volatile("mov %%cr4, %0; or %1, %0; mov %0, %%cr4" : "=&r"(base) : "i"(CR4_MCE));
+}
+
+bool machine_checked(void)
+{
+    uint64_t status;
+
+    return read_msr_safe(MSR_MCG_STATUS, &status) && status & MCG_MCIP;
 }
 
 /* Who stops the machine; another CPU stops when an NMI comes. */
@@ -134,7 +146,7 @@ static _Noreturn void fatal(struct trap_frame *f)
     log_error("r8  %016lx r9  %016lx r10 %016lx r11 %016lx", f->r8, f->r9, f->r10, f->r11);
     log_error("r12 %016lx r13 %016lx r14 %016lx r15 %016lx", f->r12, f->r13, f->r14, f->r15);
     show_stack(f);
-    panic("trap in the core");
+    panic(f->vector == VEC_MC ? "machine check" : "trap in the core");
 }
 
 void trap_entry(struct trap_frame *f)

@@ -140,6 +140,16 @@ static void do_nested_fault(struct vcpu *v, const struct vm_exit *e)
     } /* else mapped in the meantime: try again */
 }
 
+/* A triple fault; with SVM also a machine check while the guest has no CR4.MCE (APM
+ * vol. 2, 8.2.18). */
+static void do_shutdown(struct vcpu *v)
+{
+    if (machine_checked()) panic("machine check");
+    log_guest(LOG_WARN, "d%uv%u: triple fault", v->domain->id, v->id);
+    show_guest_registers(v);
+    domain_shutdown(v->domain, READ_ONCE(v->domain->params[HVM_PARAM_TRIPLE_FAULT_REASON]));
+}
+
 static void do_exception(struct vcpu *v, const struct vm_exit *e)
 {
     uint8_t vector = e->exception.vector;
@@ -175,11 +185,7 @@ void handle_exit(struct vcpu *v, struct vm_exit *e)
         break;
     case EXIT_SKIP: skip(v, e); break;
     case EXIT_FORBIDDEN: vendor->inject_exception(v, VEC_UD, NO_ERROR_CODE); break;
-    case EXIT_SHUTDOWN:
-        log_guest(LOG_WARN, "d%uv%u: triple fault", v->domain->id, v->id);
-        show_guest_registers(v);
-        domain_shutdown(v->domain, READ_ONCE(v->domain->params[HVM_PARAM_TRIPLE_FAULT_REASON]));
-        break;
+    case EXIT_SHUTDOWN: do_shutdown(v); break;
     case EXIT_NMI: log_guest(LOG_WARN, "NMI while d%uv%u ran", v->domain->id, v->id); break;
     case EXIT_INTERRUPT: break;
     case EXIT_BAD:

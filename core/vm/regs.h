@@ -63,6 +63,7 @@ static inline bool is_canonical(uint64_t a) /* with four levels */
 #define CR4_TSD     BIT(2)
 #define CR4_PSE     BIT(4)
 #define CR4_PAE     BIT(5)
+#define CR4_MCE     BIT(6)
 #define CR4_OSFXSR  BIT(9)
 #define CR4_PCIDE   BIT(17)
 #define CR4_OSXSAVE BIT(18)

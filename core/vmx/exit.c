@@ -2,6 +2,7 @@
 /* VMX's exit reasons (SDM vol. 3, appendix C), decoded into struct vm_exit. */
 #include "cpu/cpu.h"
 #include "device/vlapic.h"
+#include "vm/cpu_policy.h"
 #include "vm/domain.h"
 #include "vm/guest.h"
 #include "vm/vendor.h"
@@ -128,11 +129,18 @@ static bool write_cr0(uint64_t value)
     return true;
 }
 
+/* In the shadow all is 0 but MCE. */
+static bool write_cr4(struct vcpu *v, uint64_t value)
+{
+    if (value & ~cpu_policy_cr4(v->domain->policy)) return false;
+    vmwrite(CR4_SHADOW, value & CR4_MCE);
+    return true;
+}
+
 /*
- * MOV to CR0 exits when it would change an owned bit: that goes to the shadow
- * and the instruction is executed again, which then does the rest without an
- * exit.  To CR4: only bits that the guest does not have.  CR8 is the local
- * APIC's.
+ * MOV to CR0 or CR4 exits when it would change an owned bit: that goes to the
+ * shadow and the instruction is executed again, which then does the rest without
+ * an exit; but for bits that the guest does not have.  CR8 is the local APIC's.
  */
 static void decode_cr(struct vcpu *v, struct vm_exit *e)
 {
@@ -144,6 +152,7 @@ static void decode_cr(struct vcpu *v, struct vm_exit *e)
     e->reason = EXIT_SKIP;
     switch (qual & 15) {
     case 0: good = write && write_cr0(value); break;
+    case 4: good = write && write_cr4(v, value); break;
     case 8:
         e->len = vmread(EXIT_LENGTH);
         good = !write || value < 16;

@@ -165,8 +165,7 @@ void vmx_put(struct vmx_vcpu *before)
 static void set_masks(struct vcpu *v)
 {
     /* What the guest may not set, it reads as 0, and #GP meets an attempt. */
-    vmwrite(CR4_MASK, ~cpu_policy_cr4(v->domain->policy));
-    vmwrite(CR4_SHADOW, 0);
+    vmwrite(CR4_MASK, ~cpu_policy_cr4(v->domain->policy) | CR4_MCE);
 }
 
 static void write_tsc(struct vcpu *v, struct vmx_vcpu *x)
@@ -181,9 +180,10 @@ static void write_tsc(struct vcpu *v, struct vmx_vcpu *x)
 static void set_controls(struct vcpu *v)
 {
     static const uint16_t zero[] = {
-        PAGE_FAULT_MASK,  PAGE_FAULT_MATCH, CR3_TARGETS,      EXIT_STORE_MSRS,   EXIT_LOAD_MSRS,
-        ENTRY_LOAD_MSRS,  ENTRY_EVENT,      GUEST_DEBUGCTL,   GUEST_ACTIVITY,    GUEST_BLOCKING,
-        GUEST_PENDING_DB, HOST_FS_BASE,     HOST_SYSENTER_CS, HOST_SYSENTER_ESP, HOST_SYSENTER_EIP,
+        PAGE_FAULT_MASK, PAGE_FAULT_MATCH, CR3_TARGETS,       EXIT_STORE_MSRS,
+        EXIT_LOAD_MSRS,  ENTRY_LOAD_MSRS,  ENTRY_EVENT,       GUEST_DEBUGCTL,
+        GUEST_ACTIVITY,  GUEST_BLOCKING,   CR4_SHADOW,        GUEST_PENDING_DB,
+        HOST_FS_BASE,    HOST_SYSENTER_CS, HOST_SYSENTER_ESP, HOST_SYSENTER_EIP,
     };
     uint64_t io = core_to_phys(port_bitmap(v->domain));
     struct vmx_vcpu *x = v->vendor;

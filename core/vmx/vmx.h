@@ -158,6 +158,8 @@ enum vmcs_field {
 #define CR4_VMXE      BIT(13)
 /* Not in the guest's hands: NE must be set; CD and NW would be the host's. */
 #define CR0_OWNED (CR0_NE | CR0_CD | CR0_NW)
+/* Set whatever the guest says: without MCE a machine check stops the processor mute. */
+#define CR4_SET (CR4_VMXE | CR4_MCE)
 
 struct vm_exit;
 

@@ -16,6 +16,20 @@ static long read_leaf(long n, long reg, long c)
     return ((uint32_t *)&r)[reg];
 }
 
+/* CR4.MCE, which is always set in truth: what the guest reads of it before and after
+ * it writes. */
+static long machine_checks(long on, long b, long c)
+{
+    uint64_t before, after;
+
+    (void)b;
+    (void)c;
+    asm volatile("mov %%cr4, %0" : "=r"(before));
+    asm volatile("mov %0, %%cr4" ::"r"((before & ~0x40ull) | (on ? 0x40 : 0)));
+    asm volatile("mov %%cr4, %0" : "=r"(after));
+    return (long)(before >> 6 & 1) << 1 | (long)(after >> 6 & 1) | (before ^ after) >> 7 << 2;
+}
+
 static xen_cpuid_leaf_t *find_leaf(uint32_t n)
 {
     for (uint32_t i = 0; i < op.u.cpu_policy.nr_leaves; i++)
@@ -58,12 +72,18 @@ void test_main(void)
     leaf[0].leaf = 0x12345678;
     check(set(g.id) < 0, "no such leaf");
     get(g.id);
-    find_leaf(1)->c |= 1u << 5; /* VMX */
+    find_leaf(1)->c |= 1u << 5;            /* VMX */
+    find_leaf(1)->d |= 1u << 7 | 1u << 14; /* MCE, MCA */
     set(g.id);
     guest_unpause(&g);
     check_eq(guest_call(&g, read_leaf, 1, 2, 0) & sse3, 0, "the guest sees no SSE3");
     check_eq(guest_call(&g, read_leaf, 1, 2, 0) >> 5 & 1, 0, "nor VMX");
     check_eq(guest_call(&g, read_leaf, 1, 2, 0) >> 31 & 1, 1, "but a hypervisor");
+    if (guest_call(&g, read_leaf, 1, 3, 0) >> 7 & 1) {
+        check_eq(guest_call(&g, machine_checks, 1, 0, 0), 1, "CR4.MCE is set");
+        check_eq(guest_call(&g, machine_checks, 0, 0, 0), 2, "and cleared");
+        check_eq(guest_call(&g, machine_checks, 0, 0, 0), 0, "and stays so");
+    }
     check(cpuid(1, 0).c & sse3, "dom0 still sees SSE3");
     check(set(g.id) < 0, "too late: it has run");
     check(guest_destroy(&g), "destroyed");
