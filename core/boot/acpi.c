@@ -12,7 +12,7 @@
 
 struct acpi_info acpi = {.com1.gsi = COM1_IRQ};
 static uint8_t buffer[MAX_TABLE]; /* one table at a time, at boot */
-static uint64_t tables[64];
+static uint64_t tables[256];
 static unsigned int table_count;
 
 static void acpi_read(uint64_t phys, void *dst, size_t len)
@@ -173,6 +173,8 @@ void acpi_parse(void)
     size = wide ? 8 : 4;
     h = load(wide ? r->xsdt : r->rsdt, wide ? "XSDT" : "RSDT");
     if (!h) panic("ACPI: the %s is broken", wide ? "XSDT" : "RSDT");
+    if ((h->length - sizeof(*h)) / size > ARRAY_SIZE(tables))
+        log_warn("ACPI: more than %lu tables, the others are ignored", ARRAY_SIZE(tables));
     table_count = MIN((h->length - sizeof(*h)) / size, ARRAY_SIZE(tables));
     for (unsigned int i = 0; i < table_count; i++)
         memcpy(&tables[i], buffer + sizeof(*h) + (size_t)i * size, size);

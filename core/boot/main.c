@@ -33,7 +33,8 @@ static struct {
     uint64_t start, end;
 } taken[FIRST_MODULE + MAX_MODULES];
 
-/* Takes `size` bytes, 2 MiB aligned, at the top of some RAM. */
+/* Takes `size` bytes, 2 MiB aligned, at the top of some RAM; the frame table of a large
+ * machine not low, but not at the end of all either, where the heap begins. */
 static void take_room(unsigned int what, uint64_t size, uint64_t below)
 {
     for (unsigned int i = boot.map.count; i-- > 0;) {
@@ -51,7 +52,9 @@ static void take_room(unsigned int what, uint64_t size, uint64_t below)
         taken[what].end = at + size;
         return;
     }
-    panic("no %lu KiB of memory in a row below %lu MiB", size >> 10, below >> 20);
+    if (what != TABLE || below >> PAGE_SHIFT > max_mfn)
+        panic("no %lu KiB of memory in a row below %lu MiB", size >> 10, below >> 20);
+    take_room(what, size, below * 2);
 }
 
 /*

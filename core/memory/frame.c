@@ -24,7 +24,7 @@
 #define WORD_COUNT_SHIFT  49 /* of the core's pages allocated together */
 #define REFS_MAX          0x7fffffffu
 
-#define CHUNK_FRAMES 512u
+#define CHUNK_FRAMES 512ul
 struct chunk {
     struct list link; /* of full, partial or core_chunks */
     unsigned long free[BITMAP_WORDS(CHUNK_FRAMES)];
@@ -349,9 +349,15 @@ void frames_note_ram(uint64_t start, uint64_t end)
     frame_counts.ram += (end - start) >> PAGE_SHIFT;
 }
 
+/* Of the chunks' table: from 48 GiB of memory on pages of 2 MiB. */
+static size_t chunks_unit(void)
+{
+    return max_mfn / CHUNK_FRAMES * sizeof(*chunks) > 2 << 20 ? 2 << 20 : PAGE_SIZE;
+}
+
 static size_t chunks_bytes(void)
 {
-    return ROUND_UP(max_mfn / CHUNK_FRAMES * sizeof(*chunks), PAGE_SIZE);
+    return ROUND_UP(max_mfn / CHUNK_FRAMES * sizeof(*chunks), chunks_unit());
 }
 
 size_t frames_table_bytes(void)
@@ -374,8 +380,8 @@ void frames_init(uint64_t table)
         table += 2ull << 20;
     }
     chunks = (struct chunk *)CHUNKS_BASE;
-    for (uint64_t at = 0; at < chunks_bytes(); at += PAGE_SIZE)
-        if (!core_map(CHUNKS_BASE + at, table + at, 1, PTE_DATA))
+    for (uint64_t at = 0; at < chunks_bytes(); at += chunks_unit())
+        if (!core_map(CHUNKS_BASE + at, table + at, chunks_unit() > PAGE_SIZE ? 2 : 1, PTE_DATA))
             panic("too few early page tables for the frame table");
     memset(chunks, 0, chunks_bytes());
     for (uint64_t i = 0; i < max_mfn / CHUNK_FRAMES; i++) list_init(&chunks[i].link);

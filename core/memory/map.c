@@ -7,8 +7,8 @@
 
 uint64_t core_l4[512] __attribute__((aligned(4096)));
 
-/* Tables made before there is a heap. */
-static uint64_t pool[32][512] __attribute__((aligned(4096)));
+/* Tables made before there is a heap: 43 where memory ends at 16 TiB. */
+static uint64_t pool[48][512] __attribute__((aligned(4096)));
 static unsigned int pool_used;
 static bool heap_ready;
 

@@ -13,7 +13,7 @@
 
 #include "lib/base.h"
 
-#define HEAP_BASE   0x400000000000ull
+#define HEAP_BASE   0x300000000000ull /* of 16 TiB, as memory/frame.c counts */
 #define FRAMES_BASE 0x480000000000ull
 #define CHUNKS_BASE 0x490000000000ull
 #define VMAP_BASE   0x500000000000ull

@@ -10,6 +10,6 @@
 #undef CHUNKS_BASE
 #define HEAP_BASE   0x1000000000ull
 #define FRAMES_BASE 0x2000000000ull
-#define CHUNKS_BASE 0x2100000000ull
+#define CHUNKS_BASE 0x2800000000ull
 
 #endif
