@@ -25,6 +25,36 @@ void *volatile smp_stack;
 /* Where a new CPU comes in, with its stack and %gs. */
 _Noreturn void smp_cpu_main(struct cpu *c);
 
+/* Neither before what precedes it nor after what follows. */
+static uint64_t ordered_tsc(void)
+{
+    uint32_t lo, hi;
+
+    __asm__ volatile("mfence; lfence; rdtsc; lfence" : "=a"(lo), "=d"(hi) : : "memory");
+    return (uint64_t)hi << 32 | lo;
+}
+
+/* A new CPU writes its TSC down again and again: the third value that is seen was
+ * read after the first one was.  What cannot be is a real difference. */
+static void check_tsc(struct cpu *c)
+{
+    int64_t off = 0;
+
+    for (unsigned int i = 0; i < 50; i++) {
+        uint64_t before = ordered_tsc(), seen = READ_ONCE(c->op_start), after;
+
+        for (unsigned int changes = 0; changes < 2; seen = READ_ONCE(c->op_start)) {
+            changes += READ_ONCE(c->op_start) != seen;
+            cpu_relax();
+        }
+        after = ordered_tsc();
+        off = MAX(off, MAX((int64_t)(before - seen), (int64_t)(seen - after)));
+    }
+    if (!off) return;
+    tsc_agrees = false;
+    log_warn("CPU%u: its TSC is off by %lu ticks: clocks go wrong; try maxcpus=1", c->id, off);
+}
+
 _Noreturn void smp_cpu_main(struct cpu *c)
 {
     descriptors_init(c);
@@ -34,7 +64,7 @@ _Noreturn void smp_cpu_main(struct cpu *c)
     if (vendor->cpu_init(c)) panic("CPU%u: %s does not start", c->id, vendor->name);
     __atomic_store_n(&c->online, true, __ATOMIC_SEQ_CST);
     while (!READ_ONCE(c->current)) /* the boot CPU adds it to the scheduler */
-        cpu_relax();
+        WRITE_ONCE(c->op_start, ordered_tsc());
     run_loop();
 }
 
@@ -111,6 +141,7 @@ void smp_boot(void)
         c = new_cpu(cpu_count, acpi.cpu_apic_ids[i]);
         if (!start(c))
             panic("CPU with APIC id %u does not start; try maxcpus=%u", c->apic_id, cpu_count);
+        check_tsc(c);
         cpus[cpu_count] = c;
         smp_mb();
         cpu_count++;

@@ -12,6 +12,7 @@
 
 struct tsc_scale tsc_scale;
 uint32_t tsc_khz;
+bool tsc_agrees = true;
 static uint64_t boot_tsc;
 
 uint64_t tsc_to_ns(uint64_t tsc)
@@ -50,12 +51,12 @@ static void pit_start(uint16_t count)
 static uint64_t measure(uint32_t ms, uint64_t *unsure)
 {
     uint64_t before = read_tsc(), start, last, end;
-    unsigned long spins = 0;
+    unsigned long spins = 0; /* a microsecond each or so */
 
     pit_start(PIT_HZ * ms / 1000);
     start = end = read_tsc();
     do {
-        if (++spins > 1ul << 30) panic("the PIT does not count; cannot measure the TSC");
+        if (++spins > 1ul << 24) panic("the PIT does not count; cannot measure the TSC");
         last = end;
         end = read_tsc();
     } while (!(inb(0x61) & 0x20)); /* its output */
@@ -79,7 +80,10 @@ void time_boot(void)
     tsc_khz = ticks / ms;
     tsc_scale_set(&tsc_scale, tsc_khz);
     boot_tsc = read_tsc();
-    log_info("TSC: %u.%03u MHz, within %lu kHz", tsc_khz / 1000, tsc_khz % 1000, best / ms);
+    log_info("TSC: %u.%03u MHz, within %lu kHz%s", tsc_khz / 1000, tsc_khz % 1000, best / ms,
+             cpuid(0x80000000, 0).a > 0x80000006 && cpuid(0x80000007, 0).d & BIT(8)
+                 ? ""
+                 : "; it is not said to be invariant");
 }
 
 void delay_us(unsigned int us)

@@ -22,6 +22,7 @@ struct tsc_scale {
 
 extern struct tsc_scale tsc_scale; /* the host's */
 extern uint32_t tsc_khz;
+extern bool tsc_agrees; /* on all CPUs */
 
 uint64_t now(void);               /* ns since boot, never goes back  */
 uint64_t time_boot_tsc(void);     /* the TSC when that was 0 */

@@ -62,12 +62,12 @@ static void interrupt(void *data)
     spin_unlock(&vioapic_lock);
 }
 
-/* Where the vCPU of that destination ran last. */
+/* Where the vCPU of that destination ran last; CPU 0 for what 8 bits do not name. */
 uint32_t hwdev_apic_id(const struct domain *d, unsigned int dest, bool logical)
 {
     struct vcpu *v = logical ? NULL : domain_vcpu(d, dest / 2);
 
-    return v ? v->sched.last_cpu->apic_id : cpus[0]->apic_id;
+    return v && v->sched.last_cpu->apic_id < 256 ? v->sched.last_cpu->apic_id : cpus[0]->apic_id;
 }
 
 static void write_rte(struct pin *p, uint64_t value)

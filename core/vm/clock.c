@@ -27,7 +27,7 @@ void clock_update_vcpu(struct vcpu *v)
         .system_time = tsc_to_ns(base),
         .tsc_to_system_mul = v->domain->tsc.scale.mul,
         .tsc_shift = v->domain->tsc.scale.shift,
-        .flags = XEN_PVCLOCK_TSC_STABLE_BIT,
+        .flags = tsc_agrees ? XEN_PVCLOCK_TSC_STABLE_BIT : 0,
     };
     const size_t head = offsetof(struct vcpu_time_info, tsc_timestamp);
     uint64_t va;
