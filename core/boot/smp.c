@@ -63,8 +63,10 @@ _Noreturn void smp_cpu_main(struct cpu *c)
     mitigate_init_cpu();
     if (vendor->cpu_init(c)) panic("CPU%u: %s does not start", c->id, vendor->name);
     __atomic_store_n(&c->online, true, __ATOMIC_SEQ_CST);
-    while (!READ_ONCE(c->current)) /* the boot CPU adds it to the scheduler */
+    while (!READ_ONCE(c->current)) { /* the boot CPU adds it to the scheduler */
         WRITE_ONCE(c->op_start, ordered_tsc());
+        cpu_relax(); /* where CPUs take turns, the other's */
+    }
     run_loop();
 }
 
