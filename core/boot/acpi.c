@@ -88,15 +88,6 @@ static void add_cpu(uint32_t id, uint32_t flags)
     acpi.cpu_apic_ids[acpi.cpus++] = id;
 }
 
-/* An interrupt source override (ACPI 6.4, 5.2.12.5) of the ISA bus's. */
-static void override(uint8_t irq, uint32_t gsi, uint16_t flags)
-{
-    if (irq != COM1_IRQ) return;
-    acpi.com1.gsi = gsi;
-    acpi.com1.low = (flags & 3) == 3;
-    acpi.com1.level = (flags >> 2 & 3) == 3;
-}
-
 static void parse_madt_entry(const uint8_t *e, uint8_t len)
 {
     if (e[0] == 0 && len >= 8) {
@@ -105,8 +96,11 @@ static void parse_madt_entry(const uint8_t *e, uint8_t len)
         add_cpu(get32(e + 4), get32(e + 8));
     } else if (e[0] == 1 && len >= 12) {
         ioapic_add(e[2], get32(e + 4), get32(e + 8));
-    } else if (e[0] == 2 && len >= 10) {
-        override(e[3], get32(e + 4), get16(e + 8));
+    } else if (e[0] == 2 && len >= 10 && e[3] == COM1_IRQ) {
+        /* An interrupt source override (ACPI 6.4, 5.2.12.5); 3 is low, and level. */
+        acpi.com1.gsi = get32(e + 4);
+        acpi.com1.low = (get16(e + 8) & 3) == 3;
+        acpi.com1.level = (get16(e + 8) >> 2 & 3) == 3;
     }
 }
 
@@ -173,8 +167,6 @@ void acpi_parse(void)
     size = wide ? 8 : 4;
     h = load(wide ? r->xsdt : r->rsdt, wide ? "XSDT" : "RSDT");
     if (!h) panic("ACPI: the %s is broken", wide ? "XSDT" : "RSDT");
-    if ((h->length - sizeof(*h)) / size > ARRAY_SIZE(tables))
-        log_warn("ACPI: more than %lu tables, the others are ignored", ARRAY_SIZE(tables));
     table_count = MIN((h->length - sizeof(*h)) / size, ARRAY_SIZE(tables));
     for (unsigned int i = 0; i < table_count; i++)
         memcpy(&tables[i], buffer + sizeof(*h) + (size_t)i * size, size);

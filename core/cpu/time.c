@@ -80,10 +80,7 @@ void time_boot(void)
     tsc_khz = ticks / ms;
     tsc_scale_set(&tsc_scale, tsc_khz);
     boot_tsc = read_tsc();
-    log_info("TSC: %u.%03u MHz, within %lu kHz%s", tsc_khz / 1000, tsc_khz % 1000, best / ms,
-             cpuid(0x80000000, 0).a > 0x80000006 && cpuid(0x80000007, 0).d & BIT(8)
-                 ? ""
-                 : "; it is not said to be invariant");
+    log_info("TSC: %u.%03u MHz, within %lu kHz", tsc_khz / 1000, tsc_khz % 1000, best / ms);
 }
 
 void delay_us(unsigned int us)

@@ -395,9 +395,8 @@ static struct vcpu *pick(struct runq *rq, struct cpu *c)
 void sched_yield(struct vcpu *v)
 {
     struct runq *rq = lock_runq(v);
-    struct vcpu *first;
+    struct vcpu *first = pick(rq, this_cpu());
 
-    first = pick(rq, this_cpu());
     if (first) { /* behind it */
         v->sched.vtime = MAX(v->sched.vtime, first->sched.vtime + 1);
         cpu_ask(this_cpu(), WORK_SCHEDULE);

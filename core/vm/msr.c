@@ -65,19 +65,14 @@ bool pat_valid(uint64_t value)
 /* The number of an MTRR in v->mtrr, or -1. */
 static int mtrr_index(uint32_t msr)
 {
-    unsigned int i = MTRR_DEF_TYPE;
+    unsigned int i = msr - MSR_MTRR_BASE0 < MTRR_FIXED ? msr - MSR_MTRR_BASE0
+                     : msr == MSR_MTRR_FIX64K          ? MTRR_FIXED
+                     : msr - MSR_MTRR_FIX16K < 2       ? MTRR_FIXED + 1 + msr - MSR_MTRR_FIX16K
+                     : msr - MSR_MTRR_FIX4K < 8        ? MTRR_FIXED + 3 + msr - MSR_MTRR_FIX4K
+                     : msr == MSR_MTRR_DEF_TYPE        ? MTRR_DEF_TYPE
+                                                       : MTRRS;
 
-    if (msr - MSR_MTRR_BASE0 < MTRR_FIXED)
-        i = msr - MSR_MTRR_BASE0;
-    else if (msr == MSR_MTRR_FIX64K)
-        i = MTRR_FIXED;
-    else if (msr - MSR_MTRR_FIX16K < 2)
-        i = MTRR_FIXED + 1 + msr - MSR_MTRR_FIX16K;
-    else if (msr - MSR_MTRR_FIX4K < 8)
-        i = MTRR_FIXED + 3 + msr - MSR_MTRR_FIX4K;
-    else if (msr != MSR_MTRR_DEF_TYPE)
-        return -1;
-    return index_nospec(i, MTRRS);
+    return i < MTRRS ? (int)index_nospec(i, MTRRS) : -1;
 }
 
 bool mtrr_valid(const struct vcpu *v, unsigned int i, uint64_t value)
