@@ -140,8 +140,10 @@ early_l2:
         .endr
 
         .bss
-        .align 16
+        .align 4096
+        .globl boot_guard, boot_stack_top
+boot_guard:
+        .skip 4096                      /* not mapped: memory/map.c */
         .skip 16384                     /* STACK_SIZE */
-        .globl boot_stack_top
 boot_stack_top:
         .section .note.GNU-stack, "", @progbits

@@ -70,16 +70,25 @@ _Noreturn void smp_cpu_main(struct cpu *c)
     run_loop();
 }
 
+/* Over room in which nothing is mapped: an overflow is a #DF. */
+static void *new_stack(unsigned int id)
+{
+    char *pages = core_alloc_pages(STACK_SIZE / PAGE_SIZE);
+    uint64_t at = STACKS_BASE + (2ull * id + 1) * STACK_SIZE;
+
+    for (uint64_t i = 0; pages && i < STACK_SIZE; i += PAGE_SIZE)
+        if (!core_map(at + i, core_to_phys(pages + i), 1, PTE_DATA)) return NULL;
+    return pages ? (void *)(at + STACK_SIZE) : NULL;
+}
+
 static struct cpu *new_cpu(unsigned int id, uint32_t apic)
 {
     struct cpu *c = core_alloc(sizeof(*c));
-    char *stack = core_alloc_pages(STACK_SIZE / PAGE_SIZE);
 
-    if (!c || !stack) panic("no memory for CPU%u", id);
+    if (!c || !(c->stack_top = new_stack(id))) panic("no memory for CPU%u", id);
     c->self = c;
     c->id = id;
     c->apic_id = apic;
-    c->stack_top = stack + STACK_SIZE;
     if (!windows_init(c)) panic("no memory for CPU%u", id);
     timers_init(c);
     return c;

@@ -135,7 +135,7 @@ static void show_stack(const struct trap_frame *f)
 
 static _Noreturn void fatal(struct trap_frame *f)
 {
-    uint64_t cr2;
+    uint64_t cr2, guard = (uintptr_t)this_cpu()->stack_top - STACK_SIZE - PAGE_SIZE;
 
     if (!stop_others()) cpu_stop(); /* a trap while it stops */
     __asm__("mov %%cr2, %0" : "=r"(cr2));
@@ -146,6 +146,7 @@ static _Noreturn void fatal(struct trap_frame *f)
     log_error("r8  %016lx r9  %016lx r10 %016lx r11 %016lx", f->r8, f->r9, f->r10, f->r11);
     log_error("r12 %016lx r13 %016lx r14 %016lx r15 %016lx", f->r12, f->r13, f->r14, f->r15);
     show_stack(f);
+    if (f->vector == VEC_DF && (cr2 & PAGE_MASK) == guard) panic("stack overflow");
     panic(f->vector == VEC_MC ? "machine check" : "trap in the core");
 }
 

@@ -68,11 +68,14 @@ static void map_image(const char *from, const char *to, uint64_t flags)
         if (!core_map(a, a, 1, flags)) panic("too few early page tables for the image");
 }
 
+extern char boot_guard[]; /* boot/entry.S */
+
 void map_init(void)
 {
     map_image(image_start, text_end, PTE_P | PTE_A);
     map_image(text_end, rodata_end, PTE_P | PTE_A | PTE_NX);
-    map_image(rodata_end, image_end, PTE_DATA);
+    map_image(rodata_end, boot_guard, PTE_DATA);
+    map_image(boot_guard + PAGE_SIZE, image_end, PTE_DATA);
     __asm__ volatile("mov %0, %%cr3" : : "r"(core_l4) : "memory");
     heap_ready = true;
 }

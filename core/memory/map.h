@@ -7,6 +7,7 @@
  *   FRAMES_BASE           the frame table, where there is RAM; CHUNKS_BASE
  *   VMAP_BASE             single pages mapped for long
  *   WINDOW_BASE           windows, eight a CPU
+ *   STACKS_BASE           stacks of the CPUs but the first, as far apart as they are large
  */
 #ifndef MEMORY_MAP_H
 #define MEMORY_MAP_H
@@ -19,6 +20,7 @@
 #define VMAP_BASE   0x500000000000ull
 #define VMAP_END    (VMAP_BASE + (32768 << 12))
 #define WINDOW_BASE 0x600000000000ull
+#define STACKS_BASE 0x610000000000ull
 
 #define PTE_P    BIT(0)
 #define PTE_RW   BIT(1)
@@ -47,7 +49,8 @@ static inline uint64_t *core_pte(uint64_t va)
     return core_entry(va, 1);
 }
 
-/* Boot: builds the tables for the image and switches to them. */
+/* Boot: builds the tables for the image, but for the page below the stack, and
+ * switches to them. */
 void map_init(void);
 
 static inline void invlpg(uint64_t va)
