@@ -10,7 +10,7 @@
 #define MAX_TABLE 65536u
 #define COM1_IRQ  4
 
-struct acpi_info acpi = {.com1.gsi = COM1_IRQ};
+struct acpi_info acpi = {.com1_gsi = COM1_IRQ};
 static uint8_t buffer[MAX_TABLE]; /* one table at a time, at boot */
 static uint64_t tables[256];
 static unsigned int table_count;
@@ -98,9 +98,9 @@ static void parse_madt_entry(const uint8_t *e, uint8_t len)
         ioapic_add(e[2], get32(e + 4), get32(e + 8));
     } else if (e[0] == 2 && len >= 10 && e[3] == COM1_IRQ) {
         /* An interrupt source override (ACPI 6.4, 5.2.12.5); 3 is low, and level. */
-        acpi.com1.gsi = get32(e + 4);
-        acpi.com1.low = (get16(e + 8) & 3) == 3;
-        acpi.com1.level = (get16(e + 8) >> 2 & 3) == 3;
+        acpi.com1_gsi = get32(e + 4);
+        acpi.com1_low = (get16(e + 8) & 3) == 3;
+        acpi.com1_level = (get16(e + 8) >> 2 & 3) == 3;
     }
 }
 

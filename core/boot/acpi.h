@@ -12,10 +12,8 @@ struct acpi_info {
     uint64_t mmcfg_base; /* segment 0, 0: none                 */
     uint8_t mmcfg_start_bus, mmcfg_end_bus;
     uint16_t pm_timer; /* port, 0: none                       */
-    struct {
-        uint32_t gsi;
-        bool level, low;
-    } com1;             /* where the old interrupt 4 arrives   */
+    uint32_t com1_gsi; /* where the old interrupt 4 arrives    */
+    bool com1_level, com1_low;
     uint8_t reset_type; /* FADT reset register: address space */
     uint64_t reset_address;
     uint8_t reset_value;

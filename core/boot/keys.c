@@ -27,11 +27,11 @@ static void key_domains(void)
 }
 
 /* One that runs has its registers in its CPU; one that does not is not let. */
-static void show_stopped(struct vcpu *v)
+static void show_held(struct vcpu *v)
 {
     __atomic_fetch_or(&v->holds, HOLD_SHOWN, __ATOMIC_SEQ_CST);
     sched_stop(v);
-    if (!READ_ONCE(v->running_on)) show_guest_registers(v);
+    if (!READ_ONCE(v->running_on) || v == current_vcpu()) show_guest_registers(v);
     __atomic_fetch_and(&v->holds, ~HOLD_SHOWN, __ATOMIC_SEQ_CST);
     sched_wake(v);
 }
@@ -44,12 +44,8 @@ static void key_registers(void)
 
     /* Exact for those that do not run; the others say it themselves. */
     for_each_domain (d)
-        for_each_vcpu (d, v) {
-            if (v == current_vcpu())
-                show_guest_registers(v);
-            else if (!READ_ONCE(v->running_on))
-                show_stopped(v);
-        }
+        for_each_vcpu (d, v)
+            if (!READ_ONCE(v->running_on) || v == current_vcpu()) show_held(v);
     for_each_cpu (c)
         if (c != this_cpu()) cpu_ask(c, WORK_DUMP);
 }

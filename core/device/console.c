@@ -22,8 +22,7 @@
 #define COM1      0x3f8
 #define UART_DATA 0
 #define UART_IER  1
-#define UART_FCR  2
-#define UART_IIR  2
+#define UART_FCR  2 /* and IIR, when it is read */
 #define UART_LCR  3
 #define UART_MCR  4
 #define UART_LSR  5
@@ -195,7 +194,7 @@ void console_init(const char *console, const char *com1)
     outb(port + UART_IER, divisor >> 8);
     outb(port + UART_LCR, 3); /* 8n1 */
     outb(port + UART_FCR, 7);
-    fifo_size = (inb(port + UART_IIR) & IIR_FIFO) == IIR_FIFO ? 16 : 1;
+    fifo_size = (inb(port + UART_FCR) & IIR_FIFO) == IIR_FIFO ? 16 : 1;
     room = 0;
     outb(port + UART_MCR, MCR_SETUP);
 }
@@ -222,7 +221,7 @@ size_t console_read(char *buf, size_t size)
     return n;
 }
 
-/* A timer's and the interrupt's: fetches what has come. */
+/* The interrupt's, and a timer's: fetches what has come. */
 static void fetch(void *data)
 {
     bool got = false;
@@ -237,11 +236,6 @@ static void fetch(void *data)
     }
     unlock();
     if (got) virq_raise_dom0(VIRQ_CONSOLE);
-}
-
-static void poll(void *data)
-{
-    fetch(data);
     timer_set(&input_timer, now() + POLL_NS);
 }
 
@@ -250,17 +244,17 @@ void console_start_input(void)
     int vector;
 
     if (!port) return;
-    timer_init(&input_timer, poll, NULL);
+    timer_init(&input_timer, fetch, NULL);
     vector = irq_alloc_vector(fetch, NULL);
     if (vector >= 0 &&
-        !ioapic_route(acpi.com1.gsi, vector, cpus[0]->apic_id, acpi.com1.level, acpi.com1.low)) {
-        ioapic_mask(acpi.com1.gsi, false);
+        !ioapic_route(acpi.com1_gsi, vector, cpus[0]->apic_id, acpi.com1_level, acpi.com1_low)) {
+        ioapic_mask(acpi.com1_gsi, false);
         outb(port + UART_IER, IER_READY);
     }
-    poll(NULL);
+    fetch(NULL);
 }
 
 bool console_has_gsi(uint32_t gsi)
 {
-    return port && gsi == acpi.com1.gsi;
+    return port && gsi == acpi.com1_gsi;
 }

@@ -362,20 +362,14 @@ static uint64_t tick_ns(struct vlapic *l)
     return (uint64_t)BUS_CYCLE_NS << (shift & 7);
 }
 
-/* Whether a vector still waits to be taken; for who is on another CPU, roughly. */
-static bool waits(const struct vlapic *l, uint8_t vector)
-{
-    unsigned int i = vector / 32;
-
-    return (READ_ONCE(l->asked[i]) | READ_ONCE(REG(l, APIC_IRR + i * 16))) >> vector % 32 & 1;
-}
-
 static void timer_fired(void *data)
 {
     struct vcpu *v = data;
     struct vlapic *l = v->lapic;
     uint32_t lvt = REG(l, APIC_LVTT);
-    bool lost = lvt & LVT_MASKED || waits(l, lvt);
+    uint8_t word = (uint8_t)lvt / 32;
+    uint32_t waiting = READ_ONCE(l->asked[word]) | READ_ONCE(REG(l, APIC_IRR + word * 16));
+    bool lost = lvt & LVT_MASKED || waiting >> lvt % 32 & 1; /* roughly, if v runs */
 
     if (READ_ONCE(v->domain->dying)) return; /* what is set again would outlive v */
     if (!(lvt & LVT_MASKED)) vlapic_set_irq(v, lvt, false);

@@ -39,6 +39,7 @@ char image_start[1], text_end[1], rodata_end[1], image_end[1];
 struct cpu *cpus[MAX_CPUS];
 unsigned int cpu_count;
 uint32_t tsc_khz = 2000000;
+bool tsc_agrees = true;
 struct tsc_scale tsc_scale = {1u << 31, 0};
 uint64_t fpu_host_xcr0;
 uint32_t fpu_area_size = 4096;

@@ -141,7 +141,7 @@ static void check_machine(void)
     CHECK(acpi.cpu_apic_ids[1] == 4 && acpi.cpu_apic_ids[2] == 300);
     CHECK(ioapic_count == 1 && ioapics[0].address == 0xfec00000);
     CHECK(ioapics[0].id == 9 && acpi.pm_timer == 0x608);
-    CHECK(acpi.com1.gsi == 20 && acpi.com1.level && acpi.com1.low);
+    CHECK(acpi.com1_gsi == 20 && acpi.com1_level && acpi.com1_low);
     CHECK(acpi.reset_type == 1 && acpi.reset_address == 0xcf9);
     CHECK(acpi.reset_value == 0x0f && acpi.mmcfg_base == 0xb0000000);
     CHECK(acpi.mmcfg_start_bus == 3 && acpi.mmcfg_end_bus == 200);

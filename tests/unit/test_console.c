@@ -12,7 +12,7 @@ static unsigned int serial_len, setup_writes, virqs;
 static const char *typed;
 static unsigned int seen_port, seen_size, seen_writes;
 static uint32_t seen_value;
-struct acpi_info acpi = {.com1.gsi = 20, .com1.level = true};
+struct acpi_info acpi = {.com1_gsi = 20, .com1_level = true};
 static bool absent, no_pin, has_fifo;
 static unsigned int lsr_reads;
 static irq_handler *handler;
@@ -43,7 +43,7 @@ static uint32_t port_in(uint16_t p, unsigned int size)
     seen_port = p;
     seen_size = size;
     if (absent && (unsigned int)p - COM1 < 8) return NO_UART;
-    if (p == 0x3f8 + UART_IIR) return 0x20 | (has_fifo ? IIR_FIFO : 0);
+    if (p == 0x3f8 + UART_FCR) return 0x20 | (has_fifo ? IIR_FIFO : 0);
     if (p == 0x3f8 + UART_LSR && ++lsr_reads) return LSR_EMPTY | (typed && *typed ? LSR_READY : 0);
     if (p == 0x3f8 && typed && *typed) return *typed++;
     return 0x11223344;
