@@ -18,7 +18,7 @@ void vcpu_switch_in(struct vcpu *v); /* on the CPU that will run it     */
 void vcpu_switch_out(struct vcpu *v);
 bool vcpu_event_pending(struct vcpu *v); /* reason to end HLT               */
 void domains_reclaim(void);              /* WORK_RECLAIM                    */
-_Noreturn void dom0_shutdown(uint8_t reason);
+void dom0_shutdown(uint8_t reason);      /* boot/dom0.c; does not return */
 void show_guest_registers(struct vcpu *v);
 
 /* --- from an exit to its handler --- */

@@ -362,7 +362,7 @@ void flush_core_tlb_all(void)
             cpu_poll();
 }
 
-/* As in core/cpu/cpu.c: everybody else has been outside of the core. */
+/* As in core/sched/sched.c: everybody else has been outside of the core. */
 void wait_quiescent(void)
 {
     struct cpu *c;
