@@ -48,7 +48,7 @@ static unsigned int budget_used;
 
 static void serial_put(char c)
 {
-    unsigned int spins = 100000;
+    unsigned int spins = 100000 * fifo_size;
 
     if (!port) return;
     if (!room) {
