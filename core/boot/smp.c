@@ -41,11 +41,11 @@ static void check_tsc(struct cpu *c)
     int64_t off = 0;
 
     for (unsigned int i = 0; i < 50; i++) {
-        uint64_t before = ordered_tsc(), seen = READ_ONCE(c->op_start), after;
+        uint64_t before = ordered_tsc(), seen = READ_ONCE(c->op_start), value, after;
 
-        for (unsigned int changes = 0; changes < 2; seen = READ_ONCE(c->op_start)) {
-            changes += READ_ONCE(c->op_start) != seen;
+        for (unsigned int changes = 0; changes < 2; changes += value != seen, seen = value) {
             cpu_relax();
+            value = READ_ONCE(c->op_start);
         }
         after = ordered_tsc();
         off = MAX(off, MAX((int64_t)(before - seen), (int64_t)(seen - after)));
