@@ -55,6 +55,17 @@ long domain_unpause(domid_t id)
     return domctl(&op, XEN_DOMCTL_unpausedomain, id);
 }
 
+long vcpu_pin(domid_t id, unsigned int vcpu, uint8_t mask)
+{
+    struct xen_domctl op = {0};
+
+    op.u.vcpuaffinity.vcpu = vcpu;
+    op.u.vcpuaffinity.flags = XEN_VCPUAFFINITY_HARD;
+    op.u.vcpuaffinity.cpumap_hard.nr_bits = 8;
+    set_xen_guest_handle(op.u.vcpuaffinity.cpumap_hard.bitmap, &mask);
+    return domctl(&op, XEN_DOMCTL_setvcpuaffinity, id);
+}
+
 bool domain_info(domid_t id, struct xen_domctl_getdomaininfo *info)
 {
     struct xen_domctl op = {0};

@@ -44,6 +44,8 @@ long domain_destroy(domid_t id);
 void guest_unpause(struct guest *g);
 long domain_pause(domid_t id);
 long domain_unpause(domid_t id);
+/* Hard affinity: a bit for each of the first eight CPUs. */
+long vcpu_pin(domid_t id, unsigned int vcpu, uint8_t mask);
 /* Prints what the guest said. */
 void guest_drain(struct guest *g);
 /* Waits until it has shut down: its SHUTDOWN_* reason, or -1 at the limit. */

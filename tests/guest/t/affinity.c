@@ -10,16 +10,6 @@ void guest_main(const char *role)
     for (;;) cpu_relax();
 }
 
-static long pin(domid_t d, uint8_t mask)
-{
-    struct xen_domctl op = {0};
-
-    op.u.vcpuaffinity.flags = XEN_VCPUAFFINITY_HARD;
-    op.u.vcpuaffinity.cpumap_hard.nr_bits = 8;
-    set_xen_guest_handle(op.u.vcpuaffinity.cpumap_hard.bitmap, &mask);
-    return domctl(&op, XEN_DOMCTL_setvcpuaffinity, d);
-}
-
 static uint8_t pinned(domid_t d)
 {
     struct xen_domctl op = {0};
@@ -50,7 +40,7 @@ void test_main(void)
     guest_unpause(&g);
     check_eq(pinned(g.id) & 3, 3, "both at first");
     for (uint8_t cpu = 0; cpu < 2; cpu++) {
-        check_eq(pin(g.id, (uint8_t)(1u << cpu)), 0, "pin");
+        check_eq(vcpu_pin(g.id, 0, (uint8_t)(1u << cpu)), 0, "pin");
         check_eq(pinned(g.id) & 3, 1u << cpu, "it reads back");
         for (unsigned int n = 0; n < 100; n++) {
             nap(10 * NS_PER_MS);
@@ -63,8 +53,8 @@ void test_main(void)
         nap(200 * NS_PER_MS);
         check(info(g.id).cpu_time - t > 50 * NS_PER_MS, "and gets time");
     }
-    check(pin(g.id, 0) < 0, "pin to nothing");
-    check(pin(g.id, 0xf0) < 0, "pin to CPUs that do not exist");
+    check(vcpu_pin(g.id, 0, 0) < 0, "pin to nothing");
+    check(vcpu_pin(g.id, 0, 0xf0) < 0, "pin to CPUs that do not exist");
     check_eq(pinned(g.id) & 3, 2, "as it was");
     check(guest_destroy(&g), "destroyed");
 }

@@ -11,24 +11,14 @@ void guest_main(const char *role)
     for (;;) cpu_relax();
 }
 
-static long pin(domid_t d, uint8_t mask)
-{
-    struct xen_domctl op = {0};
-
-    op.u.vcpuaffinity.flags = XEN_VCPUAFFINITY_HARD;
-    op.u.vcpuaffinity.cpumap_hard.nr_bits = 8;
-    set_xen_guest_handle(op.u.vcpuaffinity.cpumap_hard.bitmap, &mask);
-    return domctl(&op, XEN_DOMCTL_setvcpuaffinity, d);
-}
-
 void test_main(void)
 {
     struct guest g;
     domid_t id;
 
     guest_create(&g, &(struct guest_config){.cmdline = "role=busy"});
-    check_eq(pin(0, 2), 0, "dom0 on CPU 1");
-    check_eq(pin(g.id, 1), 0, "a busy guest on CPU 0, which frees the dead");
+    check_eq(vcpu_pin(0, 0, 2), 0, "dom0 on CPU 1");
+    check_eq(vcpu_pin(g.id, 0, 1), 0, "a busy guest on CPU 0, which frees the dead");
     guest_unpause(&g);
     nap(100 * NS_PER_MS);
     for (unsigned int i = 0; i < 500; i++) {

@@ -207,13 +207,7 @@ void guest_main(const char *role)
 
 static void pin_vcpu(const struct guest *g, unsigned int vcpu, uint8_t mask)
 {
-    struct xen_domctl op = {0};
-
-    op.u.vcpuaffinity.vcpu = vcpu;
-    op.u.vcpuaffinity.flags = XEN_VCPUAFFINITY_HARD;
-    op.u.vcpuaffinity.cpumap_hard.nr_bits = 8;
-    set_xen_guest_handle(op.u.vcpuaffinity.cpumap_hard.bitmap, &mask);
-    check_eq(domctl(&op, XEN_DOMCTL_setvcpuaffinity, g->id), 0, "pin");
+    check_eq(vcpu_pin(g->id, vcpu, mask), 0, "pin");
 }
 
 static void pin(const struct guest *g, uint8_t mask)
