@@ -142,8 +142,7 @@ early_l2:
         .bss
         .align 4096
         .globl boot_guard, boot_stack_top
-boot_guard:
-        .skip 4096                      /* not mapped: memory/map.c */
-        .skip 16384                     /* STACK_SIZE */
+boot_guard:                             /* a page that is not mapped: memory/map.c */
+        .skip 4096 + 16384              /* it, STACK_SIZE */
 boot_stack_top:
         .section .note.GNU-stack, "", @progbits

@@ -29,6 +29,5 @@ void machine_reset(void)
     outb(0x64, 0xfe); /* keyboard controller */
     delay_us(10000);
     __asm__ volatile("lidt %0; int3" : : "m"(none)); /* triple fault */
-    for (;;)
-        ;
+    cpu_stop();
 }

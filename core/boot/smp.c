@@ -34,25 +34,23 @@ static uint64_t ordered_tsc(void)
     return (uint64_t)hi << 32 | lo;
 }
 
-/* A new CPU writes its TSC down again and again: the third value that is seen was
- * read after the first one was.  What cannot be is a real difference. */
+/* A new CPU writes its TSC down whenever it finds 0 (the first time perhaps before it
+ * is asked).  A value out of bounds is a real difference. */
 static void check_tsc(struct cpu *c)
 {
     int64_t off = 0;
 
     for (unsigned int i = 0; i < 50; i++) {
-        uint64_t before = ordered_tsc(), seen = READ_ONCE(c->op_start), value, after;
+        uint64_t before = ordered_tsc(), seen, after;
 
-        for (unsigned int changes = 0; changes < 2; changes += value != seen, seen = value) {
-            cpu_relax();
-            value = READ_ONCE(c->op_start);
-        }
+        WRITE_ONCE(c->op_start, 0);
+        while (!(seen = READ_ONCE(c->op_start))) cpu_relax();
         after = ordered_tsc();
-        off = MAX(off, MAX((int64_t)(before - seen), (int64_t)(seen - after)));
+        if (i) off = MAX(off, MAX((int64_t)(before - seen), (int64_t)(seen - after)));
     }
-    if (!off) return;
-    tsc_agrees = false;
-    log_warn("CPU%u: its TSC is off by %lu ticks: clocks go wrong; try maxcpus=1", c->id, off);
+    tsc_agrees &= !off;
+    if (off)
+        log_warn("CPU%u: its TSC is off by %lu ticks: clocks go wrong; try maxcpus=1", c->id, off);
 }
 
 _Noreturn void smp_cpu_main(struct cpu *c)
@@ -64,7 +62,7 @@ _Noreturn void smp_cpu_main(struct cpu *c)
     if (vendor->cpu_init(c)) panic("CPU%u: %s does not start", c->id, vendor->name);
     __atomic_store_n(&c->online, true, __ATOMIC_SEQ_CST);
     while (!READ_ONCE(c->current)) { /* the boot CPU adds it to the scheduler */
-        WRITE_ONCE(c->op_start, ordered_tsc());
+        if (!READ_ONCE(c->op_start)) WRITE_ONCE(c->op_start, ordered_tsc());
         cpu_relax(); /* where CPUs take turns, the other's */
     }
     run_loop();
@@ -76,9 +74,9 @@ static void *new_stack(unsigned int id)
     char *pages = core_alloc_pages(STACK_SIZE / PAGE_SIZE);
     uint64_t at = STACKS_BASE + (2ull * id + 1) * STACK_SIZE;
 
-    for (uint64_t i = 0; pages && i < STACK_SIZE; i += PAGE_SIZE)
-        if (!core_map(at + i, core_to_phys(pages + i), 1, PTE_DATA)) return NULL;
-    return pages ? (void *)(at + STACK_SIZE) : NULL;
+    for (uint64_t i = 0; i < STACK_SIZE; i += PAGE_SIZE)
+        if (!pages || !core_map(at + i, core_to_phys(pages + i), 1, PTE_DATA)) return NULL;
+    return (void *)(at + STACK_SIZE);
 }
 
 static struct cpu *new_cpu(unsigned int id, uint32_t apic)

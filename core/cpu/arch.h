@@ -40,7 +40,6 @@ struct trap_frame {
 struct cpu;
 void idt_init(void);                  /* once                       */
 void descriptors_init(struct cpu *c); /* on that CPU                */
-bool machine_checked(void);           /* one is on its way on this CPU */
 
 /* cpu/fpu.c: extended state.  Sizes and masks are the host's. */
 extern uint64_t fpu_host_xcr0;

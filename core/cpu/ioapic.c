@@ -50,8 +50,7 @@ void ioapic_add(uint8_t id, uint32_t address, uint32_t gsi_base)
     struct ioapic_info *info = &ioapics[ioapic_count];
     unsigned int i = ioapic_count;
 
-    if (i == MAX_IOAPICS)
-        panic("more than %u IO-APICs; switch some off in the firmware", MAX_IOAPICS);
+    if (i == MAX_IOAPICS) panic("over %u IO-APICs; switch some off in the firmware", MAX_IOAPICS);
     regs[i] = vmap_device(address, PAGE_SIZE);
     if (!regs[i]) panic("cannot map the IO-APIC at %x", address);
     *info = (struct ioapic_info){.id = id, .address = address, .gsi_base = gsi_base};

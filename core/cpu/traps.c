@@ -9,8 +9,6 @@
 #include "memory/map.h"
 #include "vm/domain.h"
 
-#define MCG_MCIP BIT(2)
-
 /* APM vol. 2, 4.8.3. */
 struct gate {
     uint16_t offset_low, selector;
@@ -72,13 +70,6 @@ void descriptors_init(struct cpu *c)
     __asm__ volatile("mov %%cr4, %0; or %1, %0; mov %0, %%cr4" : "=&r"(base) : "i"(CR4_MCE));
 }
 
-bool machine_checked(void)
-{
-    uint64_t status;
-
-    return read_msr_safe(MSR_MCG_STATUS, &status) && status & MCG_MCIP;
-}
-
 /* Who stops the machine; another CPU stops when an NMI comes. */
 static struct cpu *stopper;
 
@@ -89,23 +80,14 @@ void cpu_stop(void)
 
 bool stop_others(void)
 {
-    struct cpu *me = this_cpu(), *first = NULL, *c;
+    struct cpu *me = this_cpu(), *first = __sync_val_compare_and_swap(&stopper, NULL, me), *c;
 
-    if (!__atomic_compare_exchange_n(&stopper, &first, me, false, __ATOMIC_SEQ_CST,
-                                     __ATOMIC_SEQ_CST)) {
-        if (first != me) cpu_stop();
-        return false;
-    }
+    if (first && first != me) cpu_stop();
+    if (first) return false;
     for_each_cpu (c)
         if (c != me) apic_send(c->apic_id, ICR_NMI);
     console_force();
     return true;
-}
-
-static void nmi(struct cpu *c)
-{
-    if (READ_ONCE(stopper) && stopper != c) cpu_stop();
-    set_bit(WORK_NMI, &c->pending);
 }
 
 static bool fix_up(struct trap_frame *f)
@@ -152,10 +134,11 @@ static _Noreturn void fatal(struct trap_frame *f)
 
 void trap_entry(struct trap_frame *f)
 {
+    if (f->vector == VEC_NMI && READ_ONCE(stopper) && stopper != this_cpu()) cpu_stop();
     if (f->vector >= 32)
         irq_dispatch(f->vector);
     else if (f->vector == VEC_NMI)
-        nmi(this_cpu());
+        set_bit(WORK_NMI, &this_cpu()->pending);
     else if (!fix_up(f))
         fatal(f);
 }

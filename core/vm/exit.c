@@ -141,10 +141,12 @@ static void do_nested_fault(struct vcpu *v, const struct vm_exit *e)
 }
 
 /* A triple fault; with SVM also a machine check while the guest has no CR4.MCE (APM
- * vol. 2, 8.2.18). */
+ * vol. 2, 8.2.18): MCIP tells. */
 static void do_shutdown(struct vcpu *v)
 {
-    if (machine_checked()) panic("machine check");
+    uint64_t status;
+
+    if (read_msr_safe(MSR_MCG_STATUS, &status) && status & BIT(2)) panic("machine check");
     log_guest(LOG_WARN, "d%uv%u: triple fault", v->domain->id, v->id);
     show_guest_registers(v);
     domain_shutdown(v->domain, READ_ONCE(v->domain->params[HVM_PARAM_TRIPLE_FAULT_REASON]));

@@ -129,14 +129,6 @@ static bool write_cr0(uint64_t value)
     return true;
 }
 
-/* In the shadow all is 0 but MCE. */
-static bool write_cr4(struct vcpu *v, uint64_t value)
-{
-    if (value & ~cpu_policy_cr4(v->domain->policy)) return false;
-    vmwrite(CR4_SHADOW, value & CR4_MCE);
-    return true;
-}
-
 /*
  * MOV to CR0 or CR4 exits when it would change an owned bit: that goes to the
  * shadow and the instruction is executed again, which then does the rest without
@@ -152,7 +144,10 @@ static void decode_cr(struct vcpu *v, struct vm_exit *e)
     e->reason = EXIT_SKIP;
     switch (qual & 15) {
     case 0: good = write && write_cr0(value); break;
-    case 4: good = write && write_cr4(v, value); break;
+    case 4: /* in its shadow all is 0 but MCE */
+        good = write && !(value & ~cpu_policy_cr4(v->domain->policy));
+        if (good) vmwrite(CR4_SHADOW, value & CR4_MCE);
+        break;
     case 8:
         e->len = vmread(EXIT_LENGTH);
         good = !write || value < 16;

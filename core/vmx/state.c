@@ -77,11 +77,6 @@ static uint64_t get_cr0(void)
     return (vmread(GUEST_CR0) & ~CR0_OWNED) | (vmread(CR0_SHADOW) & CR0_OWNED) | CR0_ET;
 }
 
-static uint64_t get_cr4(void)
-{
-    return (vmread(GUEST_CR4) & ~CR4_SET) | (vmread(CR4_SHADOW) & CR4_MCE);
-}
-
 uint64_t vmx_get_cr(struct vcpu *v, unsigned int n)
 {
     struct vmx_vcpu *x = vmx_of(v), *before = vmx_get(v);
@@ -90,7 +85,10 @@ uint64_t vmx_get_cr(struct vcpu *v, unsigned int n)
     if (n == 2 && x->live)
         __asm__ volatile("mov %%cr2, %0" : "=r"(value));
     else
-        value = n == 0 ? get_cr0() : n == 2 ? x->cr2 : n == 3 ? vmread(GUEST_CR3) : get_cr4();
+        value = n == 0   ? get_cr0()
+                : n == 2 ? x->cr2
+                : n == 3 ? vmread(GUEST_CR3)
+                         : (vmread(GUEST_CR4) & ~CR4_SET) | (vmread(CR4_SHADOW) & CR4_MCE);
     vmx_put(before);
     return value;
 }
@@ -137,7 +135,7 @@ void vmx_get_state(struct vcpu *v, struct arch_state *s)
     s->cr0 = get_cr0();
     s->cr2 = x->cr2;
     s->cr3 = vmread(GUEST_CR3);
-    s->cr4 = get_cr4();
+    s->cr4 = vmx_get_cr(v, 4);
     s->efer = vmread(GUEST_EFER);
     s->dr6 = x->dr6;
     s->dr7 = vmread(GUEST_DR7);

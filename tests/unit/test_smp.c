@@ -21,7 +21,8 @@ void log_core(enum log_level level, const char *fmt, ...)
 
 static void *write_down(void *data)
 {
-    while (!done) WRITE_ONCE(other.op_start, ordered_tsc() + shift);
+    while (!done)
+        if (!READ_ONCE(other.op_start)) WRITE_ONCE(other.op_start, ordered_tsc() + shift);
     return data;
 }
 
