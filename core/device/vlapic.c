@@ -490,6 +490,15 @@ uint64_t vlapic_access(struct vcpu *v, unsigned int offset, unsigned int size, b
     return 0;
 }
 
+bool vlapic_cr8(struct vcpu *v, uint64_t *reg, bool write)
+{
+    if (!write)
+        *reg = REG(v->lapic, APIC_TPR) >> 4;
+    else if (*reg < 16)
+        write_reg(v, APIC_TPR, *reg << 4);
+    return !write || *reg < 16;
+}
+
 void vlapic_written(struct vcpu *v, unsigned int offset)
 {
     struct vlapic *l = v->lapic;

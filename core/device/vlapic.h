@@ -65,6 +65,8 @@ void vlapic_withdraw(struct vcpu *v, uint8_t vector);
 /* xAPIC page: offset in 0..0xfff. */
 uint64_t vlapic_access(struct vcpu *v, unsigned int offset, unsigned int size, bool write,
                        uint64_t value);
+/* MOV from or to CR8, the TPR's upper half; false: #GP. */
+bool vlapic_cr8(struct vcpu *v, uint64_t *reg, bool write);
 /* MSR_APIC_BASE, _TSC_DEADLINE, _X2APIC to _X2APIC_END: 0 or -1 for #GP. */
 int vlapic_read_msr(struct vcpu *v, uint32_t msr, uint64_t *value);
 int vlapic_write_msr(struct vcpu *v, uint32_t msr, uint64_t value);

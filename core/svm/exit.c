@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* SVM's exit codes, decoded into struct vm_exit. */
 #include "cpu/cpu.h"
+#include "device/vlapic.h"
 #include "lib/string.h"
 #include "svm/vmcb.h"
+#include "vm/cpu_policy.h"
 #include "vm/domain.h"
 #include "vm/guest.h"
 #include "vm/vendor.h"
@@ -57,9 +59,8 @@ void svm_intercept(struct vmcb *b, uint32_t code, bool on)
 
 /* Where the hardware does not tell (no nRIP save): fetches the instruction,
  * steps over prefixes, compares the opcode.  0: it is another. */
-static unsigned int fetch_len(struct vcpu *v, const struct kind *k)
+static unsigned int fetch_len(struct vcpu *v, const struct kind *k, uint8_t *insn)
 {
-    uint8_t insn[15];
     unsigned int n = guest_fetch_insn(v, insn), at = 0;
     struct vmcb *b = vmcb_of(v);
     bool long_mode = b->efer & EFER_LMA && b->cs.attr & SEG_LONG;
@@ -78,9 +79,10 @@ static unsigned int known_len(struct vcpu *v, const struct kind *k)
     struct vmcb *b = s->block;
     struct known_insn *known = &s->known[(b->rip ^ b->rip >> 4 ^ b->rip >> 12) % KNOWN_INSNS];
     unsigned int len;
+    uint8_t insn[15];
 
     if (known->rip == b->rip && known->cr3 == b->cr3 && known->kind == k) return known->len;
-    len = fetch_len(v, k);
+    len = fetch_len(v, k, insn);
     if (len) *known = (struct known_insn){b->rip, b->cr3, k, len};
     return len;
 }
@@ -147,6 +149,37 @@ static void decode_npf(struct vmcb *b, struct vm_exit *e)
     e->fault.walk = b->exit_info1 & BIT(33);
 }
 
+/* CR4's rules (APM vol. 2, 3.1.3) and the policy's. */
+static bool write_cr4(struct vcpu *v, struct vmcb *b, uint64_t value)
+{
+    bool lma = b->efer & EFER_LMA;
+
+    if (value & ~cpu_policy_cr4(v->domain->policy) || (lma && !(value & CR4_PAE)) ||
+        (value & ~b->cr4 & CR4_PCIDE && (!lma || b->cr3 & 0xfff)))
+        return false;
+    b->cr4 = value;
+    ((struct svm_vcpu *)v->vendor)->flush = true;
+    return true;
+}
+
+/* MOV to CR4, or from or to CR8. */
+static void decode_cr(struct vcpu *v, struct vmcb *b, struct vm_exit *e)
+{
+    bool write = b->exit_code >= VMEXIT_CR_WRITE;
+    struct kind mov = {EXIT_SKIP, 2, {0x0f, write ? 0x22 : 0x20}};
+    uint8_t insn[16] = {0};
+    unsigned int at = fetch_len(v, &mov, insn); /* of ModRM; a REX is right before the opcode */
+    uint64_t *reg = &v->regs.gpr[(insn[at] & 7) | (at > 2 && (insn[at - 3] & 0xf1) == 0x41) << 3];
+
+    if (!(b->efer & EFER_LMA && b->cs.attr & SEG_LONG)) *reg = (uint32_t)*reg;
+    e->reason = EXIT_SKIP;
+    if (at &&
+        (b->exit_code == VMEXIT_CR_WRITE + 4 ? write_cr4(v, b, *reg) : vlapic_cr8(v, reg, write)))
+        e->len = at + 1;
+    else
+        svm_ops.inject_exception(v, VEC_GP, 0);
+}
+
 /* VMCALL, the other vendor's hypercall, arrives here as #UD. */
 static void decode_exception(struct vcpu *v, struct vmcb *b, struct vm_exit *e)
 {
@@ -201,6 +234,8 @@ static void decode_rest(struct vcpu *v, struct vmcb *b, struct vm_exit *e)
         decode_exception(v, b, e);
     else if (code - FIRST < ARRAY_SIZE(kinds))
         decode_kind(v, b, &kinds[code - FIRST], e);
+    else if (code == VMEXIT_CR_WRITE + 4 || (code & ~VMEXIT_CR_WRITE) == 8)
+        decode_cr(v, b, e);
     else
         e->reason = EXIT_BAD;
     if (e->reason == EXIT_BAD) e->code = code;

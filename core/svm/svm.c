@@ -94,6 +94,8 @@ static int svm_vcpu_init(struct vcpu *v)
     if (!b) return -XEN_ENOMEM; /* the caller frees s */
     s->vmcb_phys = core_to_phys(b);
     b->exceptions = BIT(VEC_UD) | BIT(VEC_AC) | BIT(VEC_MC) | BIT(VEC_DB);
+    b->cr_read = BIT(8);
+    b->cr_write = BIT(4) | BIT(8);
     svm_set_intercepts(b);
     b->intercept[0] |= BIT(VMEXIT_TASK % 32) | BIT(VMEXIT_FERR % 32); /* end the guest */
     b->iopm = core_to_phys(port_bitmap(v->domain));
@@ -354,8 +356,7 @@ static void svm_switch_in(struct vcpu *v)
 {
     struct svm_vcpu *s = v->vendor;
 
-    __asm__ volatile("mov %0, %%dr0; mov %1, %%dr1; mov %2, %%dr2;"
-                     "mov %3, %%dr3"
+    __asm__ volatile("mov %0, %%dr0; mov %1, %%dr1; mov %2, %%dr2; mov %3, %%dr3"
                      :
                      : "r"(s->dr[0]), "r"(s->dr[1]), "r"(s->dr[2]), "r"(s->dr[3]));
     if (has_tsc_aux) write_msr_safe(MSR_TSC_AUX, v->tsc_aux);
@@ -366,8 +367,7 @@ static void svm_switch_out(struct vcpu *v)
 {
     struct svm_vcpu *s = v->vendor;
 
-    __asm__ volatile("mov %%dr0, %0; mov %%dr1, %1; mov %%dr2, %2;"
-                     "mov %%dr3, %3"
+    __asm__ volatile("mov %%dr0, %0; mov %%dr1, %1; mov %%dr2, %2; mov %%dr3, %3"
                      : "=r"(s->dr[0]), "=r"(s->dr[1]), "=r"(s->dr[2]), "=r"(s->dr[3]));
 }
 

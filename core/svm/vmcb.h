@@ -84,7 +84,8 @@ _Static_assert(offsetof(struct vmcb, g_pat) == 0x668, "VMCB g_pat");
 #define EVENT_TYPE(e)   ((e)&0x700)
 
 /* Exit codes; those of 0x60-0xbf have a bit in `intercept`. */
-#define VMEXIT_EXCEPTION 0x040 /* + vector */
+#define VMEXIT_CR_WRITE  0x010ull /* + number, reads from 0 on */
+#define VMEXIT_EXCEPTION 0x040    /* + vector */
 #define VMEXIT_INTR      0x060
 #define VMEXIT_NMI       0x061
 #define VMEXIT_INIT      0x063

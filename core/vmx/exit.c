@@ -150,9 +150,7 @@ static void decode_cr(struct vcpu *v, struct vm_exit *e)
         break;
     case 8:
         e->len = vmread(EXIT_LENGTH);
-        good = !write || value < 16;
-        if (!write) *reg = vlapic_access(v, 0x80, 4, false, 0) >> 4;
-        if (write && good) vlapic_access(v, 0x80, 4, true, value << 4);
+        good = vlapic_cr8(v, reg, write);
         break;
     }
     if (good) return;

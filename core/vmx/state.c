@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The state of a vCPU, to and from the neutral form. */
 #include "cpu/cpu.h"
+#include "lib/string.h"
 #include "vm/domain.h"
 #include "vm/guest.h"
 #include "vm/vendor.h"
 #include "vmx/vmx.h"
 
-/* The order of struct vmx_vcpu's msr. */
-static const uint32_t switched[] = {MSR_STAR, MSR_LSTAR, MSR_CSTAR, MSR_SFMASK, MSR_KERNEL_GS_BASE};
+/* The order of struct vmx_vcpu's msr and of struct arch_state from kernel_gs_base on. */
+static const uint32_t switched[] = {MSR_KERNEL_GS_BASE, MSR_LSTAR, MSR_STAR, MSR_CSTAR, MSR_SFMASK};
+_Static_assert(offsetof(struct arch_state, sfmask) ==
+                   offsetof(struct arch_state, kernel_gs_base) + 4 * sizeof(uint64_t),
+               "MSRs");
 _Static_assert(ARRAY_SIZE(switched) == ARRAY_SIZE(((struct vmx_vcpu *)0)->msr), "MSRs");
 
 void vmx_load_live(struct vmx_vcpu *x)
@@ -145,11 +149,7 @@ void vmx_get_state(struct vcpu *v, struct arch_state *s)
     s->gdt_limit = vmread(GUEST_GDT_LIMIT);
     s->idt_base = vmread(GUEST_IDT_BASE);
     s->idt_limit = vmread(GUEST_IDT_LIMIT);
-    s->star = x->msr[0];
-    s->lstar = x->msr[1];
-    s->cstar = x->msr[2];
-    s->sfmask = x->msr[3];
-    s->kernel_gs_base = x->msr[4];
+    memcpy(&s->kernel_gs_base, x->msr, sizeof(x->msr));
     s->sysenter_cs = vmread(GUEST_SYSENTER_CS);
     s->sysenter_esp = vmread(GUEST_SYSENTER_ESP);
     s->sysenter_eip = vmread(GUEST_SYSENTER_EIP);
@@ -178,11 +178,7 @@ void vmx_set_state(struct vcpu *v, const struct arch_state *s)
     x->dr6 = (uint32_t)s->dr6;
     for (unsigned int i = 0; i < 4; i++) x->dr[i] = s->dr[i];
     vmwrite(GUEST_DR7, (uint32_t)s->dr7);
-    x->msr[0] = s->star;
-    x->msr[1] = s->lstar;
-    x->msr[2] = s->cstar;
-    x->msr[3] = s->sfmask;
-    x->msr[4] = s->kernel_gs_base;
+    memcpy(x->msr, &s->kernel_gs_base, sizeof(x->msr));
     vmwrite(GUEST_SYSENTER_CS, (uint32_t)s->sysenter_cs);
     vmwrite(GUEST_SYSENTER_ESP, s->sysenter_esp);
     vmwrite(GUEST_SYSENTER_EIP, s->sysenter_eip);

@@ -115,9 +115,7 @@ static int vmx_cpu_init(struct cpu *c)
         vmx_print_caps();
     }
     h = core_alloc(sizeof(*h));
-    if (!h) return -XEN_ENOMEM;
-    h->vmxon = core_alloc_pages(1);
-    if (!h->vmxon) return -XEN_ENOMEM;
+    if (!h || !(h->vmxon = core_alloc_pages(1))) return -XEN_ENOMEM;
     *(uint32_t *)h->vmxon = vmx_caps.revision;
     h->epoch = 1;
     h->next_vpid = 1;
@@ -252,12 +250,9 @@ static int vmx_vcpu_init(struct vcpu *v)
 
     if (!x) return -XEN_ENOMEM;
     x->region = core_alloc_pages(1);
-    if (!x->region) {
-        core_free(x);
-        return -XEN_ENOMEM;
-    }
-    map_apic_page(v->domain);
     v->vendor = x;
+    if (!x->region) return -XEN_ENOMEM; /* the caller frees x */
+    map_apic_page(v->domain);
     x->phys = core_to_phys(x->region);
     *(uint32_t *)x->region = vmx_caps.revision;
     before = ((struct vmx_cpu *)this_cpu()->vendor)->loaded;
@@ -426,19 +421,14 @@ bool vmx_run(struct vcpu *v, struct vm_exit *exit)
 
 static uint64_t vmx_leaf_bits(enum p2m_type type)
 {
-    const uint64_t r = BIT(0), w = BIT(1), x = EPT_X, write_back = 6 << 3;
+    const uint64_t write_back = 6 << 3, r = BIT(0) | write_back, rw = r | BIT(1);
+    const uint64_t bits[] = {
+        [P2M_RAM] = rw | EPT_X, [P2M_RAM_RO] = r | EPT_X,     [P2M_SHARED] = rw,
+        [P2M_RESOURCE] = rw,    [P2M_GRANT_RW] = rw,          [P2M_GRANT_RO] = r,
+        [P2M_FOREIGN] = rw,     [P2M_MMIO] = BIT(0) | BIT(1), /* uncached */
+    };
 
-    switch (type) {
-    case P2M_RAM: return r | w | x | write_back;
-    case P2M_RAM_RO: return r | x | write_back;
-    case P2M_SHARED:
-    case P2M_RESOURCE:
-    case P2M_GRANT_RW:
-    case P2M_FOREIGN: return r | w | write_back;
-    case P2M_GRANT_RO: return r | write_back;
-    case P2M_MMIO: return r | w; /* uncached */
-    default: return 0;
-    }
+    return bits[type];
 }
 
 struct vendor_ops vmx_ops = {

@@ -178,7 +178,7 @@ struct vmx_vcpu {
     uint32_t event, error;    /* to be delivered at the next entry         */
     bool int1;                /* the #DB that ended the guest was INT1's   */
     uint64_t cr2, dr[4], dr6; /* no VMCS field switches them               */
-    uint64_t msr[5];          /* nor STAR, LSTAR, CSTAR, SFMASK, kernel GS */
+    uint64_t msr[5];          /* nor kernel GS, LSTAR, STAR, CSTAR, SFMASK */
 };
 
 /* ... for a CPU */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Lengths of intercepted instructions where the hardware does not tell. */
+/* Lengths of intercepted instructions where the hardware does not tell; control registers. */
 #include "check.h"
 #include "svm/exit.c"
 #include "lib/string.h"
@@ -19,6 +19,31 @@ unsigned int guest_fetch_insn(struct vcpu *of, uint8_t buf[15])
     memcpy(buf, code, sizeof(code)); /* stale bytes beyond */
     return readable;
 }
+
+static uint64_t policy_cr4, cr8;
+static unsigned int faults;
+
+uint64_t cpu_policy_cr4(const struct cpu_policy *p)
+{
+    (void)p;
+    return policy_cr4;
+}
+
+bool vlapic_cr8(struct vcpu *of, uint64_t *reg, bool write)
+{
+    (void)of;
+    if (write && *reg > 15) return false;
+    *(write ? &cr8 : reg) = write ? *reg : cr8;
+    return true;
+}
+
+static void note_fault(struct vcpu *of, uint8_t vector, int error)
+{
+    (void)of;
+    CHECK(vector == VEC_GP && error == 0);
+    faults++;
+}
+struct vendor_ops svm_ops = {.inject_exception = note_fault};
 
 /* What is skipped for the exit in b; 0: the guest gets #UD instead. */
 static unsigned int decoded(void)
@@ -109,6 +134,71 @@ static void remembered(void)
     svm_has_nrip = false;
 }
 
+/* True: the instruction is done; false: #GP. */
+static bool cr(uint64_t exit, const char *bytes, unsigned int n)
+{
+    struct vm_exit e = {0};
+    unsigned int before = faults;
+
+    b.exit_code = exit;
+    memset(code, 0xcc, sizeof(code));
+    memcpy(code, bytes, n);
+    readable = n;
+    svm_decode(&v, &e);
+    CHECK(e.reason == EXIT_SKIP && e.len == (faults == before ? n : 0));
+    return faults == before;
+}
+
+#define TO_CR4   (VMEXIT_CR_WRITE + 4)
+#define TO_CR8   (VMEXIT_CR_WRITE + 8)
+#define FROM_CR8 8
+
+static void control_registers(void)
+{
+    static struct domain d;
+
+    v.domain = &d;
+    b.efer = EFER_LMA;
+    b.cs.attr = 0x200;
+    b.cr4 = CR4_PAE;
+    b.cr3 = 0x5000;
+    policy_cr4 = CR4_PAE | CR4_PCIDE | CR4_TSD;
+    s.flush = false;
+    v.regs.rcx = CR4_PAE | CR4_TSD;
+    CHECK(cr(TO_CR4, "\x0f\x22\xe1", 3) && b.cr4 == (CR4_PAE | CR4_TSD) && s.flush);
+    v.regs.r9 = CR4_PAE | CR4_PCIDE;
+    CHECK(cr(TO_CR4, "\x41\x0f\x22\xe1", 4) && b.cr4 == (CR4_PAE | CR4_PCIDE));
+    v.regs.rcx = CR4_PAE | CR4_MCE;
+    CHECK(!cr(TO_CR4, "\x0f\x22\xe1", 3)); /* not in the policy */
+    v.regs.rcx = CR4_TSD;
+    CHECK(!cr(TO_CR4, "\x0f\x22\xe1", 3)); /* no PAE */
+    v.regs.rcx = CR4_PAE | BIT(63);
+    CHECK(!cr(TO_CR4, "\x0f\x22\xe1", 3));
+    b.cr3 = 0x5001;
+    CHECK(cr(TO_CR4, "\x41\x0f\x22\xe1", 4)); /* PCIDE stays */
+    b.cr4 = CR4_PAE;
+    CHECK(!cr(TO_CR4, "\x41\x0f\x22\xe1", 4)); /* while a PCID is there */
+    CHECK(!cr(TO_CR4, "\x0f\x20\xe1", 3) && !cr(TO_CR4, "\x0f\x22", 1) && !cr(TO_CR4, "", 0));
+    CHECK(b.cr4 == CR4_PAE);
+
+    v.regs.r12 = 5;
+    CHECK(cr(TO_CR8, "\x45\x0f\x22\xc4", 4) && cr8 == 5);
+    v.regs.rdi = ~0ull;
+    CHECK(!cr(TO_CR8, "\x44\x0f\x22\xc7", 4) && cr8 == 5);
+    CHECK(cr(FROM_CR8, "\x44\x0f\x20\xc7", 4) && v.regs.rdi == 5);
+
+    b.efer = 0; /* in 32 bits LOCK stands for REX.R, 41 is INC, the upper halves are nobody's */
+    b.cs.attr = 0;
+    b.cr3 = 0;
+    v.regs.rcx = CR4_TSD | BIT(40);
+    CHECK(cr(TO_CR4, "\x0f\x22\xe1", 3) && b.cr4 == CR4_TSD);
+    CHECK(!cr(TO_CR4, "\x41\x0f\x22\xe1", 4));
+    v.regs.rcx = CR4_PCIDE;
+    CHECK(!cr(TO_CR4, "\x0f\x22\xe1", 3));
+    v.regs.rcx = 7 | BIT(40);
+    CHECK(cr(TO_CR8, "\xf0\x0f\x22\xc1", 4) && cr8 == 7);
+}
+
 /* What nobody asked for ends the guest. */
 static void unknown(void)
 {
@@ -142,5 +232,6 @@ int main(void)
     RUN(lengths);
     RUN(prefixes);
     RUN(remembered);
+    RUN(control_registers);
     return CHECK_RESULT();
 }

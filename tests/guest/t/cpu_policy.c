@@ -4,6 +4,8 @@
 #include "test.h"
 #include "toolstack.h"
 
+#define GP 13
+
 static xen_cpuid_leaf_t leaf[256];
 static xen_msr_entry_t msr[64];
 static struct xen_domctl op;
@@ -28,6 +30,27 @@ static long machine_checks(long on, long b, long c)
     asm volatile("mov %0, %%cr4" ::"r"((before & ~0x40ull) | (on ? 0x40 : 0)));
     asm volatile("mov %%cr4, %0" : "=r"(after));
     return (long)(before >> 6 & 1) << 1 | (long)(after >> 6 & 1) | (before ^ after) >> 7 << 2;
+}
+
+static void do_write_cr4(void *value)
+{
+    asm volatile("mov %0, %%cr4" ::"r"(value) : "memory");
+}
+
+/* Writes CR4 with these bits changed, and as it was: the vector of the exception or -1. */
+static long change_cr4(long bits, long b, long c)
+{
+    uint64_t before, after;
+    long vector;
+
+    (void)b;
+    (void)c;
+    asm volatile("mov %%cr4, %0" : "=r"(before));
+    vector = try_call(do_write_cr4, (void *)(before ^ (uint64_t)bits));
+    asm volatile("mov %%cr4, %0" : "=r"(after));
+    if (after != (vector < 0 ? before ^ (uint64_t)bits : before)) return 1000;
+    do_write_cr4((void *)before);
+    return vector;
 }
 
 static xen_cpuid_leaf_t *find_leaf(uint32_t n)
@@ -74,6 +97,7 @@ void test_main(void)
     get(g.id);
     find_leaf(1)->c |= 1u << 5;            /* VMX */
     find_leaf(1)->d |= 1u << 7 | 1u << 14; /* MCE, MCA */
+    find_leaf(1)->d &= ~(1u << 2);         /* DE */
     set(g.id);
     guest_unpause(&g);
     check_eq(guest_call(&g, read_leaf, 1, 2, 0) & sse3, 0, "the guest sees no SSE3");
@@ -84,6 +108,13 @@ void test_main(void)
         check_eq(guest_call(&g, machine_checks, 0, 0, 0), 2, "and cleared");
         check_eq(guest_call(&g, machine_checks, 0, 0, 0), 0, "and stays so");
     }
+    check_eq(guest_call(&g, change_cr4, 1 << 2, 0, 0), -1, "CR4.TSD");
+    check_eq(guest_call(&g, change_cr4, 1 << 7, 0, 0), -1, "CR4.PGE");
+    check_eq(guest_call(&g, change_cr4, 1 << 3, 0, 0), GP, "CR4.DE, which it does not have");
+    check_eq(guest_call(&g, change_cr4, 1 << 5, 0, 0), GP, "CR4.PAE cleared in long mode");
+    check_eq(guest_call(&g, change_cr4, 1 << 13, 0, 0), GP, "CR4.VMXE");
+    check_eq(guest_call(&g, change_cr4, 1l << 40, 0, 0), GP, "a bit that does not exist");
+    check_eq(change_cr4(1 << 3, 0, 0), -1, "dom0 has DE");
     check(cpuid(1, 0).c & sse3, "dom0 still sees SSE3");
     check(set(g.id) < 0, "too late: it has run");
     check(guest_destroy(&g), "destroyed");

@@ -26,6 +26,45 @@ static void self_ipi(uint32_t vector)
     apic_ipi(0, 0x44000 | vector); /* shorthand: self */
 }
 
+static void write_cr8(void *value)
+{
+    asm volatile("mov %0, %%r12; mov %%r12, %%cr8" ::"r"(value) : "r12", "memory");
+}
+
+static uint64_t read_cr8(void)
+{
+    uint64_t value;
+
+    asm volatile("mov %%cr8, %%r9; mov %%r9, %0" : "=r"(value) : : "r9");
+    return value;
+}
+
+/* CR8 is the upper half of the TPR. */
+static void cr8(const char *mode)
+{
+    char name[64];
+
+    taken = 0;
+    write_cr8((void *)5);
+    format(name, sizeof(name), "%s: CR8 is seen in TPR", mode);
+    check_eq(apic_read(APIC_TPR), 0x50, name);
+    self_ipi(0x41);
+    self_ipi(0x71);
+    settle();
+    format(name, sizeof(name), "%s: CR8 holds back the lower", mode);
+    check(taken == 1 && order[0] == 0x71, name);
+    apic_write(APIC_TPR, 0x30);
+    format(name, sizeof(name), "%s: TPR is seen in CR8", mode);
+    check_eq(read_cr8(), 3, name);
+    settle();
+    format(name, sizeof(name), "%s: and lets the lower come", mode);
+    check(taken == 2 && order[1] == 0x41, name);
+    format(name, sizeof(name), "%s: CR8 of 16", mode);
+    check_eq(try_call(write_cr8, (void *)16), GP, name);
+    check_eq(read_cr8(), 3, "and it stays");
+    write_cr8(NULL);
+}
+
 static void both_modes(const char *mode)
 {
     char name[64];
@@ -59,6 +98,7 @@ static void both_modes(const char *mode)
     settle();
     format(name, sizeof(name), "%s: until it is lowered", mode);
     check(taken == 2 && order[1] == 0x41, name);
+    cr8(mode);
 }
 
 static void x2_rules(void)
