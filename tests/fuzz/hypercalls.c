@@ -600,6 +600,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         machine.preempt_every = s.who & 0x80 ? 1 + (s.who >> 5 & 3) : 0;
         steps[s.what % (sizeof(steps) / sizeof(steps[0]))](&s);
         reclaim();
+        end_others();
         check_machine(!multi);
     }
     machine_end();

@@ -590,6 +590,15 @@ static void kill(struct domain *d)
     INSIST(!rc);
 }
 
+void end_others(void)
+{
+    struct domain *d;
+
+    for_each_domain (d)
+        if (d->id >= DOMAINS) kill(d);
+    reclaim();
+}
+
 void machine_end(void)
 {
     struct domain *d;

@@ -44,7 +44,9 @@ extern struct machine_shared machine_shared;
 
 void machine_boot(void);  /* once */
 void machine_start(void); /* dom0 with RAM */
-void machine_end(void);   /* all domains die; nothing may be left */
+/* A createdomain found in memory may leave the id to the core, which counts on. */
+void end_others(void);
+void machine_end(void); /* all domains die; nothing may be left */
 void run_vcpu(struct vcpu *v);
 void run_idle(void);
 /* The calling thread becomes the next CPU, and stops to be one. */
