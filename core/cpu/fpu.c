@@ -97,11 +97,12 @@ void fpu_save(struct vcpu *v)
 
 void fpu_restore(struct vcpu *v)
 {
-    /* FOP, FIP and FDP of another vCPU could stay behind where FXRSTOR and
-     * XRSTOR skip them (AMD, no exception pending): clear them first. */
+    /* FOP, FIP and FDP of another vCPU could stay behind where FXRSTOR and XRSTOR
+     * skip them (AMD, no exception pending): they are the load's then.  For QEMU 7.2
+     * there is no FNINIT (docs/testing.md). */
     static const uint32_t zero = 0;
 
-    __asm__ volatile("fninit; fildl %0; fninit" : : "m"(zero));
+    __asm__ volatile("fnclex; ffree %%st(7); fildl %0" : : "m"(zero));
     fpu_set_xcr0(fpu_host_xcr0);
     if (fpu_host_xcr0)
         __asm__ volatile("xrstor64 (%0)" : : "r"(v->fpu), "a"(~0u), "d"(~0u));
