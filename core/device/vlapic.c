@@ -562,12 +562,12 @@ int vlapic_write_msr(struct vcpu *v, uint32_t msr, uint64_t value)
         eoi(v);
         return 0;
     }
-    if (msr == MSR_APIC_BASE) return write_base(v, value);
-    if (msr == MSR_TSC_DEADLINE) {
-        set_deadline(v, value);
-        return 0;
+    if (n >= 64) {
+        if (msr == MSR_APIC_BASE) return write_base(v, value);
+        if (msr == MSR_TSC_DEADLINE) set_deadline(v, value);
+        return msr == MSR_TSC_DEADLINE ? 0 : -1;
     }
-    if (!x2apic(v) || n >= 64 || !(X2APIC_WRITE >> n & 1)) return -1;
+    if (!x2apic(v) || !(X2APIC_WRITE >> n & 1)) return -1;
     if (n == X2APIC(APIC_ICR)) {
         if ((uint32_t)value & ~writable[n]) return -1;
         REG(v->lapic, APIC_ICR) = value;
