@@ -70,7 +70,7 @@ $(B)/insula.gz: $(B)/insula.elf
 FORCE:
 
 clean:
-	rm -rf $(B)/core $(B)/loader $(B)/tests $(B)/insula.*
+	rm -rf $(B)/core $(B)/loader $(B)/scripts $(B)/tests $(B)/insula.*
 
 -include $(CORE_OBJ:.o=.d)
 

@@ -2,7 +2,7 @@
 # make lint: format, warnings with both compilers, static analysis, shape.
 
 LINT_FORMATTED = $(filter %.c %.h,$(shell git ls-files core loader tools tests/unit tests/fuzz tests/tsan \
-	tests/guest tests/system bench))
+	tests/guest tests/system bench scripts))
 LINT_CORE := $(CORE_SRC:%=$(B)/lint/%.o)
 
 lint: lint-format lint-warnings lint-analysis lint-shape lint-branches lint-advisories
